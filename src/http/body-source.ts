@@ -1,0 +1,12 @@
+/** A body that can be sent: a stored blob, or one that is still coming in. */
+export interface BodySource {
+  /** Bytes in the whole blob. */
+  readonly size: number;
+  /**
+   * Waits until the byte at `position` may be sent, and says how far (exclusive) the bytes from there may be sent now.
+   * Rejects when they never will be.
+   */
+  ready(position: number): Promise<number>;
+  /** Reads bytes from `position`, which `ready` has released, into `buffer`; the count is 1 or more, and may be short. */
+  read(buffer: Uint8Array, position: number): Promise<number>;
+}

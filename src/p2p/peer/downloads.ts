@@ -1,0 +1,211 @@
+import type { Clock } from '../../base/clock.ts';
+import type { Digest } from '../../base/digest.ts';
+import { codeOf, describeError } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
+import type { ByteSource, Metrics } from '../../base/metrics.ts';
+import type { BufferPool } from '../../http/buffer-pool.ts';
+import type { BodySource } from '../../http/body-source.ts';
+import type { BlobStore, StoredBlob } from '../../store/blob-store.ts';
+import type { Coordinator } from '../protocol/coordinator.ts';
+import type { AskedRange } from './reader.ts';
+import { Download, type DownloadDeps, type DownloadRequest } from './download.ts';
+import { DownloadsClosed, TooManyDownloads } from './errors.ts';
+
+/** Blobs coming in at the same time, those included that nobody reads just now. */
+export const MAX_DOWNLOADS = 1000;
+
+/** What can be opened and read: the store itself, or another shelf of verified blobs. */
+export type Shelf = Pick<BlobStore, 'sizeOf' | 'open'>;
+
+/** A blob that can be sent to a client: stored, or coming in. Must be closed. */
+export interface OpenBlob extends BodySource {
+  readonly digest: Digest;
+  /** The media type that the origin said, if it was asked just now. */
+  readonly mediaType: string | undefined;
+  /** Who gave the byte at `position`; meaningful once `ready` has released it. */
+  sourceAt(position: number): ByteSource;
+  close(): void;
+}
+
+/** The node's blobs, whatever they come from: the only way in which a blob comes in. One download a digest. */
+export class Downloads {
+  readonly #deps: DownloadDeps;
+  readonly #store: BlobStore;
+  readonly #shelves: readonly Shelf[];
+  readonly #log: Logger;
+  readonly #table = new Map<Digest, Download>();
+  /** Downloads that are over, but not yet out of the way of a new one. */
+  readonly #closing = new Map<Digest, Promise<void>>();
+  #closed = false;
+
+  constructor(options: {
+    store: BlobStore;
+    /** Further shelves to read from, asked after the store. */
+    shelves?: readonly Shelf[];
+    coordinator: Coordinator;
+    /** Memory for what comes in; may be shared with what goes out. */
+    pool: BufferPool;
+    clock: Clock;
+    log: Logger;
+    metrics: Metrics;
+  }) {
+    this.#store = options.store;
+    this.#shelves = [options.store, ...(options.shelves ?? [])];
+    this.#deps = options;
+    this.#log = options.log;
+    options.metrics.countDownloads(() => {
+      const idle = [...this.#table.values()].filter((download) => download.isIdle).length;
+      return { active: this.#table.size - idle, idle };
+    });
+  }
+
+  /** Size in bytes of a blob that is here, verified; no I/O. */
+  sizeOf(digest: Digest): number | undefined {
+    for (const shelf of this.#shelves) {
+      const size = shelf.sizeOf(digest);
+      if (size !== undefined) return size;
+    }
+    return undefined;
+  }
+
+  /**
+   * Opens a blob for one client, who must be allowed to read it: from the store or a shelf, else from its download, which
+   * is begun or joined. `range` undefined wants the whole. Resolves once the size is known and the first bytes of the range
+   * may be sent (a blob up to 1 MiB: once it is verified); a range that begins at or behind the end resolves too.
+   * Rejects with BLOB_UNAVAILABLE (its cause is the last source's error), BLOB_DIGEST_MISMATCH, SHUTTING_DOWN,
+   * TOO_MANY_DOWNLOADS, or the signal's reason. Later failures reject `ready`.
+   */
+  async open(request: DownloadRequest, range: AskedRange | undefined, signal: AbortSignal): Promise<OpenBlob> {
+    for (;;) {
+      const stored = await this.#openStored(request.digest);
+      if (stored) return new StoredBody(stored, (error, from) => this.#replace(request, stored, error, from, signal));
+      signal.throwIfAborted();
+      // It may have been published while the shelves were asked.
+      if (this.#store.sizeOf(request.digest) !== undefined) continue;
+      const closing = this.#closing.get(request.digest);
+      if (!closing) return this.#join(request, range, signal);
+      await closing;
+    }
+  }
+
+  /** Ends every download; what came is kept for the next start. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#table.values()].map((download) => download.close()));
+    await Promise.all(this.#closing.values());
+  }
+
+  #join(
+    request: DownloadRequest,
+    range: AskedRange | undefined,
+    signal: AbortSignal,
+    from?: number,
+  ): Promise<OpenBlob> {
+    const running = this.#table.get(request.digest);
+    if (running) return running.join(request, range, signal, from);
+    if (this.#closed) throw new DownloadsClosed({});
+    this.#makeRoom();
+    const download = new Download(this.#deps, request, (until) => {
+      if (this.#table.get(request.digest) === download) this.#table.delete(request.digest);
+      if (until) this.#waitFor(request.digest, until);
+    });
+    this.#table.set(request.digest, download);
+    return download.join(request, range, signal, from);
+  }
+
+  #waitFor(digest: Digest, until: Promise<void>): void {
+    const closing = until.finally(() => this.#closing.delete(digest));
+    this.#closing.set(digest, closing);
+  }
+
+  #makeRoom(): void {
+    if (this.#table.size < MAX_DOWNLOADS) return;
+    for (const download of this.#table.values()) {
+      if (!download.isIdle) continue;
+      void download.close();
+      return;
+    }
+    throw new TooManyDownloads({ limit: MAX_DOWNLOADS });
+  }
+
+  async #openStored(digest: Digest): Promise<StoredBlob | undefined> {
+    for (const shelf of this.#shelves) {
+      const blob = await shelf.open(digest);
+      if (blob) return blob;
+    }
+    return undefined;
+  }
+
+  /** A stored blob cannot be read any more (a disk error, a file cut under us): the sources are asked as if it were not here. */
+  async #replace(
+    request: DownloadRequest,
+    damaged: StoredBlob,
+    error: unknown,
+    from: number,
+    signal: AbortSignal,
+  ): Promise<OpenBlob> {
+    this.#log.warn(
+      { code: codeOf(error), digest: request.digest },
+      `a stored blob cannot be read, it is fetched again: ${describeError(error)}`,
+    );
+    await damaged.close();
+    await this.#store.remove(request.digest);
+    return this.#join({ ...request, size: damaged.size }, undefined, signal, from);
+  }
+}
+
+/** A blob on a shelf, on its way to one client. */
+class StoredBody implements OpenBlob {
+  readonly mediaType = undefined;
+  readonly #blob: StoredBlob;
+  readonly #replace: (error: unknown, from: number) => Promise<OpenBlob>;
+  #replacement: OpenBlob | undefined;
+  #closed = false;
+
+  constructor(blob: StoredBlob, replace: (error: unknown, from: number) => Promise<OpenBlob>) {
+    this.#blob = blob;
+    this.#replace = replace;
+  }
+
+  get digest(): Digest {
+    return this.#blob.digest;
+  }
+
+  get size(): number {
+    return this.#blob.size;
+  }
+
+  ready(position: number): Promise<number> {
+    return this.#replacement ? this.#replacement.ready(position) : Promise.resolve(this.#blob.size);
+  }
+
+  async read(buffer: Uint8Array, position: number): Promise<number> {
+    if (!this.#replacement) {
+      let damage: unknown;
+      try {
+        const count = await this.#blob.read(buffer, position);
+        if (count > 0) return count;
+        damage = new Error(`the file ends at byte ${position}`);
+      } catch (error) {
+        if (this.#closed || codeOf(error) !== 'STORE_READ_FAILED') throw error;
+        damage = error;
+      }
+      this.#replacement = await this.#replace(damage, position);
+      if (this.#closed) this.#replacement.close();
+    }
+    const replacement = this.#replacement;
+    const end = await replacement.ready(position);
+    return replacement.read(buffer.subarray(0, Math.min(buffer.length, end - position)), position);
+  }
+
+  sourceAt(position: number): ByteSource {
+    return this.#replacement ? this.#replacement.sourceAt(position) : 'store';
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#replacement?.close();
+    void this.#blob.close();
+  }
+}

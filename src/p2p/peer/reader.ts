@@ -1,0 +1,91 @@
+import type { Digest } from '../../base/digest.ts';
+import type { ByteSource } from '../../base/metrics.ts';
+import type { BodySource } from '../../http/body-source.ts';
+import type { Download } from './download.ts';
+import type { ThroughBody } from './through-body.ts';
+import { SMALL_BLOB_BYTES } from './release.ts';
+
+/** A range of bytes as a client asks for it; `end` exclusive. */
+export interface AskedRange {
+  readonly start: number;
+  readonly end?: number | undefined;
+}
+
+/** One client's response that reads a blob while it comes in. */
+export class Reader implements BodySource {
+  readonly #download: Download;
+  readonly #asked: AskedRange | undefined;
+  #size: number | undefined;
+  #closed = false;
+  /** The byte that it reads next. */
+  position: number;
+  /** The byte that it waits for, while it waits. */
+  waitsAt: number | undefined;
+  /** Set when the store cannot take the blob: from then on it reads from here. */
+  through: ThroughBody | undefined;
+
+  constructor(download: Download, range: AskedRange | undefined, position: number) {
+    this.#download = download;
+    this.#asked = range;
+    this.position = position;
+  }
+
+  /** The blob's size is known: it may turn a range into the whole. */
+  setSize(size: number): void {
+    this.#size = size;
+  }
+
+  get digest(): Digest {
+    return this.#download.digest;
+  }
+
+  get mediaType(): string | undefined {
+    return this.#download.mediaType;
+  }
+
+  get size(): number {
+    return this.#size ?? Number.NaN;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  get start(): number {
+    return this.#asked?.start ?? 0;
+  }
+
+  /** The byte after the last one that it wants. */
+  get end(): number {
+    return Math.min(this.#asked?.end ?? Number.POSITIVE_INFINITY, this.#size ?? Number.POSITIVE_INFINITY);
+  }
+
+  /** Whether the whole blob is to come in for it, as fast as it comes; small blobs always do. */
+  get wantsWhole(): boolean {
+    return this.#asked === undefined || (this.#size ?? 0) <= SMALL_BLOB_BYTES;
+  }
+
+  /** Whether its response could pass for the whole blob, and so may not end before the digest is known. */
+  get holdsBack(): boolean {
+    return this.#size === undefined || this.#size <= SMALL_BLOB_BYTES || (this.start === 0 && this.end === this.#size);
+  }
+
+  ready(position: number): Promise<number> {
+    return this.#download.readyFor(this, position);
+  }
+
+  read(buffer: Uint8Array, position: number): Promise<number> {
+    return this.through ? this.through.read(buffer, position) : this.#download.read(buffer, position);
+  }
+
+  sourceAt(position: number): ByteSource {
+    return this.through ? 'origin' : this.#download.sourceAt(position);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.through?.close();
+    this.#download.leave(this);
+  }
+}

@@ -1,0 +1,188 @@
+import { KiB } from '../../base/units.ts';
+import { POOLED_BUFFER_BYTES, type BufferPool } from '../../http/buffer-pool.ts';
+import type { BlobHead, ByteSink } from '../../http/byte-sink.ts';
+
+/** A run that is shorter, or finds the pool empty, gathers its bytes in a buffer of its own, of at most this size. */
+const SMALL_BUFFER_BYTES = 64 * KiB;
+/** Writes of one run that may be under way. */
+const WRITES_IN_FLIGHT = 2;
+/** While a client waits, what has come is written from this size on, ... */
+const EAGER_WRITE_BYTES = 256 * KiB;
+/** ... or after so many milliseconds in which the buffer did not fill. */
+const EAGER_WRITE_MS = 2;
+
+/** Thrown out of `write` when a run has reached the end that it was cut to: the read is to be ended, nothing is wrong. */
+export class RunStopped extends Error {}
+
+/** What a run writes to. */
+export interface RunTarget {
+  /** The source has answered. Throws to refuse it. */
+  begin(head: BlobHead): void;
+  /** Stores bytes at `position`; they belong to the writer again when it resolves. */
+  store(bytes: Buffer, position: number): Promise<void>;
+  /** Whether a client waits for a byte from `start` to `end` (exclusive). */
+  isAwaited(start: number, end: number): boolean;
+  /** The byte position up to which the run at `position` may read on now. */
+  mayReadTo(position: number): number;
+  /** Resolves when `mayReadTo` may have changed. */
+  flowChanged(): Promise<void>;
+}
+
+/** One read from a source into a blob that is coming in: gathers chunks, writes them, holds the source back. */
+export class RunWriter implements ByteSink {
+  readonly #target: RunTarget;
+  readonly #pool: BufferPool;
+  /** Where the read was to end when it began. */
+  readonly #end: number;
+  #buffer: Buffer | undefined;
+  #fill = 0;
+  /** Where the buffer's first byte belongs. */
+  #bufferStart: number;
+  #position: number;
+  #stopAt: number;
+  #inFlight = 0;
+  #wroteSomething = false;
+  /** Whether clients that read slowly hold the run back. */
+  #held = true;
+  #failure: unknown;
+  #wake: (() => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** Writes from `start`, up to `stopAt` (exclusive; Infinity: as far as it comes). */
+  constructor(target: RunTarget, pool: BufferPool, start: number, stopAt: number) {
+    this.#target = target;
+    this.#pool = pool;
+    this.#position = start;
+    this.#bufferStart = start;
+    this.#stopAt = stopAt;
+    this.#end = stopAt;
+  }
+
+  /** The next byte that this run will bring. */
+  get position(): number {
+    return this.#position;
+  }
+
+  get stopAt(): number {
+    return this.#stopAt;
+  }
+
+  /** The error of a write, if one failed: the target's, not the source's. */
+  get failure(): unknown {
+    return this.#failure;
+  }
+
+  /** Lets the run end earlier than it was to; true: it is there already, and its read can be ended. */
+  stopBefore(position: number): boolean {
+    this.#stopAt = Math.max(this.#position, Math.min(this.#stopAt, position));
+    this.#signal();
+    return this.#position >= this.#stopAt;
+  }
+
+  /** As `stopBefore`, and no slow client holds the rest back. */
+  finishBefore(position: number): boolean {
+    this.#held = false;
+    return this.stopBefore(position);
+  }
+
+  head(head: BlobHead): void {
+    this.#target.begin(head);
+  }
+
+  write(chunk: Uint8Array): boolean {
+    if (this.#failure !== undefined) throw this.#failure;
+    let taken = 0;
+    while (taken < chunk.length) {
+      if (this.#position >= this.#stopAt) break;
+      this.#buffer ??= this.#takeBuffer();
+      const count = Math.min(chunk.length - taken, this.#buffer.length - this.#fill, this.#stopAt - this.#position);
+      this.#buffer.set(chunk.subarray(taken, taken + count), this.#fill);
+      taken += count;
+      this.#fill += count;
+      this.#position += count;
+      if (this.#fill === this.#buffer.length || this.#position >= this.#stopAt) this.#flush();
+    }
+    if (this.#position >= this.#stopAt && (taken < chunk.length || this.#stopAt < this.#end)) throw new RunStopped();
+    this.#flushIfAwaited();
+    return this.#mayGoOn();
+  }
+
+  async drained(): Promise<void> {
+    while (!this.#mayGoOn()) {
+      const written = new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      await Promise.race([written, this.#target.flowChanged()]);
+    }
+  }
+
+  /** Writes what is left and waits for every write; throws if one failed. */
+  async finish(): Promise<void> {
+    this.#flush();
+    while (this.#inFlight > 0) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    if (this.#failure === undefined) return;
+    if (this.#buffer) this.#giveBack(this.#buffer);
+    this.#buffer = undefined;
+    throw this.#failure;
+  }
+
+  #mayGoOn(): boolean {
+    if (this.#failure !== undefined || this.#position >= this.#stopAt) return true;
+    if (this.#inFlight >= WRITES_IN_FLIGHT) return false;
+    return !this.#held || this.#position < this.#target.mayReadTo(this.#position);
+  }
+
+  /** Large writes cost less: bytes are gathered to 1 MiB where the pool has the room. */
+  #takeBuffer(): Buffer {
+    const wanted = this.#end - this.#bufferStart;
+    const pooled = wanted > SMALL_BUFFER_BYTES ? this.#pool.take(this.#inFlight > 0) : undefined;
+    return pooled ?? Buffer.allocUnsafeSlow(Math.min(wanted, SMALL_BUFFER_BYTES));
+  }
+
+  #giveBack(buffer: Buffer): void {
+    if (buffer.length === POOLED_BUFFER_BYTES) this.#pool.give(buffer);
+  }
+
+  #flushIfAwaited(): void {
+    if (this.#fill === 0 || this.#inFlight > 0 || !this.#target.isAwaited(this.#bufferStart, this.#position)) return;
+    // The first bytes go out at once: somebody waits for an answer to begin.
+    if (!this.#wroteSomething || this.#fill >= EAGER_WRITE_BYTES) this.#flush();
+    else this.#timer ??= setTimeout(() => this.#flush(), EAGER_WRITE_MS);
+  }
+
+  #flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const buffer = this.#buffer;
+    if (!buffer || this.#fill === 0 || this.#failure !== undefined) return;
+    const bytes = buffer.subarray(0, this.#fill);
+    const start = this.#bufferStart;
+    this.#buffer = undefined;
+    this.#fill = 0;
+    this.#bufferStart = this.#position;
+    this.#wroteSomething = true;
+    this.#inFlight += 1;
+    this.#target
+      .store(bytes, start)
+      .catch((error: unknown) => {
+        this.#failure ??= error;
+      })
+      .finally(() => {
+        this.#inFlight -= 1;
+        this.#giveBack(buffer);
+        this.#signal();
+        // What came while this write was under way goes out now, if somebody waits for it.
+        this.#flushIfAwaited();
+      });
+  }
+
+  #signal(): void {
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
+  }
+}

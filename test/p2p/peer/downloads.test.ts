@@ -1,0 +1,414 @@
+import { randomBytes } from 'node:crypto';
+import fc from 'fast-check';
+import t, { type Test } from 'tap';
+import { digestOf, type Digest } from '../../../src/base/digest.ts';
+import { silentLogger } from '../../../src/base/log.ts';
+import { Metrics } from '../../../src/base/metrics.ts';
+import { MiB } from '../../../src/base/units.ts';
+import { BufferPool } from '../../../src/http/buffer-pool.ts';
+import { IDLE_MS, READ_AHEAD_BYTES } from '../../../src/p2p/peer/download.ts';
+import { Downloads, MAX_DOWNLOADS, type OpenBlob } from '../../../src/p2p/peer/downloads.ts';
+import { HELD_BACK_BYTES } from '../../../src/p2p/peer/release.ts';
+import { SoloCoordinator } from '../../../src/p2p/peer/solo-coordinator.ts';
+import { OriginNotFound } from '../../../src/registry/errors.ts';
+import { ManualClock } from '../../support/manual-clock.ts';
+import { MemoryStore } from '../../support/memory-store.ts';
+import { ScriptedSource } from '../../support/scripted-source.ts';
+
+const never = new AbortController().signal;
+const MANY = 2000;
+
+function rig(options: { quotaBytes?: number } = {}) {
+  const clock = new ManualClock();
+  const store = new MemoryStore(options);
+  const metrics = new Metrics();
+  const coordinator = new SoloCoordinator({ clock, random: () => 0.5 });
+  const pool = new BufferPool();
+  const downloads = new Downloads({ store, coordinator, pool, clock, log: silentLogger, metrics });
+  return { clock, store, downloads, metrics };
+}
+
+function blobOf(size: number, name?: string): { digest: Digest; source: ScriptedSource; bytes: Buffer } {
+  const bytes = randomBytes(size);
+  return { bytes, digest: digestOf(bytes), source: new ScriptedSource(bytes, name) };
+}
+
+function request(blob: { digest: Digest; source: ScriptedSource; bytes: Buffer }, known = true) {
+  return { digest: blob.digest, origin: blob.source, size: known ? blob.bytes.length : undefined };
+}
+
+/** Reads from `start` as a response does, until the end, or until what is released reaches `until`. */
+async function readFrom(blob: OpenBlob, start: number, end = blob.size): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  const buffer = Buffer.alloc(100_000);
+  for (let at = start; at < end;) {
+    const ready = Math.min(await blob.ready(at), end);
+    const count = await blob.read(buffer.subarray(0, Math.min(buffer.length, ready - at)), at);
+    parts.push(Buffer.from(buffer.subarray(0, count)));
+    at += count;
+  }
+  return Buffer.concat(parts);
+}
+
+async function until(t: Test, what: string, condition: () => boolean): Promise<void> {
+  for (let i = 0; i < MANY && !condition(); i += 1) {
+    await new Promise((resolve) => {
+      setTimeout(resolve, 1);
+    });
+  }
+  if (!condition()) t.fail(`waited in vain: ${what}`);
+}
+
+/** Lets time pass while `work` is done. */
+async function ticking(clock: ManualClock, work: () => Promise<unknown>): Promise<void> {
+  const timer = setInterval(() => void clock.advance(2000), 2);
+  try {
+    await work();
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+t.test('a blob comes in once for many clients, and is in the store afterwards', async (t) => {
+  const { downloads, store } = rig();
+  const blob = blobOf(5 * MiB + 12_345);
+  const bodies = await Promise.all(Array.from({ length: 8 }, () => downloads.open(request(blob), undefined, never)));
+  const all = await Promise.all(bodies.map((body) => readFrom(body, 0)));
+  for (const bytes of all) t.ok(bytes.equals(blob.bytes));
+  t.same(blob.source.reads, [{ start: 0, end: undefined }], 'one plain read');
+  t.equal(bodies[0]!.sourceAt(0), 'origin');
+  for (const body of bodies) body.close();
+  await until(t, 'published', () => store.sizeOf(blob.digest) === blob.bytes.length);
+  const again = await downloads.open(request(blob), undefined, never);
+  t.ok((await readFrom(again, 0)).equals(blob.bytes));
+  t.equal(again.sourceAt(0), 'store');
+  again.close();
+  t.equal(blob.source.reads.length, 1);
+  t.equal(downloads.sizeOf(blob.digest), blob.bytes.length);
+});
+
+t.test('bytes go out while the blob comes in, but not the end before the digest is known', async (t) => {
+  const { downloads } = rig();
+  const blob = blobOf(3 * MiB);
+  blob.source.holdAt = 2 * MiB;
+  const body = await downloads.open(request(blob), undefined, never);
+  t.ok((await readFrom(body, 0, 2 * MiB)).equals(blob.bytes.subarray(0, 2 * MiB)), 'what has come has gone out');
+  blob.source.release(3 * MiB - 1);
+  const heldFrom = blob.bytes.length - HELD_BACK_BYTES;
+  await readFrom(body, 2 * MiB, heldFrom);
+  let released = false;
+  const rest = body.ready(heldFrom).then((end) => {
+    released = true;
+    return end;
+  });
+  await new Promise((resolve) => {
+    setTimeout(resolve, 20);
+  });
+  t.notOk(released, 'all but the last byte is here: the end waits');
+  blob.source.release();
+  t.equal(await rest, blob.bytes.length);
+  body.close();
+});
+
+t.test('a small blob is verified before its first byte', async (t) => {
+  const { downloads } = rig();
+  const blob = blobOf(MiB);
+  blob.source.mishaps.push({ flip: MiB - 1 });
+  await t.rejects(downloads.open(request(blob), undefined, never), { code: 'BLOB_DIGEST_MISMATCH' });
+  const body = await downloads.open(request(blob), { start: 100, end: 200 }, never);
+  t.ok((await readFrom(body, 100, 200)).equals(blob.bytes.subarray(100, 200)), 'nothing of the lie was kept');
+  body.close();
+});
+
+t.test('wrong bytes never make a whole response, and are not kept', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.nat(2 * MiB + 1000), async (flip) => {
+      const { downloads, store } = rig();
+      const blob = blobOf(2 * MiB + 1001);
+      blob.source.mishaps.push({ flip });
+      const body = await downloads.open(request(blob), undefined, never);
+      const outcome = await readFrom(body, 0).then(
+        () => 'whole',
+        (error: { code: string }) => error.code,
+      );
+      body.close();
+      const fresh = await downloads.open(request(blob), undefined, never);
+      const good = (await readFrom(fresh, 0)).equals(blob.bytes);
+      fresh.close();
+      return outcome === 'BLOB_DIGEST_MISMATCH' && good && store.sizeOf(blob.digest) === blob.bytes.length;
+    }),
+    { numRuns: 8 },
+  );
+});
+
+t.test('an origin that breaks off, again and again, is read on from where it stopped', async (t) => {
+  const { downloads, clock } = rig();
+  const blob = blobOf(4 * MiB);
+  blob.source.mishaps.push({ after: MiB + 7 }, { after: 1 }, { after: 500_000, short: true });
+  const body = await downloads.open(request(blob), undefined, never);
+  await ticking(clock, async () => t.ok((await readFrom(body, 0)).equals(blob.bytes), 'the client never notices'));
+  t.same(
+    blob.source.reads.map((read) => read.start),
+    [0, MiB + 7, MiB + 8, MiB + 8 + 500_000],
+    'no byte was asked for twice',
+  );
+  body.close();
+});
+
+t.test('what the last source says reaches the client; another repository is asked before that', async (t) => {
+  const { downloads } = rig();
+  const blob = blobOf(2 * MiB);
+  const gone = new OriginNotFound({ upstream: 'origin.test', step: 'reading a blob', seen: 'status 404' });
+  blob.source.mishaps.push({ error: gone });
+  await t.rejects(downloads.open(request(blob), undefined, never), { code: 'BLOB_UNAVAILABLE', cause: gone });
+
+  const other = new ScriptedSource(blob.bytes, 'origin.test/other');
+  blob.source.mishaps.push({ error: gone, after: 0 });
+  blob.source.holdAt = 0;
+  const first = downloads.open(request(blob), undefined, never);
+  const second = downloads.open({ ...request(blob), origin: other }, undefined, never);
+  await until(t, 'the first source is asked', () => blob.source.reads.length === 2);
+  blob.source.release();
+  for (const body of await Promise.all([first, second])) {
+    t.ok((await readFrom(body, 0)).equals(blob.bytes));
+    body.close();
+  }
+});
+
+t.test('a range fetches what it needs, ahead of what comes in', async (t) => {
+  const { downloads } = rig();
+  const blob = blobOf(40 * MiB);
+  const start = 30 * MiB + 5;
+  const range = await downloads.open(request(blob), { start, end: start + 1000 }, never);
+  t.ok((await readFrom(range, start, start + 1000)).equals(blob.bytes.subarray(start, start + 1000)));
+  t.same(blob.source.reads, [{ start: 30 * MiB, end: 31 * MiB }], 'one piece');
+  range.close();
+
+  blob.source.holdAt = 2 * MiB;
+  const whole = await downloads.open(request(blob), undefined, never);
+  const tail = 38 * MiB;
+  blob.source.holdAt = undefined;
+  const ahead = await downloads.open(request(blob), { start: tail }, never);
+  t.ok((await readFrom(ahead, tail)).equals(blob.bytes.subarray(tail)));
+  ahead.close();
+  blob.source.release();
+  t.ok((await readFrom(whole, 0)).equals(blob.bytes));
+  whole.close();
+  t.ok(blob.source.given < 43 * MiB, `hardly a byte came twice (${blob.source.given})`);
+});
+
+t.test('a client that wants a range and reads slowly does not make the whole blob come in', async (t) => {
+  const { downloads, clock } = rig();
+  const blob = blobOf(24 * MiB);
+  const body = await downloads.open(request(blob), { start: 0 }, never);
+  await until(t, 'the read is held back', () => blob.source.given >= READ_AHEAD_BYTES);
+  await clock.advance(6000);
+  await until(t, 'its connection is given back', () => blob.source.open === 0);
+  t.ok(blob.source.given < READ_AHEAD_BYTES + 4 * MiB, `${blob.source.given} bytes came`);
+  t.ok((await readFrom(body, 0)).equals(blob.bytes), 'and when it reads on, all of it comes');
+  body.close();
+});
+
+t.test('a client that hangs up: others get theirs; after a while nobody is served any more', async (t) => {
+  const { downloads, clock, metrics } = rig();
+  const blob = blobOf(20 * MiB);
+  blob.source.holdAt = 3 * MiB + 10;
+  const leaving = new AbortController();
+  const first = await downloads.open(request(blob), undefined, leaving.signal);
+  const second = await downloads.open(request(blob), undefined, never);
+  first.close();
+  await t.rejects(first.ready(19 * MiB), 'a closed response gets nothing');
+  t.ok((await readFrom(second, 0, 3 * MiB)).equals(blob.bytes.subarray(0, 3 * MiB)));
+  second.close();
+  t.match(await metrics.registry.metrics(), 'hawker_downloads{state="idle"} 1');
+  await clock.advance(IDLE_MS);
+  blob.source.release();
+  await until(t, 'the read ends', () => blob.source.open === 0);
+  const { chunkBytes } = blob.source;
+  t.ok(blob.source.given < 4 * MiB + chunkBytes, 'with the piece that it was at');
+  await until(t, 'the download is gone', () => downloads.sizeOf(blob.digest) === undefined);
+  const later = await downloads.open(request(blob), undefined, never);
+  t.ok((await readFrom(later, 0)).equals(blob.bytes));
+  t.equal(later.sourceAt(0), 'store', 'what came before was kept');
+  t.equal(later.sourceAt(5 * MiB), 'origin');
+  later.close();
+  t.ok(blob.source.given < 20 * MiB + chunkBytes, 'nothing came twice');
+});
+
+t.test('hanging up before the first byte is no error of the others', async (t) => {
+  const { downloads } = rig();
+  const blob = blobOf(2 * MiB);
+  blob.source.holdAt = 0;
+  const abort = new AbortController();
+  const waiting = downloads.open(request(blob, false), undefined, abort.signal);
+  const other = downloads.open(request(blob, false), undefined, never);
+  await until(t, 'asked', () => blob.source.reads.length === 1);
+  abort.abort(new Error('hung up'));
+  await t.rejects(waiting, { message: 'hung up' });
+  blob.source.release();
+  const body = await other;
+  t.ok((await readFrom(body, 0)).equals(blob.bytes));
+  body.close();
+});
+
+t.test('sizes: unknown, chunked, wrong, none', async (t) => {
+  const { downloads, clock, store } = rig();
+  const learnt = blobOf(3 * MiB);
+  const body = await downloads.open(request(learnt, false), undefined, never);
+  t.equal(body.size, learnt.bytes.length, 'the origin says it');
+  t.ok((await readFrom(body, 0)).equals(learnt.bytes));
+  body.close();
+
+  for (const size of [2 * MiB + 9, 10]) {
+    const chunked = blobOf(size);
+    chunked.source.total = undefined;
+    const late = await downloads.open(request(chunked, false), undefined, never);
+    t.equal(late.size, size, 'nobody says it: known at the end');
+    t.ok((await readFrom(late, 0)).equals(chunked.bytes));
+    late.close();
+  }
+
+  const wrong = blobOf(MiB);
+  const asked = { ...request(wrong), size: MiB + 1 };
+  await t.rejects(downloads.open(asked, undefined, never), {
+    code: 'BLOB_UNAVAILABLE',
+    message: /which has 1048577 bytes/,
+  });
+
+  const long = blobOf(MiB);
+  long.source.total = undefined;
+  await t.rejects(downloads.open({ ...request(long), size: MiB - 1 }, undefined, never), {
+    code: 'BLOB_DIGEST_MISMATCH',
+  });
+
+  const short = blobOf(MiB);
+  short.source.total = undefined;
+  const reading = downloads
+    .open({ ...request(short), size: MiB + 1 }, undefined, never)
+    .then((body) => readFrom(body, 0));
+  await ticking(clock, () => t.rejects(reading, { code: 'BLOB_UNAVAILABLE', message: /ended .* at byte 1048576/ }));
+
+  const empty = blobOf(0);
+  for (const known of [true, false]) {
+    const nothing = await downloads.open(request(empty, known), undefined, never);
+    t.equal(nothing.size, 0);
+    nothing.close();
+  }
+  await until(t, 'stored', () => store.sizeOf(empty.digest) === 0);
+});
+
+t.test('an origin without ranges still serves a range', async (t) => {
+  const { downloads } = rig();
+  const blob = blobOf(20 * MiB);
+  blob.source.ranges = false;
+  const body = await downloads.open(request(blob), { start: 15 * MiB, end: 15 * MiB + 10 }, never);
+  t.ok((await readFrom(body, 15 * MiB, 15 * MiB + 10)).equals(blob.bytes.subarray(15 * MiB, 15 * MiB + 10)));
+  body.close();
+});
+
+t.test('a range behind the end resolves, so that it can be refused', async (t) => {
+  const { downloads } = rig();
+  const blob = blobOf(100);
+  const body = await downloads.open(request(blob, false), { start: 100 }, never);
+  t.equal(body.size, 100);
+  body.close();
+});
+
+t.test('a blob that the store cannot take is streamed through, and verified all the same', async (t) => {
+  for (const size of [3 * MiB, 500_000]) {
+    const { downloads, store, clock } = rig({ quotaBytes: 1000 });
+    const blob = blobOf(size);
+    blob.source.mishaps.push({ after: 100_000 }, { after: 200_000, short: true });
+    const bodies: OpenBlob[] = [];
+    await ticking(clock, async () => {
+      for (let i = 0; i < 2; i += 1) bodies.push(await downloads.open(request(blob), undefined, never));
+    });
+    await ticking(clock, async () => {
+      for (const body of bodies) {
+        t.ok((await readFrom(body, 0)).equals(blob.bytes));
+        t.equal(body.sourceAt(0), 'origin');
+        body.close();
+      }
+    });
+    t.equal(store.sizeOf(blob.digest), undefined);
+    const range = await downloads.open(request(blob), { start: 1000, end: 300_000 }, never);
+    t.ok((await readFrom(range, 1000, 300_000)).equals(blob.bytes.subarray(1000, 300_000)));
+    range.close();
+
+    const lying = blobOf(size);
+    lying.source.mishaps.push({ flip: 7 });
+    const opening = downloads.open(request(lying), undefined, never).then((body) => readFrom(body, 0));
+    await t.rejects(opening, { code: 'BLOB_DIGEST_MISMATCH' });
+  }
+});
+
+t.test('a disk that fills up in the middle: every client goes on', async (t) => {
+  const { downloads, store } = rig();
+  const blob = blobOf(6 * MiB);
+  store.failWritesFrom = 3 * MiB;
+  const bodies = await Promise.all([
+    downloads.open(request(blob), undefined, never),
+    downloads.open(request(blob), undefined, never),
+    downloads.open(request(blob), { start: 2 * MiB, end: 5 * MiB }, never),
+  ]);
+  const [first, second, range] = await Promise.all([
+    readFrom(bodies[0]!, 0),
+    readFrom(bodies[1]!, 0),
+    readFrom(bodies[2]!, 2 * MiB, 5 * MiB),
+  ]);
+  t.ok(first.equals(blob.bytes));
+  t.ok(second.equals(blob.bytes));
+  t.ok(range.equals(blob.bytes.subarray(2 * MiB, 5 * MiB)));
+  for (const body of bodies) body.close();
+  t.equal(store.sizeOf(blob.digest), undefined);
+});
+
+t.test('a stored blob that cannot be read any more is fetched again under the client’s hands', async (t) => {
+  const { downloads, store } = rig();
+  const blob = blobOf(3 * MiB);
+  const first = await downloads.open(request(blob), undefined, never);
+  await readFrom(first, 0);
+  first.close();
+  await until(t, 'published', () => store.sizeOf(blob.digest) !== undefined);
+  const body = await downloads.open(request(blob), undefined, never);
+  const head = await readFrom(body, 0, MiB);
+  store.failReadsFrom = MiB;
+  const rest = await readFrom(body, MiB);
+  t.ok(Buffer.concat([head, rest]).equals(blob.bytes));
+  t.equal(body.sourceAt(2 * MiB), 'origin');
+  body.close();
+});
+
+t.test('shutting down: clients are cut off with a reason, what came is kept', async (t) => {
+  const { downloads, store } = rig();
+  const blob = blobOf(8 * MiB);
+  blob.source.holdAt = 4 * MiB;
+  const body = await downloads.open(request(blob), undefined, never);
+  await readFrom(body, 0, 4 * MiB);
+  await downloads.close();
+  await t.rejects(body.ready(4 * MiB), { code: 'SHUTTING_DOWN' });
+  body.close();
+  const shape = { size: blob.bytes.length, pieceSize: MiB };
+  const incoming = await store.receive(blob.digest, shape);
+  t.same([...incoming.kept.keys()], [0, 1, 2, 3]);
+  await incoming.close();
+  await t.rejects(downloads.open(request(blob), undefined, never), { code: 'SHUTTING_DOWN' });
+});
+
+t.test('the number of blobs coming in is bounded: idle ones give way', async (t) => {
+  const { downloads } = rig();
+  const held: OpenBlob[] = [];
+  const openOne = async () => {
+    const blob = blobOf(MiB + 1);
+    blob.source.holdAt = 10;
+    const body = await downloads.open(request(blob), { start: 0, end: 5 }, never);
+    return body;
+  };
+  const idle = await openOne();
+  for (let i = 1; i < MAX_DOWNLOADS; i += 1) held.push(await openOne());
+  await t.rejects(openOne(), { code: 'TOO_MANY_DOWNLOADS' });
+  idle.close();
+  held.push(await openOne());
+  for (const body of held) body.close();
+  await downloads.close();
+});
