@@ -1,0 +1,46 @@
+import { codedError, codeOf, type CodedError } from '../base/errors.ts';
+
+export const PartStartTimeout = codedError('START_TIMEOUT', {
+  message: (p: { part: string; boundMs: number }) => `${p.part} did not start within ${p.boundMs} ms`,
+  todo: 'look at the log above; --log-level debug says more',
+});
+
+export const AlreadyStopping = codedError('STOPPING', {
+  message: (p: { part: string }) => `${p.part} was not started: Hawker is stopping`,
+  todo: 'start it again',
+});
+
+interface ListenParams {
+  readonly address: string;
+  /** ` (proxy.listen)`, or nothing where the key is not known. */
+  readonly key: string;
+}
+
+const AddressInUse = codedError('ADDRESS_IN_USE', {
+  message: (p: ListenParams) => `another process listens on ${p.address}${p.key}`,
+  todo: 'stop that process, or choose another address (--proxy-listen, --api-listen)',
+});
+
+const AddressNotAllowed = codedError('ADDRESS_NOT_ALLOWED', {
+  message: (p: ListenParams) => `this user may not listen on ${p.address}${p.key}`,
+  todo: 'choose a port above 1023, or run as root',
+});
+
+const AddressNotHere = codedError('ADDRESS_NOT_HERE', {
+  message: (p: ListenParams) => `${p.address}${p.key} is no address of this machine`,
+  todo: 'choose one that `ip address` shows, or 127.0.0.1',
+});
+
+const LISTEN_ERRORS: Record<string, typeof AddressInUse> = {
+  EADDRINUSE: AddressInUse,
+  EACCES: AddressNotAllowed,
+  EADDRNOTAVAIL: AddressNotHere,
+  ENOTFOUND: AddressNotHere,
+  EAI_AGAIN: AddressNotHere,
+};
+
+/** The coded error for a failed `listen` on `address` (host:port), which the setting `key` asked for; undefined for other errors. */
+export function listenError(cause: unknown, address: string, key?: string): CodedError | undefined {
+  const Known = LISTEN_ERRORS[codeOf(cause)];
+  return Known && new Known({ address, key: key === undefined ? '' : ` (${key})` });
+}

@@ -1,0 +1,125 @@
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import fastify, { type FastifyInstance } from 'fastify';
+import { systemClock } from '../base/clock.ts';
+import type { Logger } from '../base/log.ts';
+import { Metrics } from '../base/metrics.ts';
+import { formatAddress, type Address } from '../config/formats.ts';
+import type { Config } from '../config/config.ts';
+import { opsRoutes } from '../http/ops-routes.ts';
+import { Downloads } from '../p2p/peer/downloads.ts';
+import { SoloCoordinator } from '../p2p/peer/solo-coordinator.ts';
+import { createMirror } from '../proxy/mirror.ts';
+import { BufferPool } from '../http/buffer-pool.ts';
+import { Upstreams } from '../registry/upstreams.ts';
+import { ContainerdShelf } from '../store/containerd-shelf.ts';
+import { DiskStore } from '../store/disk-store.ts';
+import { Refs } from '../store/refs.ts';
+import { listenError } from './errors.ts';
+import type { Lifecycle } from './lifecycle.ts';
+import type { ListeningAddress } from './service.ts';
+import { PROTOCOL_VERSION, programVersion } from './version.ts';
+
+/** How long responses that are under way may go on when Hawker is told to stop; longer than that they are cut off. */
+const DRAIN_MS = 30_000;
+/** Beyond draining, for the parts to notice. */
+const DRAIN_MARGIN_MS = 2000;
+
+/** Composes one node's proxy: what it keeps, what it reads from, what it shows. */
+export async function startProxy(
+  config: Config,
+  { log, lifecycle }: { log: Logger; lifecycle: Lifecycle },
+): Promise<ListeningAddress[]> {
+  const clock = systemClock;
+  const metrics = new Metrics();
+  metrics.buildInfo.set({ version: programVersion(), protocol: PROTOCOL_VERSION }, 1);
+  const { dir, quotaBytes, containerd } = config.store;
+
+  const store = await lifecycle.start({
+    name: 'store',
+    start: () => DiskStore.open({ dir, quotaBytes, log, metrics, clock }),
+    stop: (store) => store.close(),
+  });
+  const refs = await lifecycle.start({
+    name: 'refs',
+    start: () => Refs.open({ dir, log, clock }),
+    stop: (refs) => refs.close(),
+  });
+  const shelves: ContainerdShelf[] = [];
+  if (containerd !== undefined) {
+    const stateFile = join(dir, 'v1', 'containerd-shelf.json');
+    shelves.push(
+      await lifecycle.start({
+        name: 'containerd shelf',
+        start: () => ContainerdShelf.open({ root: containerd, stateFile, log, clock }),
+        stop: (shelf) => shelf.close(),
+      }),
+    );
+  }
+  const upstreams = await lifecycle.start({
+    name: 'upstreams',
+    start: async () => new Upstreams(config.upstreams, { log, metrics, clock }),
+    stop: (upstreams) => upstreams.close(),
+  });
+  const pool = new BufferPool();
+  const downloads = await lifecycle.start({
+    name: 'downloads',
+    start: async () =>
+      new Downloads({ store, shelves, coordinator: new SoloCoordinator({ clock, log }), pool, clock, log, metrics }),
+    stop: (downloads) => downloads.close(),
+  });
+
+  const settings = config.proxy;
+  const mirrorAddresses = await lifecycle.start({
+    name: 'mirror',
+    start: async () => {
+      const mirror = createMirror({ settings, upstreams, downloads, refs, pool, log, metrics, clock });
+      try {
+        return { mirror, addresses: await mirror.listen() };
+      } catch (error) {
+        throw listenError(error, formatAddress(failedAddress(error, settings.listen)), 'proxy.listen') ?? error;
+      }
+    },
+    stop: ({ mirror }) => mirror.close(DRAIN_MS),
+    stopBoundMs: DRAIN_MS + DRAIN_MARGIN_MS,
+  });
+
+  const status = () => ({
+    version: programVersion(),
+    store: store.usage(),
+    downloads: downloads.list(),
+  });
+  const api = await lifecycle.start({
+    name: 'api',
+    start: () => startApi(config.api.listen, { metrics, status }),
+    stop: (app) => app.close(),
+  });
+
+  return [
+    ...mirrorAddresses.addresses.map((address, index) => {
+      const bound = settings.listeners[index - 1];
+      return { role: 'mirror', ...address, ...(bound && { upstream: bound.upstream }) };
+    }),
+    { role: 'api', host: config.api.listen.host, port: (api.server.address() as AddressInfo).port },
+  ];
+}
+
+async function startApi(
+  listen: Address,
+  { metrics, status }: { metrics: Metrics; status: () => unknown },
+): Promise<FastifyInstance> {
+  const app = fastify();
+  await app.register(opsRoutes, { metrics, status, notReady: () => [], loopbackOnly: true });
+  try {
+    await app.listen(listen);
+  } catch (error) {
+    throw listenError(error, formatAddress(listen), 'api.listen') ?? error;
+  }
+  return app;
+}
+
+/** Which of several addresses could not be had: Node names it in its error. */
+function failedAddress(error: unknown, otherwise: Address): Address {
+  const { address, port } = error as Partial<{ address: string; port: number }>;
+  return address !== undefined && port !== undefined ? { host: address, port } : otherwise;
+}

@@ -1,0 +1,17 @@
+/** What `startUp` gives: a service that runs. */
+export interface Service {
+  /** Where it listens, with the ports that the system chose. */
+  readonly addresses: readonly ListeningAddress[];
+  /** Takes no more requests, ends what runs within bounds, and gives everything back. Never rejects. */
+  stop(): Promise<void>;
+}
+
+export interface ListeningAddress {
+  /** `mirror`, `api`. */
+  readonly role: string;
+  /** As in the configuration; an IPv6 address without its brackets. */
+  readonly host: string;
+  readonly port: number;
+  /** The registry that everything pulled here comes from, where the listener is bound to one. */
+  readonly upstream?: string;
+}
