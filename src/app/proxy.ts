@@ -111,7 +111,7 @@ async function startApi(
   const app = fastify();
   await app.register(opsRoutes, { metrics, status, notReady: () => [], loopbackOnly: true });
   try {
-    await app.listen(listen);
+    await app.listen({ ...listen });
   } catch (error) {
     throw listenError(error, formatAddress(listen), 'api.listen') ?? error;
   }

@@ -1,0 +1,62 @@
+import { Command, CommanderError, Option } from 'commander';
+import { createLogger, LOG_LEVELS, type LogLevel } from '../base/log.ts';
+import { programVersion } from '../app/version.ts';
+import { addConfigFlags, configSources } from './config-flags.ts';
+import { DONE, failureLine, statusOf, usageLine, WRONG_USAGE } from './exit.ts';
+import type { ProcessPort } from './process-port.ts';
+import { versionText } from './version.ts';
+
+/** Runs the command that argv asks for, and gives the exit status. What fails is one line on standard error. */
+export async function runCli(port: ProcessPort): Promise<number> {
+  let status = DONE;
+  const program = createProgram(port);
+
+  const up = addConfigFlags(program.command('up').description('run the mirror until it is stopped'));
+  up.action(async () => {
+    const [{ runUp }, { startUp }] = await Promise.all([import('./up.ts'), import('../app/up.ts')]);
+    status = await runUp(configSources(up, port), port, startUp);
+  });
+
+  const demo = program.command('demo').description('show what it does: needs no network and no set-up, ends by itself');
+  demo.addOption(new Option('--log-level <level>', 'what is logged to see more').choices(LOG_LEVELS).default('error'));
+  demo.action(async () => {
+    const [{ runDemo }, { demo: start }] = await Promise.all([import('./demo.ts'), import('../app/demo/demo.ts')]);
+    const { logLevel: level } = demo.opts<{ logLevel: LogLevel }>();
+    await runDemo(start({ log: createLogger({ level, format: port.isTerminal ? 'pretty' : 'json' }) }), port);
+  });
+
+  const version = program.command('version').description('print the version').option('--json', 'as JSON');
+  version.action(() => port.print(versionText(version.opts<{ json?: true }>().json === true)));
+
+  try {
+    await program.parseAsync(port.argv, { from: 'user' });
+    return status;
+  } catch (error) {
+    if (error instanceof CommanderError) return usageStatus(error, port);
+    port.complain(failureLine(error));
+    return statusOf(error);
+  }
+}
+
+function createProgram(port: ProcessPort): Command {
+  return new Command('hawker')
+    .description('A peer-to-peer mirror for container images')
+    .version(programVersion(), '--version', 'print the version number')
+    .helpOption('-h, --help', 'print this help')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => port.print(text),
+      writeErr: (text) => port.complain(text),
+      // Reported as one line below, in the form of every other failure.
+      outputError: () => {},
+    });
+}
+
+function usageStatus(error: CommanderError, port: ProcessPort): number {
+  if (error.exitCode === 0) return DONE;
+  // Help that nobody asked for (no command) has been printed already.
+  if (error.code !== 'commander.help') {
+    port.complain(usageLine(error.message.replace(/^error: /, ''), 'hawker'));
+  }
+  return WRONG_USAGE;
+}

@@ -1,0 +1,49 @@
+import { Option, type Command } from 'commander';
+import type { ConfigSources } from '../config/load.ts';
+import { SETTINGS, type Setting } from '../config/settings.ts';
+import type { ProcessPort } from './process-port.ts';
+
+/** What to write in the place of a flag's value, by the last word of its name. */
+const VALUE_NAMES: Record<string, string> = {
+  listen: 'host:port',
+  upstream: 'host',
+  tags: 'time',
+  dir: 'path',
+  quota: 'size',
+  containerd: 'path',
+  level: 'level',
+  format: 'format',
+};
+
+/** Gives a command `--config` and a flag for every setting that a person sets by hand. */
+export function addConfigFlags(command: Command): Command {
+  command.option('--config <file>', 'YAML file with settings; config/hawker.yaml shows them all');
+  for (const setting of SETTINGS) {
+    const option = optionOf(setting);
+    if (option) command.addOption(option);
+  }
+  return command.addHelpText(
+    'after',
+    '\nA flag goes before its variable (HAWKER_STORE_QUOTA, …), a variable before the file, the file before the default.',
+  );
+}
+
+/** Where this command's configuration comes from. */
+export function configSources(command: Command, port: ProcessPort): ConfigSources {
+  const given = command.opts<Record<string, string>>();
+  const flags: Record<string, string> = {};
+  for (const setting of SETTINGS) {
+    const option = optionOf(setting);
+    const text = option && given[option.attributeName()];
+    if (setting.flag !== undefined && text !== undefined) flags[setting.flag] = text;
+  }
+  const { environment, account, directory } = port;
+  return { file: given['config'], flags, environment, account, directory };
+}
+
+function optionOf({ flag, description, default: value }: Setting): Option | undefined {
+  if (flag === undefined) return undefined;
+  const name = VALUE_NAMES[flag.split('-').at(-1)!] ?? 'value';
+  const suffix = typeof value === 'string' && value !== '' ? ` (default: ${value})` : '';
+  return new Option(`--${flag} <${name}>`, description + suffix);
+}

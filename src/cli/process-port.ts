@@ -1,0 +1,25 @@
+import type { Account } from '../config/defaults.ts';
+
+export type Signal = 'SIGTERM' | 'SIGINT' | 'SIGHUP';
+
+/** The process, as far as a command needs it. `main.ts` has the real one; nothing else touches argv, environment, signals or exit. */
+export interface ProcessPort {
+  /** Without the program's own name. */
+  readonly argv: readonly string[];
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly account: Account;
+  /** The working directory. */
+  readonly directory: string;
+  /** Standard output is a terminal, on which a person reads. */
+  readonly isTerminal: boolean;
+  /** Writes to standard output. */
+  print(text: string): void;
+  /** Writes to standard error. */
+  complain(text: string): void;
+  onSignal(signal: Signal, listener: () => void): void;
+  /** What nobody caught: the process is in no known state any more. Replaces the listener before. */
+  onCrash(listener: (error: unknown) => void): void;
+  /** The terminal that the process was started on has been closed. */
+  terminalGone(): boolean;
+  exit(status: number): void;
+}

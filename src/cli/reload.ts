@@ -1,0 +1,36 @@
+import { CodedError, codeOf, describeError } from '../base/errors.ts';
+import { setLogLevel, type Logger } from '../base/log.ts';
+import { changedKeys } from '../config/changes.ts';
+import type { Config } from '../config/config.ts';
+import { loadConfig, type ConfigSources } from '../config/load.ts';
+
+/** What SIGHUP can change in a running process. */
+const RELOADABLE: ReadonlySet<string> = new Set(['log.level']);
+
+/**
+ * Reads the configuration again, applies what can be applied, and says which changes wait for a restart. A faulty one is
+ * reported and changes nothing. Gives what holds from now on.
+ */
+export async function reloadConfig(running: Config, sources: ConfigSources, log: Logger): Promise<Config> {
+  try {
+    const { config, warnings } = await loadConfig(sources);
+    const changed = changedKeys(running, config);
+    setLogLevel(log, config.log.level);
+    for (const { code, key, message } of warnings) log.warn({ code, key }, message);
+    const applied = changed.filter((key) => RELOADABLE.has(key));
+    log.info({ code: 'CONFIG_RELOADED', keys: applied }, `configuration read again: ${list(applied)} applied`);
+    const waiting = changed.filter((key) => !RELOADABLE.has(key));
+    if (waiting.length > 0) {
+      log.warn({ code: 'CONFIG_NEEDS_RESTART', keys: waiting }, `restart Hawker to apply ${list(waiting)}`);
+    }
+    return { ...running, log: { ...running.log, level: config.log.level } };
+  } catch (error) {
+    const todo = error instanceof CodedError ? ` (${error.todo})` : '';
+    log.error({ code: codeOf(error) }, `the running configuration stays: ${describeError(error)}${todo}`);
+    return running;
+  }
+}
+
+function list(keys: readonly string[]): string {
+  return keys.length === 0 ? 'nothing' : keys.join(', ');
+}

@@ -1,0 +1,30 @@
+import type { LogLevel } from '../base/log.ts';
+import type { Address } from './formats.ts';
+import type { LOG_FORMATS, Settings } from './schema.ts';
+
+/** The whole configuration: checked, complete and frozen. Each part is handed its own slice. */
+export interface Config {
+  readonly proxy: {
+    readonly listen: Address;
+    readonly listeners: readonly { readonly listen: Address; readonly upstream: string }[];
+    readonly defaultUpstream: string;
+    readonly staleTagsMs: number;
+  };
+  readonly api: { readonly listen: Address };
+  readonly store: {
+    /** Absolute. */
+    readonly dir: string;
+    readonly quotaBytes: number;
+    /** Absolute root of containerd (`/var/lib/containerd`); undefined: not shared. */
+    readonly containerd: string | undefined;
+  };
+  /** By registry host or pattern: the allow-list. */
+  readonly upstreams: Readonly<Record<string, UpstreamConfig>>;
+  readonly log: { readonly level: LogLevel; readonly format: (typeof LOG_FORMATS)[number] };
+}
+
+/** Paths are absolute. */
+export type UpstreamConfig = Readonly<Omit<Settings['upstreams'][string], 'insecure' | 'allow'>> & {
+  readonly insecure: boolean;
+  readonly allow: readonly string[];
+};

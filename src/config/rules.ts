@@ -1,0 +1,127 @@
+import { open } from 'node:fs/promises';
+import { codeOf } from '../base/errors.ts';
+import { ConfigInvalid, ConfigRefused } from './errors.ts';
+import { FORMATS, formatAddress, isLoopback, isPattern, parseAddress, standsFor } from './formats.ts';
+import type { Merged } from './layers.ts';
+import type { Settings } from './schema.ts';
+import { dotted } from './settings.ts';
+import type { Path } from './yaml.ts';
+
+/** Something that works, but should be looked at. */
+export interface ConfigWarning {
+  readonly code: string;
+  readonly key: string;
+  readonly message: string;
+}
+
+type UpstreamSettings = Settings['upstreams'][string];
+
+/** Who other than its owner may read or write a file. */
+const OTHERS = 0o077;
+const CREDENTIAL_KEYS = ['passwordFile', 'dockerConfig', 'credentialHelper'] as const;
+const READ_FILES = ['passwordFile', 'dockerConfig', 'ca'] as const;
+
+/** What no schema can say. Throws CONFIG_INVALID or CONFIG_REFUSED; returns what is only worth a warning. */
+export async function applyRules({ settings, placeOf }: Merged): Promise<ConfigWarning[]> {
+  const invalid = (path: Path, why: string, allowed: string) =>
+    new ConfigInvalid({ key: dotted(path), place: placeOf(path), why, allowed });
+  checkAddresses(settings, placeOf, invalid);
+  checkNamedUpstreams(settings, invalid);
+  refuseOpenApi(settings, placeOf);
+  const warnings: ConfigWarning[] = [];
+  for (const [host, upstream] of Object.entries(settings.upstreams)) {
+    checkUpstream(host, upstream, invalid);
+    warnings.push(...(await checkFiles(host, upstream, invalid)));
+  }
+  return warnings;
+}
+
+type Invalid = (path: Path, why: string, allowed: string) => Error;
+
+function checkAddresses({ proxy, api }: Settings, placeOf: Merged['placeOf'], invalid: Invalid): void {
+  const all: (readonly [Path, string])[] = [
+    [['proxy', 'listen'], proxy.listen],
+    ...proxy.listeners.map(({ listen }, i) => [['proxy', 'listeners', i, 'listen'], listen] as const),
+    [['api', 'listen'], api.listen],
+  ];
+  const taken = new Map<string, Path>();
+  for (const [path, text] of all) {
+    const address = parseAddress(text)!;
+    if (address.port === 0) continue;
+    const other = taken.get(formatAddress(address));
+    if (other) {
+      const why = `is ${text}, and so is ${dotted(other)} at ${placeOf(other)}`;
+      throw invalid(path, why, 'an address of its own for each');
+    }
+    taken.set(formatAddress(address), path);
+  }
+}
+
+/** Every request there would be answered 404. */
+function checkNamedUpstreams({ proxy, upstreams }: Settings, invalid: Invalid): void {
+  const named: (readonly [Path, string])[] = [
+    [['proxy', 'defaultUpstream'], proxy.defaultUpstream],
+    ...proxy.listeners.map(({ upstream }, i) => [['proxy', 'listeners', i, 'upstream'], upstream] as const),
+  ];
+  const keys = Object.keys(upstreams);
+  const barred = named.find(([, host]) => !keys.some((key) => standsFor(key, host)));
+  if (barred) throw invalid(barred[0], `is ${barred[1]}, which is not among the upstreams`, keys.join(', ') || 'none');
+}
+
+/** It has no login: what it tells and does is for this machine's own users. */
+function refuseOpenApi({ api }: Settings, placeOf: Merged['placeOf']): void {
+  if (isLoopback(parseAddress(api.listen)!.host)) return;
+  throw new ConfigRefused({
+    key: 'api.listen',
+    place: placeOf(['api', 'listen']),
+    why: `is ${api.listen}, which other machines can reach, and the API has no login`,
+    todo: 'use a loopback address, as in 127.0.0.1:65003',
+  });
+}
+
+function checkUpstream(host: string, upstream: UpstreamSettings, invalid: Invalid): void {
+  const at = (key: keyof UpstreamSettings): Path => ['upstreams', host, key];
+  const credentials = CREDENTIAL_KEYS.filter((key) => upstream[key] !== undefined);
+  if (credentials.length > 1) {
+    throw invalid(at(credentials[1]!), `is set, and so is ${credentials[0]}`, `one of ${CREDENTIAL_KEYS.join(', ')}`);
+  }
+  if (upstream.username !== undefined && upstream.passwordFile === undefined) {
+    throw invalid(at('username'), 'is set without passwordFile', 'both, or neither');
+  }
+  if (upstream.passwordFile !== undefined && upstream.username === undefined) {
+    throw invalid(at('passwordFile'), 'is set without username', 'both, or neither');
+  }
+  if (!isPattern(host)) return;
+  const barred = (['url', 'allow'] as const).find((key) => upstream[key] !== undefined);
+  if (barred) throw invalid(at(barred), 'is set for a pattern', `${barred} under the full name of one registry`);
+}
+
+/** The files are read when they are needed; that they can be is known at the start. */
+async function checkFiles(host: string, upstream: UpstreamSettings, invalid: Invalid): Promise<ConfigWarning[]> {
+  const warnings: ConfigWarning[] = [];
+  for (const name of READ_FILES) {
+    const file = upstream[name];
+    if (file === undefined) continue;
+    const path = ['upstreams', host, name];
+    const mode = await modeOf(file).catch((error: unknown) => {
+      throw invalid(path, `is ${file}, which cannot be read (${codeOf(error)})`, FORMATS.path.allowed);
+    });
+    if (name === 'passwordFile' && (mode & OTHERS) !== 0) {
+      const octal = (mode & 0o777).toString(8).padStart(4, '0');
+      const message = `${file} has mode ${octal}: others on this machine can read it; use chmod 0600`;
+      warnings.push({ code: 'PASSWORD_FILE_OPEN', key: dotted(path), message });
+    }
+  }
+  return warnings;
+}
+
+async function modeOf(file: string): Promise<number> {
+  const handle = await open(file, 'r');
+  try {
+    const stat = await handle.stat();
+    if (stat.isDirectory()) throw Object.assign(new Error('a directory'), { code: 'EISDIR' });
+    return stat.mode;
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,160 @@
+import { Type, type SchemaOptions, type Static, type TSchema } from '@sinclair/typebox';
+import { LOG_LEVELS, type LogLevel } from '../base/log.ts';
+import { FORMATS, type FormatName } from './formats.ts';
+
+/**
+ * The one schema of the configuration, as it is written. From it come the checks, the table of settings (settings.ts:
+ * variables, flags, help) and the types. Each setting says what it is (`what`), what is allowed (`allowed`), and, where a
+ * person sets it by hand, its `flag`.
+ */
+export interface Annotations extends SchemaOptions {
+  readonly what: string;
+  readonly allowed: string;
+  readonly flag?: string;
+}
+
+export const LOG_FORMATS = ['auto', 'json', 'pretty'] as const;
+
+const closed = { additionalProperties: false };
+
+function text(format: FormatName, options: Omit<SchemaOptions, 'format'> = {}) {
+  const { what, allowed } = FORMATS[format];
+  return Type.String({ format, what, allowed, ...options });
+}
+
+function choice<T extends string>(values: readonly T[], options: SchemaOptions) {
+  return Type.Unsafe<T>(
+    Type.String({ enum: values, what: 'one of the choices', allowed: values.join(', '), ...options }),
+  );
+}
+
+function map(what: string, properties: Record<string, TSchema>): SchemaOptions {
+  return { ...closed, what, allowed: `a map with ${Object.keys(properties).join(', ')}` };
+}
+
+const listenerProperties = {
+  listen: text('address', { description: 'an address of its own' }),
+  upstream: text('registry', { description: 'the registry that everything pulled there comes from' }),
+};
+const Listener = Type.Object(listenerProperties, map('a listener', listenerProperties));
+
+const upstreamProperties = {
+  url: text('origin', { description: 'where the registry is, when not at https://<its name>' }),
+  username: Type.String({
+    minLength: 1,
+    what: 'a user name',
+    allowed: 'a text that is not empty',
+    description: 'with passwordFile',
+  }),
+  passwordFile: text('path', { description: 'a file with the password or access token, mode 0600' }),
+  dockerConfig: text('path', { description: "a docker config.json with this registry's credentials" }),
+  credentialHelper: text('helper', { description: 'a docker-credential-<name> program on the PATH' }),
+  ca: text('path', { description: 'a PEM file: certificates to trust besides the public ones' }),
+  insecure: Type.Boolean({
+    what: 'true or false',
+    allowed: 'true or false',
+    description: 'true: do not check the TLS certificate',
+  }),
+  allow: Type.Array(text('reach'), {
+    what: 'a list',
+    allowed: 'a list of hosts, IP addresses and CIDRs',
+    description: 'private addresses that its redirects and tokens may come from',
+  }),
+  egressProxy: text('egress', { description: 'the HTTP proxy through which the registry is reached' }),
+};
+const Upstream = Type.Partial(Type.Object(upstreamProperties, closed), {
+  ...map('the settings of a registry', upstreamProperties),
+  allowed: 'a map of settings ({} for none), or false to take it off the built-in list',
+});
+
+const sections = {
+  proxy: section({
+    listen: text('address', {
+      default: '127.0.0.1:65001',
+      flag: 'proxy-listen',
+      description: 'where clients pull: the mirror',
+    }),
+    listeners: Type.Array(Listener, {
+      default: [],
+      what: 'a list of listeners',
+      allowed: 'a list of { listen, upstream }',
+      description: 'further addresses, each bound to one registry',
+    }),
+    defaultUpstream: text('registry', {
+      default: 'docker.io',
+      flag: 'default-upstream',
+      description: 'the registry of a request that names none',
+    }),
+    staleTags: text('time', {
+      default: '24h',
+      flag: 'stale-tags',
+      description: 'how long the last known digest of a tag may be used while its registry fails',
+    }),
+  }),
+  api: section({
+    listen: text('address', {
+      default: '127.0.0.1:65003',
+      flag: 'api-listen',
+      description: 'status, health and metrics; loopback only',
+    }),
+  }),
+  store: section({
+    dir: text('path', {
+      default: '',
+      flag: 'store-dir',
+      description: 'where blobs are kept; empty: /var/lib/hawker for root, else ~/.local/share/hawker',
+    }),
+    quota: text('size', { default: '20GiB', flag: 'store-quota', description: 'how much disk the store may take' }),
+    containerd: text('path', {
+      default: '',
+      flag: 'store-containerd',
+      description: "containerd's root, whose images are then shared too (/var/lib/containerd); empty: none",
+    }),
+  }),
+  log: section({
+    level: choice<LogLevel>(LOG_LEVELS, {
+      default: 'info',
+      flag: 'log-level',
+      description: 'the least that is logged',
+    }),
+    format: choice(LOG_FORMATS, {
+      default: 'auto',
+      flag: 'log-format',
+      description: 'auto: pretty on a terminal, else JSON',
+    }),
+  }),
+};
+
+function section<P extends Record<string, TSchema>>(properties: P) {
+  return Type.Object(properties, map('a section', properties));
+}
+
+const Upstreams = Type.Unsafe<Record<string, Static<typeof Upstream>>>({
+  type: 'object',
+  propertyNames: { type: 'string', format: 'upstream', what: FORMATS.upstream.what, allowed: FORMATS.upstream.allowed },
+  additionalProperties: Upstream,
+  what: 'a map',
+  allowed: 'a map of registry hosts to their settings',
+  description: 'the registries that may be pulled from',
+});
+
+/** What one layer (a file, the environment, the flags) may say: any part of it. */
+export const ConfigSchema = Type.Partial(
+  Type.Object({
+    proxy: Type.Partial(sections.proxy),
+    api: Type.Partial(sections.api),
+    store: Type.Partial(sections.store),
+    upstreams: Upstreams,
+    log: Type.Partial(sections.log),
+  }),
+  { ...map('the configuration', { ...sections, upstreams: Upstreams }) },
+);
+
+/** All layers together, as written: every key that has a default is there. */
+export interface Settings {
+  proxy: Static<typeof sections.proxy>;
+  api: Static<typeof sections.api>;
+  store: Static<typeof sections.store>;
+  upstreams: Static<typeof Upstreams>;
+  log: Static<typeof sections.log>;
+}

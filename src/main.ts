@@ -1,0 +1,46 @@
+#!/usr/bin/env node
+import { closeSync, openSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { codeOf } from './base/errors.ts';
+import { runCli } from './cli/cli.ts';
+import { FAILED, failureLine } from './cli/exit.ts';
+import type { ProcessPort } from './cli/process-port.ts';
+
+let onCrash = (error: unknown): void => {
+  process.stderr.write(failureLine(error));
+  process.exit(FAILED);
+};
+process.on('uncaughtException', (error) => onCrash(error));
+process.on('unhandledRejection', (error) => onCrash(error));
+
+// A reader that went away (`hawker version | head -0`, a log pipe that ended) is no reason to end.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error) => {
+    if (codeOf(error) !== 'EPIPE' && codeOf(error) !== 'EIO') onCrash(error);
+  });
+}
+
+const port: ProcessPort = {
+  argv: process.argv.slice(2),
+  environment: process.env,
+  account: { root: process.getuid?.() === 0, home: homedir() },
+  directory: process.cwd(),
+  isTerminal: process.stdout.isTTY,
+  print: (text) => void process.stdout.write(text),
+  complain: (text) => void process.stderr.write(text),
+  onSignal: (signal, listener) => void process.on(signal, listener),
+  onCrash: (listener) => {
+    onCrash = listener;
+  },
+  terminalGone() {
+    try {
+      closeSync(openSync('/dev/tty', 'r'));
+      return false;
+    } catch {
+      return true;
+    }
+  },
+  exit: (status) => process.exit(status),
+};
+
+process.exit(await runCli(port));

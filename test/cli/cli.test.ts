@@ -1,0 +1,110 @@
+import t from 'tap';
+import { CodedError, codedError } from '../../src/base/errors.ts';
+import { runCli } from '../../src/cli/cli.ts';
+import { failureLine, statusOf } from '../../src/cli/exit.ts';
+import type { ProcessPort } from '../../src/cli/process-port.ts';
+import { ConfigInvalid } from '../../src/config/errors.ts';
+import { SETTINGS } from '../../src/config/settings.ts';
+
+async function run(...argv: string[]): Promise<{ status: number; out: string; err: string }> {
+  const result = { status: -1, out: '', err: '' };
+  const port: ProcessPort = {
+    argv,
+    environment: {},
+    account: { root: false, home: '/home/me' },
+    directory: '/',
+    isTerminal: false,
+    print: (text) => void (result.out += text),
+    complain: (text) => void (result.err += text),
+    onSignal: () => {},
+    onCrash: () => {},
+    terminalGone: () => false,
+    exit: () => {},
+  };
+  result.status = await runCli(port);
+  return result;
+}
+
+t.test('help lists what works', async (t) => {
+  const { status, out, err } = await run('--help');
+  t.equal(status, 0);
+  t.equal(err, '');
+  const commands = [...out.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => name);
+  t.ok(
+    ['up', 'version', 'help'].every((name) => commands.includes(name)),
+    String(commands),
+  );
+  for (const later of ['supernode', 'proxy', 'peers', 'doctor', 'pull', 'preheat', 'token'])
+    t.notOk(commands.includes(later), later);
+  t.equal((await run('help', 'up')).out, (await run('up', '--help')).out);
+});
+
+t.test('each setting with a flag is in the help of up, with its default', async (t) => {
+  const { status, out } = await run('up', '--help');
+  t.equal(status, 0);
+  const text = out.replaceAll(/\s+/g, ' ');
+  for (const { flag, description, default: value } of SETTINGS.filter((s) => s.flag)) {
+    t.match(text, ` --${flag} <`);
+    t.match(text, description);
+    if (typeof value === 'string' && value !== '') t.match(text, `(default: ${value})`);
+  }
+  t.match(text, ' --config <file>');
+  t.notMatch(text, /<value>/, 'each value has a name');
+});
+
+t.test('version', async (t) => {
+  const json = JSON.parse((await run('version', '--json')).out) as Record<string, string>;
+  t.match(json, { version: /^\d+\.\d+\.\d+/, protocol: /^\d+\.\d+$/, node: process.version });
+  t.equal(
+    (await run('version')).out,
+    `hawker ${json['version']} (protocol ${json['protocol']}, Node ${process.version})\n`,
+  );
+  t.equal((await run('--version')).out, `${json['version']}\n`);
+});
+
+t.test('wrong usage is one line with a suggestion, and status 2', async (t) => {
+  const cases: [argv: string[], line: RegExp][] = [
+    [['upp'], /^hawker: USAGE: unknown command 'upp' \(Did you mean up\?\)\. See hawker --help\n$/],
+    [
+      ['up', '--store-qouta', '1'],
+      /^hawker: USAGE: unknown option '--store-qouta' \(Did you mean --store-quota\?\)\. .*\n$/,
+    ],
+    [['up', '--store-quota'], /^hawker: USAGE: option '--store-quota <size>' argument missing\. .*\n$/],
+    [['up', 'extra'], /^hawker: USAGE: too many arguments for 'up'.*[^.]\. See .*\n$/],
+    [['--nope'], /^hawker: USAGE: unknown option '--nope'\. .*\n$/],
+    [
+      ['up', '--store-quota', '5'],
+      /^hawker: CONFIG_INVALID: store\.quota is "5", .* \(--store-quota\)\. Allowed: .*\n$/,
+    ],
+    [['up', '--config', '/nope.yaml'], /^hawker: CONFIG_UNREADABLE: .*\n$/],
+  ];
+  for (const [argv, line] of cases) {
+    const { status, out, err } = await run(...argv);
+    t.equal(status, 2, argv.join(' '));
+    t.equal(out, '');
+    t.match(err, line);
+  }
+  const bare = await run();
+  t.equal(bare.status, 2);
+  t.match(bare.err, /^Usage: hawker/);
+});
+
+t.test('a failure is one line: code, message with its causes, what to do', (t) => {
+  const Broken = codedError('BROKEN', { message: (p: { it: string }) => `${p.it} is\nbroken.`, todo: 'mend\nit' });
+  const error = new Broken({ it: 'x' }, { cause: new Error('worn out') });
+  t.ok(error instanceof CodedError);
+  t.equal(failureLine(error), 'hawker: BROKEN: x is broken.: worn out. Mend it\n');
+  t.equal(statusOf(error), 1);
+  t.equal(failureLine(new Error('odd')), 'hawker: UNKNOWN: odd. Run again with --log-level debug to see more\n');
+  const listen = Object.assign(new Error('listen EADDRINUSE'), {
+    code: 'EADDRINUSE',
+    syscall: 'listen',
+    address: '::1',
+    port: 5,
+  });
+  t.match(failureLine(listen), /^hawker: ADDRESS_IN_USE: another process listens on \[::1\]:5\. Stop that process/);
+  t.match(failureLine({ code: 'ENOSPC' }), /^hawker: ENOSPC: ENOSPC\. /);
+  t.match(failureLine(undefined), /^hawker: UNKNOWN: undefined\. /);
+  t.equal(statusOf(new ConfigInvalid({ key: 'a', place: 'b', why: 'c', allowed: 'd' })), 2);
+  t.end();
+});

@@ -1,0 +1,149 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import t, { type Test } from 'tap';
+
+const MAIN = fileURLToPath(new URL('../src/main.js', import.meta.url));
+const BOUND_MS = 20_000;
+
+/** The environment without settings of Hawker, so that the caller's own do not matter. */
+const ENVIRONMENT = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('HAWKER_')));
+
+/** One run of the real program. */
+class Run {
+  readonly child: ChildProcess;
+  out = '';
+  err = '';
+  readonly ended: Promise<{ status: number | null; signal: string | null }>;
+  readonly #changed: (() => void)[] = [];
+
+  constructor(t: Test, argv: string[], environment: Record<string, string> = {}, node: string[] = []) {
+    this.child = spawn(process.execPath, [...node, MAIN, ...argv], { env: { ...ENVIRONMENT, ...environment } });
+    this.child.stdout!.setEncoding('utf8').on('data', (text: string) => this.#add('out', text));
+    this.child.stderr!.setEncoding('utf8').on('data', (text: string) => this.#add('err', text));
+    this.ended = once(this.child, 'close').then(([status, signal]) => ({ status, signal }) as never);
+    t.teardown(() => this.child.kill('SIGKILL'));
+  }
+
+  #add(stream: 'out' | 'err', text: string): void {
+    this[stream] += text;
+    for (const check of this.#changed) check();
+  }
+
+  /** Resolves when standard output has the text; rejects when the program ends first, or after a bound. */
+  until(pattern: RegExp): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const fail = () => reject(new Error(`${String(pattern)} did not come.\n${this.out}\n${this.err}`));
+      const timer = setTimeout(fail, BOUND_MS);
+      const check = () => {
+        if (!pattern.test(this.out)) return;
+        clearTimeout(timer);
+        resolve();
+      };
+      this.#changed.push(check);
+      void this.ended.then(fail);
+      check();
+    });
+  }
+}
+
+async function run(
+  t: Test,
+  argv: string[],
+  environment?: Record<string, string>,
+): Promise<Run & { status: number | null }> {
+  const result = new Run(t, argv, environment);
+  const { status } = await result.ended;
+  return Object.assign(result, { status });
+}
+
+function up(t: Test, more: string[] = [], node: string[] = []): Run {
+  const free = ['--proxy-listen', '127.0.0.1:0', '--api-listen', '127.0.0.1:0'];
+  return new Run(t, ['up', ...free, '--store-dir', t.testdir({}), ...more], {}, node);
+}
+
+t.test('version and help: status 0, on standard output', async (t) => {
+  const [version, help] = await Promise.all([run(t, ['version', '--json']), run(t, ['--help'])]);
+  t.equal(version.status, 0);
+  t.match(JSON.parse(version.out), { version: /^\d/, protocol: /^\d/, node: process.version });
+  t.equal(help.status, 0);
+  t.match(help.out, /^Usage: hawker/);
+  t.equal(version.err + help.err, '');
+});
+
+t.test('wrong usage and a wrong configuration: one line, status 2', async (t) => {
+  const [usage, variable, unknown] = await Promise.all([
+    run(t, ['upp']),
+    run(t, ['up'], { HAWKER_STORE_QUOTA: 'lots' }),
+    run(t, ['up'], { HAWKER_STORE_QOUTA: '1GiB' }),
+  ]);
+  t.match(usage.err, /^hawker: USAGE: .*upp.*up\?.*\n$/);
+  t.match(variable.err, /^hawker: CONFIG_INVALID: store\.quota is "lots", .*\(HAWKER_STORE_QUOTA\).*\n$/);
+  t.match(unknown.err, /^hawker: CONFIG_UNKNOWN_KEY: HAWKER_STORE_QOUTA .*HAWKER_STORE_QUOTA\?.*\n$/);
+  t.same([usage.status, variable.status, unknown.status], [2, 2, 2]);
+});
+
+t.test('up says where it listens, in JSON, and drains on SIGTERM: status 0', async (t) => {
+  const hawker = up(t);
+  await hawker.until(/"code":"LISTENING","role":"mirror"[^]*"code":"LISTENING","role":"api"/);
+  const lines = hawker.out
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { code?: string; address?: string });
+  const addresses = lines.filter(({ code }) => code === 'LISTENING').map(({ address }) => address!);
+  for (const address of addresses) {
+    t.notMatch(address, /:0$/, 'the port that the system chose');
+    t.ok(await fetch(`http://${address}/livez`).then((response) => response.status > 0), address);
+  }
+  hawker.child.kill('SIGTERM');
+  t.same(await hawker.ended, { status: 0, signal: null });
+  t.match(hawker.out, /"code":"STOPPED"/);
+  t.equal(hawker.err, '');
+});
+
+t.test('SIGHUP reads the configuration again; SIGINT ends it', async (t) => {
+  const hawker = up(t);
+  await hawker.until(/"role":"api"/);
+  hawker.child.kill('SIGHUP');
+  await hawker.until(/"code":"CONFIG_RELOADED"/);
+  hawker.child.kill('SIGINT');
+  t.same(await hawker.ended, { status: 0, signal: null });
+});
+
+t.test('a port in use is one coded line, status 1', async (t) => {
+  const taken = createServer().listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  t.teardown(() => taken.close());
+  const address = `127.0.0.1:${(taken.address() as AddressInfo).port}`;
+  const hawker = up(t, ['--proxy-listen', address]);
+  t.equal((await hawker.ended).status, 1);
+  t.match(hawker.err, /^hawker: ADDRESS_IN_USE: .*\n$/);
+  t.match(hawker.err, address);
+});
+
+t.test('readers of its output that go away do no harm', async (t) => {
+  const hawker = up(t);
+  await hawker.until(/"role":"api"/);
+  hawker.child.stdout!.destroy();
+  hawker.child.stderr!.destroy();
+  // What it logs now has nowhere to go: EPIPE.
+  hawker.child.kill('SIGHUP');
+  hawker.child.kill('SIGTERM');
+  t.same(await hawker.ended, { status: 0, signal: null });
+});
+
+t.test('what nobody caught: a fatal line in the log, one on standard error, status 1', async (t) => {
+  const thrower = "data:text/javascript,process.once('SIGUSR2',()=>{throw new Error('boom')})";
+  const hawker = up(t, [], ['--import', thrower]);
+  await hawker.until(/"role":"api"/);
+  hawker.child.kill('SIGUSR2');
+  t.equal((await hawker.ended).status, 1);
+  t.match(hawker.out, /"level":"fatal".*"code":"UNCAUGHT".*boom/);
+  t.match(hawker.err, /^hawker: UNKNOWN: boom\. .*\n$/);
+
+  const rejecter = "data:text/javascript,Promise.reject(new Error('early'))";
+  const early = new Run(t, ['version'], {}, ['--import', rejecter]);
+  t.equal((await early.ended).status, 1);
+  t.match(early.err, /early/);
+});
