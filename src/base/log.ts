@@ -64,26 +64,22 @@ export function createLogger(options: { level: LogLevel; format: LogFormat; dest
     formatters: { level: (label: string) => ({ level: label }) },
     redact: { paths, censor: '[redacted]' },
   };
-  const output = options.destination ?? standardOutput();
-  const destination =
-    options.format === 'json'
-      ? output
-      : pretty({
-          colorize: process.stdout.isTTY,
-          translateTime: 'SYS:HH:MM:ss',
-          singleLine: true,
-          destination: output,
-        });
-  const log: Logger = pino(settings, destination);
+  const log: Logger = pino(settings, options.destination ?? standardOutput(options.format));
   thresholds.set(log, threshold);
   return log;
 }
 
 /** Where writing fails (a full disk under the log, a terminal that is gone), Hawker goes on and the log has a gap. */
-function standardOutput(): DestinationStream {
+function standardOutput(format: LogFormat): DestinationStream {
   const output = pino.destination({ fd: 1, sync: true, maxLength: MAX_UNWRITTEN_BYTES });
   output.on('error', () => {});
-  return output;
+  if (format === 'json') return output;
+  return pretty({
+    colorize: process.stdout.isTTY,
+    translateTime: 'SYS:HH:MM:ss',
+    singleLine: true,
+    destination: output,
+  });
 }
 
 /** Changes the level of a logger of `createLogger`, and of all its children. */

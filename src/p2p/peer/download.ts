@@ -54,6 +54,16 @@ export interface DownloadRequest {
   readonly size: number | undefined;
 }
 
+/** A download, as status pages show it. */
+export interface DownloadStatus {
+  readonly digest: Digest;
+  /** In bytes; null while nobody has said it. */
+  readonly size: number | null;
+  /** Bytes that are here, from the front on. */
+  readonly inOrder: number;
+  readonly readers: number;
+}
+
 export class Download implements FetchTarget {
   readonly digest: Digest;
   readonly #deps: DownloadDeps;
@@ -102,6 +112,11 @@ export class Download implements FetchTarget {
 
   get isIdle(): boolean {
     return this.#readers.size === 0;
+  }
+
+  status(): DownloadStatus {
+    const { digest } = this;
+    return { digest, size: this.#size ?? null, inOrder: this.#available.endFrom(0), readers: this.#readers.size };
   }
 
   /**

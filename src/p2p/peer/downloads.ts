@@ -8,7 +8,7 @@ import type { BodySource } from '../../http/body-source.ts';
 import type { BlobStore, StoredBlob } from '../../store/blob-store.ts';
 import type { Coordinator } from '../protocol/coordinator.ts';
 import type { AskedRange } from './reader.ts';
-import { Download, type DownloadDeps, type DownloadRequest } from './download.ts';
+import { Download, type DownloadDeps, type DownloadRequest, type DownloadStatus } from './download.ts';
 import { DownloadsClosed, TooManyDownloads } from './errors.ts';
 
 /** Blobs coming in at the same time, those included that nobody reads just now. */
@@ -86,6 +86,11 @@ export class Downloads {
       if (!closing) return this.#join(request, range, signal);
       await closing;
     }
+  }
+
+  /** What comes in now: for status pages. */
+  list(): DownloadStatus[] {
+    return [...this.#table.values()].map((download) => download.status());
   }
 
   /** Ends every download; what came is kept for the next start. */

@@ -352,9 +352,9 @@ t.test('a disk that fills up in the middle: every client goes on', async (t) => 
     downloads.open(request(blob), { start: 2 * MiB, end: 5 * MiB }, never),
   ]);
   const [first, second, range] = await Promise.all([
-    readFrom(bodies[0]!, 0),
-    readFrom(bodies[1]!, 0),
-    readFrom(bodies[2]!, 2 * MiB, 5 * MiB),
+    readFrom(bodies[0], 0),
+    readFrom(bodies[1], 0),
+    readFrom(bodies[2], 2 * MiB, 5 * MiB),
   ]);
   t.ok(first.equals(blob.bytes));
   t.ok(second.equals(blob.bytes));

@@ -1,0 +1,169 @@
+import { LRUCache } from 'lru-cache';
+import { isIP } from 'node:net';
+import type { Clock } from '../base/clock.ts';
+import type { Digest } from '../base/digest.ts';
+import { codeOf } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import { SingleFlight } from '../base/single-flight.ts';
+import { formatTime } from '../base/units.ts';
+import { MANIFEST_ACCEPT } from '../registry/media-types.ts';
+import type { Link, Refs, RepoKey } from '../store/refs.ts';
+import { LoopbackOnly } from './errors.ts';
+import type { Scope } from './namespace.ts';
+import { denialIn, isUnanswered, type OriginAsking } from './origin-asking.ts';
+
+/** How long the origin's word that a repository may be read holds, in milliseconds. */
+export const RIGHT_MS = 5 * 60_000;
+const MAX_RIGHTS = 10_000;
+
+const VAGUE_TYPES = new Set(['text/plain', 'application/json', 'application/octet-stream']);
+
+/** What the origin tells of something when it confirms it. */
+interface Said {
+  readonly size?: number | undefined;
+  readonly mediaType?: string | undefined;
+}
+
+/** Leave to serve a digest. */
+export interface Grant {
+  readonly digest: Digest;
+  readonly mediaType: string | undefined;
+  readonly size: number | undefined;
+  /** The `Warning` header of an answer for which the origin could not be asked. */
+  readonly warning: string | undefined;
+}
+
+/**
+ * Whether a client may read something; knowing a digest is no right (I4). A digest is served under a repository when it is
+ * linked to it (a manifest read through it names it, or the origin confirmed it there) and the origin has let us read the
+ * repository within minutes; else the origin is asked. Its 401, 403 and 404 end the right and the link. While it cannot be
+ * asked, only what was last read anonymously, within `staleMs`, is served, with a warning.
+ */
+export class Access {
+  readonly #refs: Refs;
+  readonly #asking: OriginAsking;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #staleMs: number;
+  readonly #rights = new LRUCache<string, number>({ max: MAX_RIGHTS });
+  readonly #flights = new SingleFlight<string, Grant>();
+
+  constructor(deps: { refs: Refs; asking: OriginAsking; clock: Clock; log: Logger; staleMs: number }) {
+    this.#refs = deps.refs;
+    this.#asking = deps.asking;
+    this.#clock = deps.clock;
+    this.#log = deps.log;
+    this.#staleMs = deps.staleMs;
+  }
+
+  /** Throws LOOPBACK_ONLY for a client that may not use the credential configured for the upstream. */
+  admit({ upstream }: Scope, clientAddress: string | undefined): void {
+    if (upstream.usesCredentials && !isLoopback(clientAddress)) throw new LoopbackOnly({ host: upstream.host });
+  }
+
+  /** Leave to serve `digest` under the repository; throws the origin's error where there is none. */
+  async toDigest(scope: Scope, digest: Digest, kind: 'blob' | 'manifest'): Promise<Grant> {
+    const link = await this.#refs.linkOf(repoKey(scope), digest);
+    if (link && this.#hasRight(scope)) return grantOf(link, undefined);
+    return this.#flights.run(`${kind} ${digest} ${rightKey(scope)}`, () => this.#confirm(scope, digest, kind, link));
+  }
+
+  async #confirm(scope: Scope, digest: Digest, kind: 'blob' | 'manifest', link: Link | undefined): Promise<Grant> {
+    try {
+      const said = await this.#asking.ask<Said>(scope.upstream, link !== undefined && this.isFresh(link), (signal) =>
+        kind === 'blob'
+          ? scope.upstream.confirmBlob(scope.repository, digest, signal)
+          : confirmManifest(scope, digest, signal),
+      );
+      const mediaType = precise(said.mediaType) ?? link?.mediaType;
+      const confirmed = this.newLink(scope, digest, mediaType, said.size ?? link?.size);
+      await this.#refs.link(repoKey(scope), [confirmed]);
+      this.grant(scope);
+      return grantOf(confirmed, undefined);
+    } catch (error) {
+      await this.denied(scope, digest, error);
+      if (link && this.isFresh(link) && isUnanswered(error)) return grantOf(link, this.warning(scope, link.at, error));
+      throw error;
+    }
+  }
+
+  /** A link as of now. */
+  newLink(scope: Scope, digest: Digest, mediaType: string | undefined, size: number | undefined): Link {
+    return {
+      digest,
+      at: this.#clock.now(),
+      anonymous: !scope.upstream.usesCredentials,
+      ...(mediaType === undefined ? {} : { mediaType }),
+      ...(size === undefined ? {} : { size }),
+    };
+  }
+
+  /** The origin has just let us read the repository. */
+  grant(scope: Scope): void {
+    this.#rights.set(rightKey(scope), this.#clock.monotonic());
+  }
+
+  /** Ends right and link if `error` is the origin's "no": one about the repository (401, 403) ends all that was known of it. */
+  async denied(scope: Scope, digest: Digest | undefined, error: unknown): Promise<void> {
+    const denial = denialIn(error);
+    if (!denial) return;
+    if (denial.answer !== 404) return this.revoke(scope);
+    this.#rights.delete(rightKey(scope));
+    if (digest !== undefined) await this.#refs.unlink(repoKey(scope), digest);
+  }
+
+  /** Ends the right to a repository, and forgets what was read through it. */
+  async revoke(scope: Scope): Promise<void> {
+    this.#rights.delete(rightKey(scope));
+    await this.#refs.forget(repoKey(scope));
+  }
+
+  /** Whether what was read then may be served while the origin cannot be asked. */
+  isFresh(read: { readonly at: number; readonly anonymous: boolean }): boolean {
+    return read.anonymous && this.#clock.now() - read.at <= this.#staleMs;
+  }
+
+  /** Notes that something read at `at` is served stale. The code 299 is the one that clients show (OCI distribution spec, "Warnings"). */
+  warning(scope: Scope, at: number, error: unknown): string {
+    const age = formatTime(this.#clock.now() - at);
+    const { host } = scope.upstream;
+    this.#log.info({ code: 'SERVED_STALE', upstream: scope.upstream.key, cause: codeOf(error), age }, 'served stale');
+    return `299 - "Hawker served this stale, as it was ${age} ago: ${host} cannot be asked (${codeOf(error)})"`;
+  }
+
+  #hasRight(scope: Scope): boolean {
+    const since = this.#rights.get(rightKey(scope));
+    return since !== undefined && this.#clock.monotonic() - since <= RIGHT_MS;
+  }
+}
+
+/** A media type that says what something is; some registries say `text/plain` or `application/json` for manifests. */
+export function precise(mediaType: string | undefined): string | undefined {
+  return VAGUE_TYPES.has(mediaType ?? '') ? undefined : mediaType;
+}
+
+export function repoKey(scope: Scope): RepoKey {
+  return { registry: scope.upstream.host, repository: scope.repository };
+}
+
+function rightKey(scope: Scope): string {
+  return `${scope.upstream.host}/${scope.repository}`;
+}
+
+/** By HEAD, and by GET where the registry does not do HEAD, whose answer then is no word on this manifest. */
+async function confirmManifest({ upstream, repository }: Scope, digest: Digest, signal: AbortSignal): Promise<Said> {
+  const head = await upstream.headManifest(repository, { digest }, MANIFEST_ACCEPT, signal);
+  if (head.mediaType !== undefined || head.digest !== undefined) return head;
+  const { bytes, mediaType } = await upstream.getManifest(repository, { digest }, MANIFEST_ACCEPT, signal);
+  return { size: bytes.length, mediaType };
+}
+
+function grantOf(link: Link, warning: string | undefined): Grant {
+  return { digest: link.digest, mediaType: link.mediaType, size: link.size, warning };
+}
+
+function isLoopback(address: string | undefined): boolean {
+  if (address === undefined) return false;
+  const plain = address.replace(/^::ffff:/i, '');
+  return plain === '::1' || (isIP(plain) === 4 && plain.startsWith('127.'));
+}

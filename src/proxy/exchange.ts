@@ -1,0 +1,93 @@
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { Clock } from '../base/clock.ts';
+import type { ByteSource, Metrics } from '../base/metrics.ts';
+import { asError } from '../base/errors.ts';
+import { onClientGone } from '../http/abort.ts';
+import { FirstByteLate } from './errors.ts';
+import type { Scope } from './namespace.ts';
+
+/**
+ * How long a client waits for the head of a response, in milliseconds; then it gets a 404, on which it goes to the origin at
+ * once. containerd gives up at 30 s, and would not try the next host.
+ */
+export const FIRST_BYTE_MS = 25_000;
+
+/** One request about a repository, and its response. */
+export class Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly scope: Scope;
+  /** Aborts when the client has gone, or (FIRST_BYTE_LATE) when the head is not out in time. */
+  readonly signal: AbortSignal;
+  readonly #metrics: Metrics;
+  readonly #clock: Clock;
+  readonly #startedAt: number;
+  readonly #cancelDeadline: () => void;
+
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    scope: Scope,
+    deps: { metrics: Metrics; clock: Clock },
+  ) {
+    this.request = request;
+    this.response = response;
+    this.scope = scope;
+    this.#metrics = deps.metrics;
+    this.#clock = deps.clock;
+    this.#startedAt = deps.clock.monotonic();
+    const controller = new AbortController();
+    this.signal = controller.signal;
+    this.#cancelDeadline = deps.clock.after(FIRST_BYTE_MS, () =>
+      controller.abort(new FirstByteLate({ waitedMs: FIRST_BYTE_MS })),
+    );
+    onClientGone(response, (reason) => controller.abort(reason));
+    response.once('close', this.#cancelDeadline);
+  }
+
+  get isHead(): boolean {
+    return this.request.method === 'HEAD';
+  }
+
+  /** A header of the request, if it came just once. */
+  header(name: string): string | undefined {
+    const value = this.request.headers[name];
+    return typeof value === 'string' ? value : undefined;
+  }
+
+  /** What `promise` gives, unless the signal aborts first. What others share goes on. */
+  async unlessOver<T>(promise: Promise<T>): Promise<T> {
+    const { signal } = this;
+    let stop: () => void = () => undefined;
+    const over = new Promise<never>((_, reject) => {
+      stop = (): void => reject(asError(signal.reason));
+      if (signal.aborted) stop();
+      else signal.addEventListener('abort', stop, { once: true });
+    });
+    try {
+      return await Promise.race([promise, over]);
+    } finally {
+      signal.removeEventListener('abort', stop);
+    }
+  }
+
+  /** Sets the head, which leaves with the first byte. From here on the response can only be finished or cut off. */
+  head(status: number, headers: OutgoingHttpHeaders): void {
+    this.#cancelDeadline();
+    this.response.writeHead(status, {
+      'Docker-Distribution-Api-Version': 'registry/2.0',
+      ...(this.scope.ns === undefined ? {} : { 'OCI-Namespace': this.scope.ns }),
+      ...headers,
+    });
+  }
+
+  /** Says that the first byte of the body is about to leave. */
+  firstByte(source: ByteSource): void {
+    this.#metrics.timeToFirstByte.observe({ source }, (this.#clock.monotonic() - this.#startedAt) / 1000);
+  }
+
+  /** Says that bytes have left. */
+  sent(source: ByteSource, bytes: number): void {
+    this.#metrics.clientBytes.inc({ source }, bytes);
+  }
+}

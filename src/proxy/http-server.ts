@@ -1,0 +1,79 @@
+import { createServer, STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { codeOf } from '../base/errors.ts';
+import { KiB } from '../base/units.ts';
+import { endConnection } from '../http/abort.ts';
+import { WriteUnsupported } from './errors.ts';
+import { ociAnswer, type OciAnswer } from './oci-errors.ts';
+
+/** Request line and headers together: tokens of some registries take tens of KiB, podman's list of ranges up to 30. */
+const MAX_HEADER_BYTES = 64 * KiB;
+/** For an idle connection: longer than Go's clients keep theirs (30 s), or they meet resets (clients.md, 1.8). */
+const KEEP_ALIVE_MS = 75_000;
+/** For the head of a request; longer than the one above, as Node's documentation has it. */
+const HEADERS_MS = 80_000;
+/** For a whole request, body included, which nobody here wants. */
+const REQUEST_MS = 90_000;
+const MAX_CONNECTIONS = 4096;
+
+/** Node's HTTP server with the limits of a mirror. */
+export function createHttpServer(handler: (request: IncomingMessage, response: ServerResponse) => void): Server {
+  const server = createServer(
+    {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      headersTimeout: HEADERS_MS,
+      requestTimeout: REQUEST_MS,
+      noDelay: true,
+    },
+    handler,
+  );
+  server.maxConnections = MAX_CONNECTIONS;
+  // Not answered with 100: what follows is not read.
+  server.on('checkContinue', handler);
+  server.on('connect', (request, socket) => {
+    socket.on('error', () => socket.destroy());
+    socket.end(render(ociAnswer(new WriteUnsupported({ method: request.method ?? '' }), 'other')));
+  });
+  // While it closes, connections that are kept alive end with their response.
+  server.on('request', (_request, response) => {
+    response.once('close', () => setImmediate(() => server.listening || server.closeIdleConnections()));
+  });
+  return server;
+}
+
+const MALFORMED: Readonly<Record<string, number>> = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 };
+
+/** The answer to what is no HTTP (podman and containerd try TLS first, and go on after a 400), or to too much of it. */
+export function answerMalformed(error: Error, socket: Duplex): void {
+  if (codeOf(error) === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const status = MALFORMED[codeOf(error)] ?? 400;
+  const message = STATUS_CODES[status]!;
+  const body = JSON.stringify({ errors: [{ code: 'UNSUPPORTED', message, detail: { code: codeOf(error) } }] });
+  const headers = { 'Content-Type': 'application/json', 'Content-Length': String(Buffer.byteLength(body)) };
+  socket.end(render({ status, headers, body }));
+}
+
+/**
+ * Answers a request and closes its connection without reading its body, and without the reset that Node's own close would
+ * make of unread input, which can overtake the answer.
+ */
+export function refuse(request: IncomingMessage, response: ServerResponse, answer: OciAnswer): void {
+  // One that waits behind another on its connection has no socket yet.
+  if (!response.socket) {
+    response.writeHead(answer.status, { ...answer.headers, Connection: 'close' });
+    response.end(answer.body);
+    return;
+  }
+  response.statusCode = answer.status;
+  request.socket.write(render(answer));
+  endConnection(request);
+}
+
+function render({ status, headers, body }: OciAnswer): string {
+  const lines = Object.entries({ ...headers, Connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`;
+}

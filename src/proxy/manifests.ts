@@ -1,0 +1,176 @@
+import { LRUCache } from 'lru-cache';
+import type { Clock } from '../base/clock.ts';
+import type { Digest } from '../base/digest.ts';
+import type { ByteSource } from '../base/metrics.ts';
+import type { Downloads, OpenBlob } from '../p2p/peer/downloads.ts';
+import { originSource } from '../p2p/peer/origin-source.ts';
+import type { PieceSource } from '../p2p/peer/piece-source.ts';
+import { MANIFEST_MAX_BYTES, parseManifest, type ManifestChild } from '../registry/manifest.ts';
+import { acceptClass, isManifestType } from '../registry/media-types.ts';
+import type { Refs } from '../store/refs.ts';
+import { repoKey, type Access, type Grant } from './access.ts';
+import { ManifestTooLarge } from './errors.ts';
+import { etagOf, noneMatch } from './etag.ts';
+import type { Exchange } from './exchange.ts';
+import type { Scope } from './namespace.ts';
+import type { PassThrough } from './passthrough.ts';
+import { NOT_KEPT, type TagGrant, type Tags } from './tags.ts';
+
+/** Links from a manifest are written again when it is read so long after the last time, in milliseconds. */
+const LINK_AGAIN_MS = 60 * 60_000;
+const MAX_LINKED = 10_000;
+
+export type ManifestReference = { readonly tag: string } | { readonly digest: Digest };
+
+interface Manifest {
+  readonly bytes: Buffer;
+  readonly mediaType: string;
+  readonly source: ByteSource;
+}
+
+/** Serves manifests, by tag and by digest, and links what they name to their repository. */
+export class Manifests {
+  readonly #access: Access;
+  readonly #tags: Tags;
+  readonly #refs: Refs;
+  readonly #downloads: Pick<Downloads, 'open' | 'sizeOf'>;
+  readonly #clock: Clock;
+  readonly #passThrough: PassThrough;
+  readonly #linked = new LRUCache<string, number>({ max: MAX_LINKED });
+
+  constructor(deps: {
+    access: Access;
+    tags: Tags;
+    refs: Refs;
+    downloads: Pick<Downloads, 'open' | 'sizeOf'>;
+    clock: Clock;
+    /** Serves what is not to be kept. */
+    passThrough: PassThrough;
+  }) {
+    this.#access = deps.access;
+    this.#tags = deps.tags;
+    this.#refs = deps.refs;
+    this.#downloads = deps.downloads;
+    this.#clock = deps.clock;
+    this.#passThrough = deps.passThrough;
+  }
+
+  /** `Range` is ignored: containerd 2.1.0 to 2.1.2 sends `bytes=0-` with every request. */
+  async serve(exchange: Exchange, reference: ManifestReference): Promise<void> {
+    const { scope, request } = exchange;
+    this.#access.admit(scope, request.socket.remoteAddress);
+    const grant = await exchange.unlessOver(this.#grant(exchange, reference));
+    if (grant === NOT_KEPT) {
+      const name = 'tag' in reference ? reference.tag : reference.digest;
+      await this.#passThrough.serve(exchange, `manifests/${name}`, '');
+      return;
+    }
+    if (noneMatch(exchange.header('if-none-match'), grant.digest)) {
+      exchange.head(304, headersOf(grant));
+      exchange.response.end();
+      return;
+    }
+    const size = this.#downloads.sizeOf(grant.digest) ?? grant.size;
+    if (exchange.isHead && size !== undefined && grant.mediaType !== undefined) {
+      exchange.head(200, { ...headersOf(grant), 'Content-Type': grant.mediaType, 'Content-Length': size });
+      exchange.response.end();
+      return;
+    }
+    this.#answer(exchange, grant, await this.#read(exchange, grant));
+  }
+
+  async #grant(exchange: Exchange, reference: ManifestReference): Promise<TagGrant | typeof NOT_KEPT> {
+    const { scope } = exchange;
+    if ('tag' in reference) {
+      return this.#tags.resolve(scope, reference.tag, acceptClass(exchange.header('accept')));
+    }
+    const grant = await this.#access.toDigest(scope, reference.digest, 'manifest');
+    if (grant.mediaType !== undefined && !isManifestType(grant.mediaType)) return NOT_KEPT;
+    return { ...grant, bytes: undefined };
+  }
+
+  #answer(exchange: Exchange, grant: Grant, { bytes, mediaType, source }: Manifest): void {
+    exchange.head(200, {
+      ...headersOf(grant),
+      'Content-Type': mediaType,
+      'Content-Length': bytes.length,
+      'X-Hawker-Source': source,
+    });
+    if (exchange.isHead) {
+      exchange.response.end();
+      return;
+    }
+    exchange.firstByte(source);
+    exchange.response.end(bytes, () => exchange.sent(source, bytes.length));
+  }
+
+  async #read(exchange: Exchange, grant: TagGrant): Promise<Manifest> {
+    const { scope } = exchange;
+    const { upstream, repository } = scope;
+    const origin = grant.bytes
+      ? sourceOf(grant.bytes, upstream.host)
+      : originSource(upstream.manifest(repository, grant.digest));
+    const blob = await this.#open(exchange, { digest: grant.digest, origin, size: undefined });
+    try {
+      const bytes = await exchange.unlessOver(readWhole(blob));
+      const parsed = parseManifest(bytes, grant.mediaType ?? blob.mediaType ?? '');
+      const manifest = { bytes, mediaType: parsed.mediaType, source: blob.sourceAt(0) };
+      if (grant.warning === undefined) await this.#link(scope, grant.digest, manifest, parsed.children);
+      return manifest;
+    } finally {
+      blob.close();
+    }
+  }
+
+  async #open(exchange: Exchange, wanted: { digest: Digest; origin: PieceSource; size: undefined }): Promise<OpenBlob> {
+    try {
+      return await this.#downloads.open(wanted, undefined, exchange.signal);
+    } catch (error) {
+      await this.#access.denied(exchange.scope, wanted.digest, error);
+      throw error;
+    }
+  }
+
+  async #link(scope: Scope, digest: Digest, manifest: Manifest, children: readonly ManifestChild[]): Promise<void> {
+    const key = `${scope.upstream.host}/${scope.repository} ${digest}`;
+    const last = this.#linked.get(key);
+    if (last !== undefined && this.#clock.monotonic() - last < LINK_AGAIN_MS) return;
+    // What has urls of its own is fetched from these, by the client (a registry seldom has it).
+    const own = children.filter((child) => !child.foreign);
+    await this.#refs.link(repoKey(scope), [
+      this.#access.newLink(scope, digest, manifest.mediaType, manifest.bytes.length),
+      ...own.map((child) => this.#access.newLink(scope, child.digest, child.mediaType, child.size)),
+    ]);
+    this.#linked.set(key, this.#clock.monotonic());
+  }
+}
+
+function headersOf({ digest, warning }: Grant): Record<string, string> {
+  return {
+    'Docker-Content-Digest': digest,
+    ETag: etagOf(digest),
+    ...(warning === undefined ? {} : { Warning: warning }),
+  };
+}
+
+async function readWhole(blob: OpenBlob): Promise<Buffer> {
+  if (blob.size > MANIFEST_MAX_BYTES) throw new ManifestTooLarge({ size: blob.size, most: MANIFEST_MAX_BYTES });
+  const bytes = Buffer.allocUnsafe(blob.size);
+  for (let position = 0; position < bytes.length;) {
+    const end = await blob.ready(position);
+    position += await blob.read(bytes.subarray(position, end), position);
+  }
+  return bytes;
+}
+
+/** Bytes that have been read from an origin already, as a source. */
+function sourceOf(bytes: Buffer, host: string): PieceSource {
+  return {
+    kind: 'origin',
+    name: host,
+    async read({ start, end }, sink) {
+      sink.head({ total: bytes.length, ranges: true });
+      if (!sink.write(bytes.subarray(start, end))) await sink.drained();
+    },
+  };
+}

@@ -1,0 +1,88 @@
+import type { AddressInfo } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/log.ts';
+import type { Metrics } from '../base/metrics.ts';
+import type { BufferPool } from '../http/buffer-pool.ts';
+import type { Downloads } from '../p2p/peer/downloads.ts';
+import type { Upstreams } from '../registry/upstreams.ts';
+import type { Refs } from '../store/refs.ts';
+import { Access } from './access.ts';
+import { Blobs } from './blobs.ts';
+import { Manifests } from './manifests.ts';
+import { OriginAsking } from './origin-asking.ts';
+import { PassThrough } from './passthrough.ts';
+import { createMirrorServer } from './server.ts';
+import { Tags } from './tags.ts';
+
+interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface MirrorOptions {
+  readonly settings: {
+    readonly listen: Address;
+    /** Further listeners, each for one registry. */
+    readonly listeners: readonly { readonly listen: Address; readonly upstream: string }[];
+    /** The registry that requests mean which name none. */
+    readonly defaultUpstream: string;
+    /** How long what was read anonymously is served while its origin cannot be asked. */
+    readonly staleTagsMs: number;
+  };
+  readonly upstreams: Pick<Upstreams, 'find'>;
+  readonly downloads: Pick<Downloads, 'open' | 'sizeOf'>;
+  readonly refs: Refs;
+  /** Shared by all that holds bodies in memory. */
+  readonly pool: BufferPool;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+}
+
+export interface Mirror {
+  /** Resolves with the addresses in the order of the settings; rejects, listening nowhere, when one cannot be had. */
+  listen(): Promise<Address[]>;
+  /** Takes no more connections, lets responses end for up to `drainMs`, then cuts them off. */
+  close(drainMs: number): Promise<void>;
+}
+
+/** Composes the mirror's HTTP face. */
+export function createMirror(options: MirrorOptions): Mirror {
+  const { settings, upstreams, downloads, refs, pool, log, metrics, clock } = options;
+  const asking = new OriginAsking(clock);
+  const access = new Access({ refs, asking, clock, log, staleMs: settings.staleTagsMs });
+  const tags = new Tags({ refs, access, asking });
+  const passThrough = new PassThrough({ access });
+  const manifests = new Manifests({ access, tags, refs, downloads, clock, passThrough });
+  const blobs = new Blobs({ access, downloads, pool });
+  const deps = { upstreams, manifests, blobs, passThrough, log, metrics, clock };
+  const listeners = [
+    { address: settings.listen, scope: { upstream: settings.defaultUpstream, bound: false } },
+    ...settings.listeners.map(({ listen, upstream }) => ({ address: listen, scope: { upstream, bound: true } })),
+  ].map(({ address, scope }) => ({ address, app: createMirrorServer(scope, deps) }));
+
+  return {
+    async listen() {
+      try {
+        for (const { address, app } of listeners) await app.listen({ ...address });
+      } catch (error) {
+        await Promise.all(listeners.map(({ app }) => app.close()));
+        throw error;
+      }
+      return listeners.map(({ app }) => addressOf(app));
+    },
+    async close(drainMs) {
+      const cancel = clock.after(drainMs, () => {
+        for (const { app } of listeners) app.server.closeAllConnections();
+      });
+      await Promise.all(listeners.map(({ app }) => app.close()));
+      cancel();
+    },
+  };
+}
+
+function addressOf(app: FastifyInstance): Address {
+  const { address, port } = app.server.address() as AddressInfo;
+  return { host: address, port };
+}

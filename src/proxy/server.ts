@@ -1,0 +1,113 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import fastify, { type FastifyInstance } from 'fastify';
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/log.ts';
+import type { Metrics } from '../base/metrics.ts';
+import { endConnection } from '../http/abort.ts';
+import type { Upstreams } from '../registry/upstreams.ts';
+import { AccessLog } from './access-log.ts';
+import type { Blobs } from './blobs.ts';
+import { CatalogUnsupported, WriteUnsupported } from './errors.ts';
+import { Exchange } from './exchange.ts';
+import { answerMalformed, createHttpServer, refuse } from './http-server.ts';
+import type { Manifests } from './manifests.ts';
+import { resolveScope, type ListenerScope } from './namespace.ts';
+import { ociAnswer, type Subject } from './oci-errors.ts';
+import type { PassThrough } from './passthrough.ts';
+import { parseRequestPath, type RequestPath } from './request-path.ts';
+
+export interface ServerDeps {
+  readonly upstreams: Pick<Upstreams, 'find'>;
+  readonly manifests: Manifests;
+  readonly blobs: Blobs;
+  readonly passThrough: PassThrough;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+}
+
+/**
+ * One listener of the mirror. It has a single route: names in a path have to be read from the right, and undecoded, which no
+ * router does, so `parseRequestPath` tells what a request is for. Errors become answers here and nowhere else.
+ */
+export function createMirrorServer(listener: ListenerScope, deps: ServerDeps): FastifyInstance {
+  const accessLog = new AccessLog(deps);
+  const app = fastify({
+    serverFactory: (handler) =>
+      createHttpServer((request, response) => {
+        if (request.method === 'GET' || request.method === 'HEAD') handler(request, response);
+        else refuseWrite(request, response, accessLog);
+      }),
+    clientErrorHandler: answerMalformed,
+    rewriteUrl: () => '/',
+    // The answers on a connection that is about to close are as good as any; a 503 would cost docker over a minute.
+    return503OnClosing: false,
+    exposeHeadRoutes: false,
+  });
+  app.route({
+    method: ['GET', 'HEAD'],
+    url: '/',
+    handler: async (request, reply) => {
+      reply.hijack();
+      await answer(request.raw, reply.raw, request.originalUrl);
+    },
+  });
+  return app;
+
+  async function answer(request: IncomingMessage, response: ServerResponse, url: string): Promise<void> {
+    const entry = accessLog.open(request, response, url);
+    try {
+      const path = parseRequestPath(url);
+      entry.path = path;
+      await dispatch(request, response, path);
+    } catch (error) {
+      entry.error = error;
+      fail(request, response, error, subjectOf(entry.path));
+    }
+  }
+
+  async function dispatch(request: IncomingMessage, response: ServerResponse, path: RequestPath): Promise<void> {
+    const { target } = path;
+    if (target.kind === 'base') {
+      answerBase(response);
+      return;
+    }
+    if (target.kind === 'catalog') throw new CatalogUnsupported({});
+    const exchange = new Exchange(request, response, resolveScope(path, listener, deps.upstreams), deps);
+    if (target.kind === 'manifest') await deps.manifests.serve(exchange, target.reference);
+    else if (target.kind === 'blob') await deps.blobs.serve(exchange, target.digest);
+    else await deps.passThrough.serve(exchange, target.rest, path.query);
+  }
+}
+
+/** Answered here, at once, without a challenge: docker would send its user's Docker Hub password to whoever asks for one. */
+function answerBase(response: ServerResponse): void {
+  response.writeHead(200, {
+    'Content-Type': 'application/json',
+    'Content-Length': 2,
+    'Docker-Distribution-Api-Version': 'registry/2.0',
+  });
+  response.end('{}');
+}
+
+function refuseWrite(request: IncomingMessage, response: ServerResponse, accessLog: AccessLog): void {
+  const entry = accessLog.open(request, response, request.url ?? '');
+  entry.error = new WriteUnsupported({ method: request.method ?? '' });
+  refuse(request, response, ociAnswer(entry.error, 'other'));
+}
+
+function fail(request: IncomingMessage, response: ServerResponse, error: unknown, subject: Subject): void {
+  if (response.headersSent) {
+    endConnection(request);
+    return;
+  }
+  if (request.socket.destroyed) return;
+  const { status, headers, body } = ociAnswer(error, subject);
+  response.writeHead(status, headers);
+  response.end(body);
+}
+
+function subjectOf(path: RequestPath | undefined): Subject {
+  const kind = path?.target.kind;
+  return kind === 'manifest' || kind === 'blob' ? kind : 'other';
+}

@@ -1,0 +1,220 @@
+import type { Clock } from '../base/clock.ts';
+import type { Digest } from '../base/digest.ts';
+import type { Logger } from '../base/log.ts';
+import type { Metrics } from '../base/metrics.ts';
+import { BlobFiles } from './blob-files.ts';
+import type { BlobShape, BlobStore, IncomingBlob, StoredBlob } from './blob-store.ts';
+import { StoreClosed, StoreIncomingBusy } from './errors.ts';
+import { nodeFiles, type FileInfo, type FilePort } from './files.ts';
+import { IncomingFile, writeError, type IncomingHost } from './incoming.ts';
+import { prepareLayout, type Layout } from './layout.ts';
+import { StoreLock } from './lock.ts';
+import { openIncoming } from './open-incoming.ts';
+import { BlobEntry, chargeFor, Quota, type Hold } from './quota.ts';
+import { Removals } from './removals.ts';
+import { DISK_RESERVE_BYTES, Room } from './room.ts';
+import { scanBlobs, scanIncoming } from './scan.ts';
+
+export interface DiskStoreOptions {
+  /** Absolute path; made where it is missing. */
+  readonly dir: string;
+  /** What blobs and incoming blobs may take, in bytes of whole disk blocks. */
+  readonly quotaBytes: number;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  readonly files?: FilePort;
+  /** Free space that stays on the disk. */
+  readonly diskReserveBytes?: number;
+}
+
+/** An incoming blob that is being opened, or (with `file`) is open or being closed. */
+interface IncomingSlot {
+  opening: Promise<IncomingFile>;
+  file?: IncomingFile;
+}
+
+/** The store on disk. One process a directory; all state but the files themselves is in memory. */
+export class DiskStore implements BlobStore {
+  readonly dir: string;
+  readonly #files: FilePort;
+  readonly #layout: Layout;
+  readonly #lock: StoreLock;
+  readonly #log: Logger;
+  readonly #quota: Quota;
+  readonly #removals: Removals;
+  readonly #room: Room;
+  readonly #blobs: BlobFiles;
+  readonly #incoming = new Map<Digest, IncomingSlot>();
+  #closing: Promise<void> | undefined;
+
+  private constructor(options: DiskStoreOptions, files: FilePort, layout: Layout, lock: StoreLock) {
+    const { dir, quotaBytes, log, metrics, clock, diskReserveBytes = DISK_RESERVE_BYTES } = options;
+    const removals = new Removals(files, log);
+    const quota = new Quota({
+      quotaBytes,
+      onEvict: (entry) => removals.remove(layout.blob(entry.digest)),
+      onEvictIdle: (digest) => this.#removeIncoming(digest),
+      onChange: (bytes) => metrics.storeBytes.set(bytes),
+    });
+    metrics.storeQuotaBytes.set(quotaBytes);
+    metrics.storeBytes.set(0);
+    this.dir = dir;
+    this.#files = files;
+    this.#layout = layout;
+    this.#lock = lock;
+    this.#log = log;
+    this.#quota = quota;
+    this.#removals = removals;
+    this.#room = new Room({ files, dir, quota, removals, diskReserveBytes });
+    this.#blobs = new BlobFiles({ files, layout, quota, removals, log, clock });
+  }
+
+  /** Throws STORE_DIR_UNUSABLE, STORE_LOCKED, or the disk's own error where what is there cannot be listed. */
+  static async open(options: DiskStoreOptions): Promise<DiskStore> {
+    const files = options.files ?? nodeFiles;
+    const layout = await prepareLayout(files, options.dir);
+    const lock = await StoreLock.acquire(options.dir);
+    const store = new DiskStore(options, files, layout, lock);
+    try {
+      await store.#load();
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+    return store;
+  }
+
+  /** Bytes taken and allowed. */
+  usage(): { bytes: number; quota: number } {
+    return { bytes: this.#quota.bytes, quota: this.#quota.quotaBytes };
+  }
+
+  sizeOf(digest: Digest): number | undefined {
+    return this.#quota.find(digest)?.size;
+  }
+
+  async open(digest: Digest): Promise<StoredBlob | undefined> {
+    this.#mustBeOpen();
+    const entry = this.#quota.find(digest);
+    return entry && this.#blobs.open(entry);
+  }
+
+  async receive(digest: Digest, shape: BlobShape): Promise<IncomingBlob> {
+    const before = this.#incoming.get(digest)?.file;
+    if (before?.isClosing === true) await before.close();
+    this.#mustBeOpen();
+    if (this.#incoming.has(digest)) throw new StoreIncomingBusy({ digest });
+    const slot: IncomingSlot = { opening: this.#receive(digest, shape) };
+    this.#incoming.set(digest, slot);
+    try {
+      slot.file = await slot.opening;
+      return slot.file;
+    } catch (error) {
+      this.#incoming.delete(digest);
+      throw error;
+    }
+  }
+
+  async remove(digest: Digest): Promise<boolean> {
+    this.#mustBeOpen();
+    const entry = this.#quota.find(digest);
+    if (!entry) return false;
+    this.#blobs.drop(entry);
+    await this.#removals.settled(this.#layout.blob(digest));
+    return true;
+  }
+
+  *list(): Generator<{ readonly digest: Digest; readonly size: number }> {
+    for (const { digest, size } of this.#quota.entries()) yield { digest, size };
+  }
+
+  /** Closes what is coming in (its pieces are kept), and lets the directory go. Open blobs stay readable. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const openings = await Promise.allSettled(Array.from(this.#incoming.values(), ({ opening }) => opening));
+    await Promise.all(openings.flatMap((opening) => (opening.status === 'fulfilled' ? [opening.value.close()] : [])));
+    await this.#removals.allSettled();
+    await this.#lock.release();
+  }
+
+  async #load(): Promise<void> {
+    const { idle, useless } = await scanIncoming(this.#files, this.#layout);
+    for (const path of useless) this.#removals.remove(path);
+    for (const { digest, info } of idle) this.#quota.addIdle(digest, chargeForPartial(info));
+    for (const entry of await scanBlobs(this.#files, this.#layout)) {
+      if (!this.#quota.load(entry)) this.#removals.remove(this.#layout.blob(entry.digest));
+    }
+    this.#quota.trim();
+    await this.#removals.allSettled();
+  }
+
+  async #receive(digest: Digest, shape: BlobShape): Promise<IncomingFile> {
+    const hold = await this.#hold(digest, shape);
+    try {
+      await this.#removals.settled(this.#layout.incomingData(digest));
+      await this.#removals.settled(this.#layout.incomingJournal(digest));
+      const opened = await openIncoming(this.#files, this.#layout, digest, shape, this.#log);
+      this.#quota.measured(hold, opened.allocatedBytes);
+      return new IncomingFile(digest, shape, opened, this.#hostOf(digest, hold));
+    } catch (error) {
+      this.#leave(digest, hold, undefined);
+      throw writeError(digest, error);
+    }
+  }
+
+  async #hold(digest: Digest, { size = 0 }: BlobShape): Promise<Hold> {
+    const idleBytes = this.#quota.takeIdle(digest);
+    try {
+      return await this.#room.hold(digest, size, idleBytes ?? 0);
+    } catch (error) {
+      if (idleBytes !== undefined) this.#quota.addIdle(digest, idleBytes);
+      throw error;
+    }
+  }
+
+  #hostOf(digest: Digest, hold: Hold): IncomingHost {
+    let published: BlobEntry | undefined;
+    return {
+      makeRoom: (bytes) => this.#room.widen(digest, hold, bytes),
+      wrote: (bytes) => this.#quota.wrote(hold, bytes),
+      place: async (file) => {
+        await this.#blobs.moveIn(digest);
+        published = new BlobEntry(digest, file.size, file.modifiedMs);
+        this.#quota.settle(hold, published);
+        this.#removals.remove(this.#layout.incomingJournal(digest));
+        await this.#blobs.syncName(digest);
+      },
+      ended: (kept) => {
+        this.#incoming.delete(digest);
+        if (published) this.#quota.release(published);
+        else this.#leave(digest, hold, kept);
+      },
+    };
+  }
+
+  /** Ends an incoming blob that was not published: it is idle now, or goes. */
+  #leave(digest: Digest, hold: Hold, kept: FileInfo | undefined): void {
+    this.#quota.free(hold);
+    if (kept) this.#quota.addIdle(digest, chargeForPartial(kept));
+    else this.#removeIncoming(digest);
+  }
+
+  #removeIncoming(digest: Digest): void {
+    this.#removals.remove(this.#layout.incomingData(digest));
+    this.#removals.remove(this.#layout.incomingJournal(digest));
+  }
+
+  #mustBeOpen(): void {
+    if (this.#closing) throw new StoreClosed({ dir: this.dir });
+  }
+}
+
+/** What an idle incoming blob is charged: its holes take nothing. */
+function chargeForPartial({ allocatedBytes, size }: FileInfo): number {
+  return Math.min(chargeFor(allocatedBytes), chargeFor(size));
+}

@@ -1,0 +1,85 @@
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Hawker } from '../hawker.ts';
+import { SECOND_UPSTREAM } from '../hawker.ts';
+import type { Published } from '../images.ts';
+import { must, run } from '../programs.ts';
+import type { Rig } from '../rig.ts';
+import { until } from '../wait.ts';
+import { type Client, hashFiles } from './client.ts';
+import { overlayWorks } from './overlay.ts';
+
+const START_BOUND_MS = 20_000;
+const PULL_BOUND_MS = 180_000;
+const FORGET_BOUND_MS = 10_000;
+
+/** containerd, by ctr with a hosts directory: the mirror alone, without the registry behind it. */
+export async function containerd(rig: Rig, mirror: Hawker): Promise<Client> {
+  const dir = await rig.folder('ctrd');
+  const socket = join(dir, 'c.sock');
+  await writeFile(join(dir, 'config.toml'), daemonConfig(dir, socket));
+  const hosts = join(dir, 'hosts');
+  for (const host of ['docker.io', SECOND_UPSTREAM]) {
+    await mkdir(join(hosts, host), { recursive: true });
+    await writeFile(join(hosts, host, 'hosts.toml'), hostsToml(mirror.url));
+  }
+  const daemon = rig.daemon('containerd', 'containerd', ['--config', join(dir, 'config.toml')]);
+  const ctr = ['--address', socket, '--namespace', 'e2e'];
+  await daemon.ready('ctr version', START_BOUND_MS, async () => (await run('ctr', [...ctr, 'version'])).code === 0);
+  const content = join(dir, 'root/io.containerd.content.v1.content/blobs/sha256');
+  const snapshotter = (await overlayWorks(rig)) ? 'overlayfs' : 'native';
+
+  const forget = async () => {
+    for (const name of (await must('ctr', [...ctr, 'images', 'ls', '--quiet'])).split('\n').filter(Boolean)) {
+      await must('ctr', [...ctr, 'images', 'rm', '--sync', name]);
+    }
+    await until(
+      'containerd forgets',
+      FORGET_BOUND_MS,
+      async () => (await readdir(content).catch(() => [])).length === 0,
+    );
+  };
+
+  return {
+    name: 'containerd',
+    anyRegistry: true,
+    async pull({ repository, tag }, host) {
+      await forget();
+      const pull = [
+        'images',
+        'pull',
+        '--hosts-dir',
+        hosts,
+        '--snapshotter',
+        snapshotter,
+        `${host}/${repository}:${tag}`,
+      ];
+      await must('ctr', [...ctr, ...pull], { boundMs: PULL_BOUND_MS });
+      return await hashFiles(content);
+    },
+    expected: ({ digest, native: { manifest, blobs } }: Published) =>
+      [...new Set([digest, manifest.digest, ...blobs.keys()])].sort(),
+  };
+}
+
+function hostsToml(url: string): string {
+  return `server = "${url}"
+[host."${url}"]
+capabilities = ["pull", "resolve"]
+`;
+}
+
+function daemonConfig(dir: string, socket: string): string {
+  const unused = ['aufs', 'btrfs', 'devmapper', 'zfs'].map((name) => `io.containerd.snapshotter.v1.${name}`);
+  return `version = 2
+root = "${dir}/root"
+state = "${dir}/state"
+disabled_plugins = ${JSON.stringify(['io.containerd.grpc.v1.cri', 'io.containerd.internal.v1.opt', ...unused])}
+[grpc]
+address = "${socket}"
+[debug]
+level = "warn"
+[ttrpc]
+address = "${socket}.ttrpc"
+`;
+}

@@ -1,0 +1,32 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Hawker } from '../hawker.ts';
+import type { Published } from '../images.ts';
+import { must } from '../programs.ts';
+import type { Rig } from '../rig.ts';
+import { type Client, hashFiles } from './client.ts';
+
+const PULL_BOUND_MS = 180_000;
+
+/** skopeo copies an image, all its platforms, into a folder with a file for each blob. */
+export function skopeo(rig: Rig, mirror: Hawker): Client {
+  const dir = join(rig.dir, 'skopeo');
+  return {
+    name: 'skopeo',
+    anyRegistry: true,
+    async pull({ repository, tag }, host) {
+      await rm(dir, { recursive: true, force: true });
+      const source = `docker://${mirror.address}/${host}/${repository}:${tag}`;
+      const copy = ['copy', '--all', '--src-tls-verify=false', source, `dir:${dir}`];
+      await must('skopeo', ['--insecure-policy', '--tmpdir', rig.dir, ...copy], {
+        env: rig.environment(),
+        boundMs: PULL_BOUND_MS,
+      });
+      const digests = await hashFiles(dir, (name) => name !== 'version');
+      await rm(dir, { recursive: true });
+      return [...new Set(digests)].sort();
+    },
+    expected: ({ digest, images }: Published) =>
+      [...new Set([digest, ...images.flatMap(({ manifest, blobs }) => [manifest.digest, ...blobs.keys()])])].sort(),
+  };
+}

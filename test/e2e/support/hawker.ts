@@ -1,0 +1,116 @@
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Daemon } from './programs.ts';
+import type { Rig } from './rig.ts';
+
+const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
+const START_BOUND_MS = 20_000;
+const STOP_BOUND_MS = 10_000;
+/** A second name for the same origin, without a port: podman and skopeo could not put one into a path. */
+export const SECOND_UPSTREAM = 'registry.test';
+/** A third, with a port as a private registry has it. */
+export const THIRD_UPSTREAM = 'registry.test:5000';
+
+/** `hawker up` as a child process, with a store of its own. */
+export class Hawker {
+  /** `127.0.0.1:port` of the mirror; the same after a restart. */
+  address = '127.0.0.1:0';
+  readonly storeDir: string;
+  readonly #rig: Rig;
+  readonly #name: string;
+  readonly #originUrl: string;
+  #daemon: Daemon | undefined;
+
+  private constructor(rig: Rig, name: string, originUrl: string, storeDir: string) {
+    this.#rig = rig;
+    this.#name = name;
+    this.#originUrl = originUrl;
+    this.storeDir = storeDir;
+  }
+
+  /** Starts one named `name` with an empty store, with the origin at `originUrl` as Docker Hub. */
+  static async start(rig: Rig, name: string, originUrl: string): Promise<Hawker> {
+    const hawker = new Hawker(rig, name, originUrl, await rig.folder(`${name}-store`));
+    await hawker.start();
+    return hawker;
+  }
+
+  get url(): string {
+    return `http://${this.address}`;
+  }
+
+  get running(): boolean {
+    return this.#daemon?.running ?? false;
+  }
+
+  log(): string {
+    return this.#daemon?.log() ?? '';
+  }
+
+  async start(): Promise<void> {
+    const config = join(this.#rig.dir, `${this.#name}.json`);
+    await writeFile(
+      config,
+      JSON.stringify({
+        proxy: { listen: this.address, defaultUpstream: 'docker.io' },
+        api: { listen: '127.0.0.1:0' },
+        store: { dir: this.storeDir, quota: '20GiB' },
+        upstreams: Object.fromEntries(
+          ['docker.io', SECOND_UPSTREAM, THIRD_UPSTREAM].map((host) => [host, { url: this.#originUrl }]),
+        ),
+        log: { level: 'debug', format: 'json' },
+      }),
+    );
+    const before = this.#daemon?.log().length ?? 0;
+    const daemon = this.#rig.daemon(this.#name, process.execPath, [MAIN, 'up', '--config', config]);
+    this.#daemon = daemon;
+    this.address = await daemon.ready('LISTENING of the mirror', START_BOUND_MS, () =>
+      mirrorAddress(daemon.log().slice(before)),
+    );
+  }
+
+  /** SIGTERM; does not wait. */
+  terminate(): void {
+    this.#daemon?.signal('SIGTERM');
+  }
+
+  /** Waits for its end: the exit code, or the signal. */
+  async ended(boundMs: number): Promise<number | NodeJS.Signals | null> {
+    return (await this.#daemon?.ended(boundMs)) ?? null;
+  }
+
+  async kill9(): Promise<void> {
+    this.#daemon?.signal('SIGKILL');
+    await this.ended(5000);
+  }
+
+  async restart(): Promise<void> {
+    await this.#stop();
+    await this.start();
+  }
+
+  /** Restarted with nothing in its store. */
+  async restartEmpty(): Promise<void> {
+    await this.#stop();
+    await rm(this.storeDir, { recursive: true });
+    await this.start();
+  }
+
+  /** With nothing under way it must end at once, and well. */
+  async #stop(): Promise<void> {
+    this.terminate();
+    const code = await this.ended(STOP_BOUND_MS);
+    if (code !== 0) throw new Error(`${this.#name} ended with ${code}`);
+  }
+}
+
+/** The address in the log line `{"code":"LISTENING","role":"mirror","address":"127.0.0.1:65001"}`. */
+function mirrorAddress(log: string): string | undefined {
+  for (const line of log.split('\n').slice(0, -1)) {
+    if (!line.includes('"LISTENING"')) continue;
+    const entry = JSON.parse(line) as { role?: string; address?: string };
+    if (entry.role === 'mirror') return entry.address;
+  }
+  return undefined;
+}

@@ -1,0 +1,24 @@
+import t from 'tap';
+import { MiB } from '../../src/base/units.ts';
+import { BufferPool, POOLED_BUFFER_BYTES } from '../../src/http/buffer-pool.ts';
+
+t.test('I5: it never makes more than it may, and gives back what came back', (t) => {
+  const pool = new BufferPool(4 * MiB);
+  const taken = Array.from({ length: 4 }, () => pool.take(false)!);
+  t.same(new Set(taken).size, 4);
+  t.ok(taken.every((buffer) => buffer.length === POOLED_BUFFER_BYTES));
+  t.equal(pool.take(false), undefined);
+  t.equal(pool.available, 0);
+  pool.give(taken[2]!);
+  t.equal(pool.take(false), taken[2]);
+  t.end();
+});
+
+t.test('buffers that only add speed leave half of it to others', (t) => {
+  const pool = new BufferPool(4 * MiB);
+  t.ok(pool.take(true));
+  t.ok(pool.take(true));
+  t.equal(pool.take(true), undefined);
+  t.ok(pool.take(false));
+  t.end();
+});

@@ -1,0 +1,114 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { AddressGate } from '../../src/http/address-gate.ts';
+import { gatedTransport } from '../../src/http/gated-transport.ts';
+import { MANIFEST_ACCEPT } from '../../src/registry/media-types.ts';
+import { makeImage } from '../support/hostile-registry.ts';
+import {
+  failureOf,
+  hastyClock,
+  KeepingSink,
+  never,
+  openUpstream,
+  type Ends,
+  type Opened,
+} from '../support/registry-client.ts';
+import { EgressProxy } from '../support/registry-egress.ts';
+import { TEST_TLS } from '../support/registry-tls.ts';
+
+const REPO = 'library/app';
+const image = makeImage({ seed: 5, layers: [50_000] });
+const layer = image.layers[0]!;
+
+async function egress(test: Ends): Promise<EgressProxy> {
+  const proxy = await EgressProxy.start();
+  test.teardown(() => proxy.close());
+  return proxy;
+}
+
+const manifest = ({ upstream }: Opened) => upstream.getManifest(REPO, { tag: 'v1' }, MANIFEST_ACCEPT);
+
+async function blob({ upstream }: Opened): Promise<number> {
+  const sink = new KeepingSink();
+  await upstream.blob(REPO, layer.digest).read({ start: 0 }, sink, never);
+  return sink.length;
+}
+
+t.test('by an egress proxy: http and https, IPv4 and IPv6, both clients', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'hawker-ca-'));
+  t.teardown(() => rm(dir, { recursive: true }));
+  const ca = join(dir, 'ca.pem');
+  await writeFile(ca, TEST_TLS.cert);
+  for (const tls of [undefined, TEST_TLS]) {
+    for (const address of ['127.0.0.1', '::1']) {
+      const proxy = await egress(t);
+      proxy.authorization = `Basic ${btoa('user:p@ss')}`;
+      const settings = { egressProxy: `http://user:p%40ss@${proxy.host}`, ...(tls ? { ca } : {}) };
+      const opened = await openUpstream(t, settings, { origin: { address, ...(tls ? { tls } : {}) } });
+      opened.origin.addImage(REPO, 'v1', image);
+      opened.origin.auth.mode = 'bearer';
+      opened.origin.redirectBlobs = { status: 307 };
+      await manifest(opened);
+      t.equal(await blob(opened), 50_000);
+      t.strictSame(new Set(proxy.targets), new Set([opened.origin.host, opened.origin.cdnHost]));
+      t.equal(opened.origin.requests[0]!.headers.host, opened.origin.host);
+      t.equal(opened.origin.requests[0]!.headers['proxy-authorization'], undefined);
+    }
+  }
+});
+
+t.test('an egress proxy that refuses, is silent or is not there', async (t) => {
+  const proxy = await egress(t);
+  const options = { limits: { connectMs: 200, headersMs: 2000 }, clock: hastyClock };
+  const opened = await openUpstream(t, { egressProxy: `http://me:pass-word@${proxy.host}` }, options);
+  opened.origin.addImage(REPO, 'v1', image);
+  for (const status of [403, 407, 502]) {
+    proxy.status = status;
+    for (const attempt of [manifest, blob]) {
+      const error = await failureOf(attempt(opened));
+      t.match(error, { code: 'ORIGIN_UNREACHABLE', final: false, message: String(status) });
+      t.notMatch(error.message, /pass-word/);
+    }
+  }
+  proxy.status = 0;
+  t.match(await failureOf(manifest(opened)), { code: 'ORIGIN_TIMEOUT' });
+  t.match(await failureOf(blob(opened)), { code: 'ORIGIN_TIMEOUT' });
+  await proxy.close();
+  t.match(await failureOf(manifest(opened)), { code: 'ORIGIN_UNREACHABLE' });
+  t.match(await failureOf(blob(opened)), { code: 'ORIGIN_UNREACHABLE' });
+});
+
+t.test('what is written as a private address does not reach the egress proxy either', async (t) => {
+  const proxy = await egress(t);
+  const opened = await openUpstream(t, { egressProxy: `http://${proxy.host}`, allow: [] });
+  opened.origin.addImage(REPO, 'v1', image);
+  opened.origin.redirectBlobs = { status: 307 };
+  t.match(await failureOf(blob(opened)), { code: 'ADDRESS_REFUSED' });
+  opened.origin.faults.on = ['manifest'];
+  opened.origin.faults.status = { code: 307, times: 1 };
+  opened.origin.faults.headers = { location: 'http://10.0.0.1/x' };
+  t.match(await failureOf(manifest(opened)), { code: 'ADDRESS_REFUSED' });
+  t.notMatch(proxy.targets, ['127.0.0.2']);
+});
+
+t.test('the agents stand behind the gate, whoever uses them', async (t) => {
+  const opened = await openUpstream(t);
+  const gate = new AddressGate({ open: undefined, allow: [] }, (_, __, callback) =>
+    callback(null, [{ address: '127.0.0.1', family: 4 }]),
+  );
+  const transport = gatedTransport({ gate, connectTimeoutMs: 1000, insecure: false });
+  t.teardown(() => transport.close());
+  const port = opened.origin.host.split(':')[1]!;
+  for (const host of ['127.0.0.1', 'rebound.test']) {
+    const error = await new Promise((resolve) => {
+      request({ host, port, agent: transport.agent('http:') }, () => resolve(undefined))
+        .on('error', resolve)
+        .end();
+    });
+    t.match(error, { code: 'ADDRESS_REFUSED' }, host);
+  }
+  t.equal(opened.origin.requests.length, 0);
+});
