@@ -93,7 +93,7 @@ export class PassThrough {
     return new Promise((resolve, reject) => {
       this.#waiting.set(request, {
         answered: resolve,
-        // http-proxy leaves the request to the origin running when the client goes (its issue 1586, since Node 15.5).
+        // http-proxy may leave a request to the origin running when its client goes (since Node 15.5), or is told 404.
         sending: (outgoing) => {
           const stop = (): void => void outgoing.destroy();
           if (signal.aborted) stop();

@@ -6,7 +6,9 @@ import { ManualClock } from '../support/manual-clock.ts';
 
 const upstream = { host: 'origin.test' } as Upstream;
 const failure = { upstream: 'origin.test', step: 'a test', seen: 'nothing' };
-const failing = (error: Error) => () => Promise.reject(error);
+const failing = (error: Error) => async (): Promise<never> => {
+  throw error;
+};
 const never = (signal: AbortSignal) =>
   new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(new Error('any'))));
 

@@ -9,6 +9,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import t from 'tap';
 import { makeImage } from '../support/hostile-registry.ts';
+import { systemClock, type Clock } from '../../src/base/clock.ts';
 import { errorIn, REGISTRY, Rig, until } from './rig.ts';
 
 const NS = `?ns=${REGISTRY}`;
@@ -17,7 +18,11 @@ const IMAGE = makeImage({ seed: 9, layers: [100] });
 type Test = Parameters<typeof Rig.start>[0];
 
 /** An origin that answers as a test has it, and remembers what it was asked. */
-async function scripted(t: Test, answer: (request: IncomingMessage, response: ServerResponse) => void) {
+async function scripted(
+  t: Test,
+  answer: (request: IncomingMessage, response: ServerResponse) => void,
+  options: { clock?: Clock } = {},
+) {
   const asked: { method: string; url: string; headers: IncomingMessage['headers']; body: string }[] = [];
   const server: Server = createServer(async (request, response) => {
     if (request.url === '/v2/') {
@@ -36,7 +41,7 @@ async function scripted(t: Test, answer: (request: IncomingMessage, response: Se
     server.close();
   });
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const rig = await Rig.start(t, { upstream: { url } });
+  const rig = await Rig.start(t, { upstream: { url }, ...options });
   return { rig, asked, server };
 }
 
@@ -202,4 +207,21 @@ t.test('clients that go leave no request at the origin (http-proxy’s leak)', a
   for (const client of [...clients, ...waiting]) client.destroy();
   await until(() => open.size === 0);
   t.pass('all are gone');
+});
+
+t.test('an origin that does not answer in time is left alone', async (t) => {
+  const open = new Set<ServerResponse>();
+  const fast: Clock = { ...systemClock, after: (ms, callback) => systemClock.after(ms / 100, callback) };
+  const { rig } = await scripted(
+    t,
+    (_, response) => {
+      open.add(response);
+      response.once('close', () => open.delete(response));
+    },
+    { clock: fast },
+  );
+  const answer = await rig.ask(`/v2/org/app/tags/list${NS}`);
+  t.equal(errorIn(answer).detail.code, 'FIRST_BYTE_LATE');
+  await until(() => open.size === 0);
+  t.pass('its connection is closed');
 });
