@@ -18,7 +18,6 @@ const PUBLIC_REGISTRIES = [
   'mcr.microsoft.com',
   '*.azurecr.io',
   'registry.gitlab.com',
-  'lscr.io',
   'nvcr.io',
   'docker.elastic.co',
   'registry.access.redhat.com',
@@ -37,6 +36,8 @@ export function defaultSettings(): Settings {
     upstreams: {
       'docker.io': { url: 'https://registry-1.docker.io' },
       ...Object.fromEntries(PUBLIC_REGISTRIES.map((host) => [host, {}])),
+      // Its tokens come from GitHub.
+      'lscr.io': { allow: ['ghcr.io'] },
     },
   };
   for (const setting of SETTINGS) {

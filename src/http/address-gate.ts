@@ -53,7 +53,7 @@ export class AddressGate {
 
   /** For `net.connect`, `tls.connect`: resolves a name to those of its addresses that are open. */
   readonly lookup: LookupFunction = (hostname, options, callback) => {
-    this.#resolve(hostname, { ...options, all: true } as LookupAllOptions, (error, addresses) => {
+    this.#resolve(hostname, { ...options, all: true }, (error, addresses) => {
       if (error) return callback(error, []);
       const open = addresses.filter(({ address }) => this.#isOpen(hostname, address));
       const [first] = open;

@@ -31,6 +31,11 @@ export interface Grant {
   readonly size: number | undefined;
   /** The `Warning` header of an answer for which the origin could not be asked. */
   readonly warning: string | undefined;
+  /**
+   * Set where only a manifest names the digest so far. What other repositories have brought here must not go out on a
+   * manifest's word: anybody can write one that names a digest they know. Rejects with the registry's no.
+   */
+  readonly confirm?: (() => Promise<void>) | undefined;
 }
 
 /**
@@ -64,7 +69,23 @@ export class Access {
   /** Leave to serve `digest` under the repository; throws the origin's error where there is none. */
   async toDigest(scope: Scope, digest: Digest, kind: 'blob' | 'manifest'): Promise<Grant> {
     const link = await this.#refs.linkOf(repoKey(scope), digest);
-    if (link && this.#hasRight(scope)) return grantOf(link, undefined);
+    if (link && this.#hasRight(scope)) {
+      return { ...grantOf(link, undefined), ...(!link.confirmed && { confirm: () => this.#ask(scope, kind, link) }) };
+    }
+    return this.#askOnce(scope, digest, kind, link);
+  }
+
+  async #ask(scope: Scope, kind: 'blob' | 'manifest', link: Link): Promise<void> {
+    await this.#askOnce(scope, link.digest, kind, link);
+  }
+
+  /** The registry has given what the grant is for, under the repository. */
+  async given(scope: Scope, { digest, mediaType, size, confirm }: Grant): Promise<void> {
+    if (confirm)
+      await this.#refs.link(repoKey(scope), [this.newLink(scope, { digest, mediaType, size, confirmed: true })]);
+  }
+
+  #askOnce(scope: Scope, digest: Digest, kind: 'blob' | 'manifest', link: Link | undefined): Promise<Grant> {
     return this.#flights.run(`${kind} ${digest} ${rightKey(scope)}`, () => this.#confirm(scope, digest, kind, link));
   }
 
@@ -76,23 +97,39 @@ export class Access {
           : confirmManifest(scope, digest, signal),
       );
       const mediaType = precise(said.mediaType) ?? link?.mediaType;
-      const confirmed = this.newLink(scope, digest, mediaType, said.size ?? link?.size);
+      const size = said.size ?? link?.size;
+      const confirmed = this.newLink(scope, { digest, mediaType, size, confirmed: true });
       await this.#refs.link(repoKey(scope), [confirmed]);
       this.grant(scope);
       return grantOf(confirmed, undefined);
     } catch (error) {
       await this.denied(scope, digest, error);
-      if (link && this.isFresh(link) && isUnanswered(error)) return grantOf(link, this.warning(scope, link.at, error));
+      if (link?.confirmed && this.isFresh(link) && isUnanswered(error))
+        return grantOf(link, this.warning(scope, link.at, error));
       throw error;
     }
   }
 
   /** A link as of now. */
-  newLink(scope: Scope, digest: Digest, mediaType: string | undefined, size: number | undefined): Link {
+  newLink(
+    scope: Scope,
+    {
+      digest,
+      mediaType,
+      size,
+      confirmed,
+    }: {
+      digest: Digest;
+      mediaType: string | undefined;
+      size: number | undefined;
+      confirmed: boolean;
+    },
+  ): Link {
     return {
       digest,
       at: this.#clock.now(),
       anonymous: !scope.upstream.usesCredentials,
+      confirmed,
       ...(mediaType === undefined ? {} : { mediaType }),
       ...(size === undefined ? {} : { size }),
     };

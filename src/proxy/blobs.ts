@@ -138,7 +138,10 @@ export class Blobs {
     const { scope, signal } = exchange;
     const origin = originSource(scope.upstream.blob(scope.repository, grant.digest));
     try {
-      return await this.#downloads.open({ digest: grant.digest, origin, size: grant.size }, range, signal);
+      const { digest, size, confirm } = grant;
+      const blob = await this.#downloads.open({ digest, origin, size, confirm }, range, signal);
+      await this.#access.given(scope, grant);
+      return blob;
     } catch (error) {
       await this.#access.denied(scope, grant.digest, error);
       throw error;

@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../base/clock.ts';
 import type { Digest } from '../base/digest.ts';
 import type { ByteSource } from '../base/metrics.ts';
+import type { DownloadRequest } from '../p2p/peer/download.ts';
 import type { Downloads, OpenBlob } from '../p2p/peer/downloads.ts';
 import { originSource } from '../p2p/peer/origin-source.ts';
 import type { PieceSource } from '../p2p/peer/piece-source.ts';
@@ -110,7 +111,7 @@ export class Manifests {
     const origin = grant.bytes
       ? sourceOf(grant.bytes, upstream.host)
       : originSource(upstream.manifest(repository, grant.digest));
-    const blob = await this.#open(exchange, { digest: grant.digest, origin, size: undefined });
+    const blob = await this.#open(exchange, { digest: grant.digest, origin, size: undefined, confirm: grant.confirm });
     try {
       const bytes = await exchange.unlessOver(readWhole(blob));
       const parsed = parseManifest(bytes, grant.mediaType ?? blob.mediaType ?? '');
@@ -122,7 +123,7 @@ export class Manifests {
     }
   }
 
-  async #open(exchange: Exchange, wanted: { digest: Digest; origin: PieceSource; size: undefined }): Promise<OpenBlob> {
+  async #open(exchange: Exchange, wanted: DownloadRequest): Promise<OpenBlob> {
     try {
       return await this.#downloads.open(wanted, undefined, exchange.signal);
     } catch (error) {
@@ -137,10 +138,15 @@ export class Manifests {
     if (last !== undefined && this.#clock.monotonic() - last < LINK_AGAIN_MS) return;
     // What has urls of its own is fetched from these, by the client (a registry seldom has it).
     const own = children.filter((child) => !child.foreign);
-    await this.#refs.link(repoKey(scope), [
-      this.#access.newLink(scope, digest, manifest.mediaType, manifest.bytes.length),
-      ...own.map((child) => this.#access.newLink(scope, child.digest, child.mediaType, child.size)),
-    ]);
+    const repo = repoKey(scope);
+    const itself = { digest, mediaType: manifest.mediaType, size: manifest.bytes.length, confirmed: true };
+    const links = [this.#access.newLink(scope, itself)];
+    for (const { digest, mediaType, size } of own) {
+      // What the registry has confirmed stays so; a manifest's word adds nothing to it.
+      if ((await this.#refs.linkOf(repo, digest))?.confirmed) continue;
+      links.push(this.#access.newLink(scope, { digest, mediaType, size, confirmed: false }));
+    }
+    await this.#refs.link(repo, links);
     this.#linked.set(key, this.#clock.monotonic());
   }
 }

@@ -92,7 +92,7 @@ export class Tags {
 
   async #keep(scope: Scope, tag: string, variant: Variant, said: Said): Promise<void> {
     const { digest, mediaType, size } = said;
-    const link = this.#access.newLink(scope, digest, mediaType, size);
+    const link = this.#access.newLink(scope, { digest, mediaType, size, confirmed: true });
     await this.#refs.link(repoKey(scope), [link]);
     await this.#refs.setTag(repoKey(scope), tag, variant, {
       digest,

@@ -77,7 +77,7 @@ export class Client {
 
   async #capped(ask: Ask, request: CancelableRequest<Response<Buffer>>): Promise<Response<Buffer>> {
     let tooLarge = false;
-    request.on('downloadProgress', ({ transferred }) => {
+    void request.on('downloadProgress', ({ transferred }) => {
       if (transferred <= ask.maxBytes || tooLarge) return;
       tooLarge = true;
       request.cancel();

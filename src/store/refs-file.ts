@@ -6,7 +6,7 @@ export interface RepoKey {
   readonly repository: string;
 }
 
-/** That a digest was read through a repository, or confirmed there. */
+/** That a digest belongs to a repository: a manifest read through it names it, or its registry gave or confirmed it there. */
 export interface Link {
   readonly digest: Digest;
   readonly mediaType?: string;
@@ -16,6 +16,8 @@ export interface Link {
   readonly at: number;
   /** Read without a credential. */
   readonly anonymous: boolean;
+  /** The registry itself has given it, or said that it has it, under this repository; a manifest may name what it likes. */
+  readonly confirmed: boolean;
 }
 
 /** What a client accepts decides what a tag stands for: an index too (`any`), or a single manifest only. */
@@ -48,12 +50,13 @@ export function encodeRefs({ key, links, tags }: RepoRefs): Buffer {
       format: FORMAT,
       registry: key.registry,
       repository: key.repository,
-      links: Array.from(links.values(), ({ digest, mediaType, size, at, anonymous }) => ({
+      links: Array.from(links.values(), ({ digest, mediaType, size, at, anonymous, confirmed }) => ({
         digest,
         mediaType,
         size,
         at,
         anonymous,
+        confirmed,
       })),
       tags: Array.from(tags, ([name, { any, single }]) => ({
         name,
@@ -98,10 +101,16 @@ function parseLink(value: unknown): Link | undefined {
   const fields = asFields(value);
   const reading = fields && parseReading(fields);
   if (!reading) return undefined;
-  const { mediaType, size } = fields;
+  const { mediaType, size, confirmed } = fields;
+  if (typeof confirmed !== 'boolean') return undefined;
   if (mediaType !== undefined && typeof mediaType !== 'string') return undefined;
   if (size !== undefined && !isCount(size)) return undefined;
-  return { ...reading, ...(mediaType === undefined ? {} : { mediaType }), ...(size === undefined ? {} : { size }) };
+  return {
+    ...reading,
+    confirmed,
+    ...(mediaType === undefined ? {} : { mediaType }),
+    ...(size === undefined ? {} : { size }),
+  };
 }
 
 function parseTag(value: unknown): [string, Tag] | undefined {

@@ -49,18 +49,25 @@ export class Room {
   }
 
   async #checkDisk(digest: Digest, size: number): Promise<void> {
+    if ((await this.#missingOnDisk(digest, size)) <= 0) return;
+    // What is just being unlinked is room soon.
     await this.#removals.allSettled();
-    const free = await this.#files.freeBytes(this.#dir).catch((error: unknown) => {
-      throw new StoreNoRoom({ digest, needBytes: size, why: describeError(error) }, { cause: error });
-    });
-    const missing = this.#quota.outstandingBytes + this.#diskReserveBytes - free;
+    const missing = await this.#missingOnDisk(digest, size);
     if (missing <= 0) return;
     if (missing > this.#quota.evictableBytes) {
-      const why = `the disk has ${formatSize(free)} free, of which ${formatSize(this.#diskReserveBytes)} stay free`;
+      const why = `the disk lacks ${formatSize(missing)}, with ${formatSize(this.#diskReserveBytes)} to stay free`;
       throw new StoreNoRoom({ digest, needBytes: size, why });
     }
     this.#quota.evict(missing);
     await this.#removals.allSettled();
+  }
+
+  /** Bytes that the disk has too few for all that is held; 0 or less: none. */
+  async #missingOnDisk(digest: Digest, size: number): Promise<number> {
+    const free = await this.#files.freeBytes(this.#dir).catch((error: unknown) => {
+      throw new StoreNoRoom({ digest, needBytes: size, why: describeError(error) }, { cause: error });
+    });
+    return this.#quota.outstandingBytes + this.#diskReserveBytes - free;
   }
 
   #overQuota(digest: Digest, size: number): Error {

@@ -3,7 +3,9 @@ import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { RIGHT_MS } from '../../src/proxy/access.ts';
+import { MiB } from '../../src/base/units.ts';
 import { makeImage } from '../support/hostile-registry.ts';
+import { OCI_MANIFEST, randomBytes, testBlob } from '../support/registry-images.ts';
 import { errorIn, REGISTRY, Rig, ShiftedClock } from './rig.ts';
 
 const IMAGE = makeImage({ seed: 8, layers: [2000] });
@@ -46,6 +48,41 @@ t.test('I4: a digest that is stored, but linked elsewhere, is asked for at the o
     'and it is not read again',
   );
 });
+
+t.test(
+  'I4: a manifest that names a digest of another repository opens nothing that is stored, coming in, or half here',
+  async (t) => {
+    const { rig } = await start(t);
+    const secret = testBlob(randomBytes('secret', 3 * MiB));
+    rig.origin.addBlob('org/app', secret);
+    const manifest = Buffer.from(
+      JSON.stringify({
+        schemaVersion: 2,
+        mediaType: OCI_MANIFEST,
+        config: { mediaType: 'application/json', digest: secret.digest, size: secret.bytes.length },
+        layers: [],
+      }),
+    );
+    rig.origin.addManifest('org/evil', testBlob(manifest, OCI_MANIFEST), 'v1');
+    const stolen = () => rig.ask(`/v2/org/evil/blobs/${secret.digest}${NS}`);
+    const own = `/v2/org/app/blobs/${secret.digest}${NS}`;
+    t.equal((await rig.ask(`/v2/org/evil/manifests/v1${NS}`)).status, 200);
+    t.equal((await stolen()).status, 404, 'not here yet');
+
+    rig.origin.faults.stall = { bytes: 2 * MiB, times: 1 };
+    const coming = await rig.open(own);
+    t.equal((await rig.ask(`/v2/org/evil/manifests/v1${NS}`)).status, 200);
+    t.equal((await stolen()).status, 404, 'coming in, for somebody else');
+    coming.destroy();
+
+    t.equal((await rig.ask(own)).status, 200);
+    t.equal((await rig.ask(`/v2/org/evil/manifests/v1${NS}`)).status, 200);
+    t.equal((await stolen()).status, 404, 'stored');
+    rig.origin.addBlob('org/evil', secret);
+    t.equal((await rig.ask(`/v2/org/evil/manifests/v1${NS}`)).status, 200);
+    t.equal((await stolen()).status, 200, 'the registry has it there: then it may be read');
+  },
+);
 
 t.test('a right holds for minutes, then the origin is asked again', async (t) => {
   const { rig, clock } = await start(t);

@@ -205,7 +205,7 @@ t.test('a manifest that is wrong about a size does not hold a range up', async (
   rig.origin.addBlob('org/other', BIG);
   await rig.ask(at(SMALL.digest));
   await rig.refs.link({ registry: REGISTRY, repository: 'org/app' }, [
-    { digest: BIG.digest, size: 10, at: Date.now(), anonymous: true },
+    { digest: BIG.digest, size: 10, at: Date.now(), anonymous: true, confirmed: true },
   ]);
   rig.origin.faults.bytesPerSecond = 8 * MiB;
   const running = await rig.open(`/v2/org/other/blobs/${BIG.digest}?ns=${REGISTRY}`);

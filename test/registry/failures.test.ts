@@ -45,7 +45,7 @@ t.test('what broken connections are called', async (t) => {
 t.test('the catalogue', async (t) => {
   for (const [name, value] of Object.entries(errors)) {
     if (typeof value !== 'function' || !('code' in value)) continue;
-    const error = new (value as typeof errors.OriginCut)({ ...errand, seen: 'x', retryAfterMs: 5 }, { cause: 'c' });
+    const error = new value({ ...errand, seen: 'x', retryAfterMs: 5 }, { cause: 'c' });
     t.ok(errors.isOriginError(error) && error instanceof CodedError && error.todo !== '', name);
     t.match(error, { name: error.code, message: 'r.test, asking: x', retryAfterMs: 5, cause: 'c' });
     t.equal(error.code, value.code);

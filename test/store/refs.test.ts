@@ -22,7 +22,14 @@ const KEY: RepoKey = { registry: 'docker.io', repository: 'library/alpine' };
 const OTHER: RepoKey = { registry: 'ghcr.io', repository: 'org/app' };
 
 function linkOf(seed: string, at = 1000): Link {
-  return { digest: digestOf(seed), mediaType: 'application/octet-stream', size: 42, at, anonymous: true };
+  return {
+    digest: digestOf(seed),
+    mediaType: 'application/octet-stream',
+    size: 42,
+    at,
+    anonymous: true,
+    confirmed: true,
+  };
 }
 
 function target(seed: string): TagTarget {
@@ -43,7 +50,7 @@ t.test('links and tags are known, repository by repository, and after a restart'
   const dir = await temporaryDirectory(t);
   const { refs } = await openRefs(t, dir);
   const link = linkOf('a');
-  const bare: Link = { digest: digestOf('bare'), at: 7, anonymous: false };
+  const bare: Link = { digest: digestOf('bare'), at: 7, anonymous: false, confirmed: false };
   await refs.link(KEY, [link, bare]);
   await refs.link(KEY, []);
   await refs.setTag(KEY, 'latest', 'any', target('index'));
@@ -138,6 +145,7 @@ t.test('each bound drops the oldest', async (t) => {
     size: 42,
     at: 1000,
     anonymous: true,
+    confirmed: true,
   });
   await refs.setTag(KEY, 'long', 'any', { ...target('x'), mediaType: long });
   t.equal(await refs.tagOf(KEY, 'long', 'any'), undefined);
@@ -283,8 +291,8 @@ const reading = {
   anonymous: fc.boolean(),
 };
 const arbitraryLink = fc.record(
-  { ...reading, mediaType: fc.string(), size: fc.maxSafeNat() },
-  { requiredKeys: ['digest', 'at', 'anonymous'], ...plain },
+  { ...reading, mediaType: fc.string(), size: fc.maxSafeNat(), confirmed: fc.boolean() },
+  { requiredKeys: ['digest', 'at', 'anonymous', 'confirmed'], ...plain },
 );
 const arbitraryTarget = fc.record({ ...reading, mediaType: fc.string() }, plain);
 const arbitraryTag = fc.record({ any: arbitraryTarget, single: arbitraryTarget }, { requiredKeys: [], ...plain });
@@ -309,7 +317,7 @@ t.test('anything else is not, and is no error', async (t) => {
   const sound = {
     format: 1,
     ...KEY,
-    links: [{ digest: digestOf('a'), at: 1, anonymous: true, size: 1, mediaType: 'a/b' }],
+    links: [{ digest: digestOf('a'), at: 1, anonymous: true, confirmed: true, size: 1, mediaType: 'a/b' }],
     tags: [{ name: 'latest', any: target('a') }],
   };
   t.ok(parseRefs(Buffer.from(JSON.stringify(sound)), KEY));
@@ -330,6 +338,7 @@ t.test('anything else is not, and is no error', async (t) => {
     { ...sound, links: [{ ...link, size: 'big' }] },
     { ...sound, links: [{ ...link, mediaType: {} }] },
     { ...sound, links: [{ ...link, anonymous: 1 }] },
+    { ...sound, links: [{ ...link, confirmed: undefined }] },
     { ...sound, tags: [7] },
     { ...sound, tags: [{ ...tag, name: 1 }] },
     { ...sound, tags: [{ ...tag, any: 'x' }] },

@@ -25,7 +25,7 @@ export class ScriptedProxy {
     this.assignments.push(assignment);
     if (assignment.kind === 'none') this.gaveUp = true;
     else if (assignment.kind === 'cut') this.leases.get(assignment.lease)!.last = assignment.last;
-    else {
+    else if (assignment.kind === 'lease') {
       const { first, count } = assignment.run;
       this.leases.set(assignment.lease, { next: first, last: first + count - 1 });
     }

@@ -174,11 +174,10 @@ export class HostileRegistry {
   async #answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const url = new URL(req.url ?? '/', 'http://origin.test');
     const route = routeOf(decodeURIComponent(url.pathname));
-    const method = req.method ?? '';
     const connection = this.#connection(req.socket);
     const record: RecordedRequest = {
       kind: route.kind,
-      method,
+      method: req.method ?? '',
       path: req.url ?? '',
       headers: req.headers,
       connection: connection.id,
@@ -189,91 +188,71 @@ export class HostileRegistry {
     res.on('error', () => undefined);
     connection.requests += 1;
     const faults = this.faults.on.includes(route.kind) ? this.faults : undefined;
-    if (connection.requests > 1 && use(faults?.dropReused)) return void req.socket.destroy();
+    if (connection.requests > 1 && use(faults?.dropReused)) {
+      req.socket.destroy();
+      return;
+    }
     if (faults?.stall?.bytes === -1 && use(faults.stall)) return;
     if (faults && faults.delayMs > 0) await sleep(faults.delayMs);
-    const reply = (
-      status: number,
-      headers: Record<string, string | string[]>,
-      body: Buffer | string,
-      bodyFaults?: Faults,
-    ) => {
-      record.status = status;
-      const bytes = typeof body === 'string' ? Buffer.from(body) : body;
-      const length = { 'content-length': String(bytes.length + (bodyFaults?.extraLength ?? 0)) };
-      res.strictContentLength = false;
-      res.writeHead(status, { ...(bodyFaults?.chunked ? {} : length), ...headers, ...faults?.headers });
-      if (method === 'HEAD') return void res.end();
-      return sendFaulty(res, bytes, bodyFaults, (sent) => (record.bodyBytes += sent));
-    };
-    const fail = (status: number, code: string, headers: Record<string, string | string[]> = {}) =>
-      reply(
-        status,
-        { 'content-type': 'application/json', ...headers },
-        JSON.stringify({ errors: [{ code, message: code.toLowerCase() }] }),
-      );
+    await this.#route({ req, res, url, route, record, faults });
+  }
 
+  #route(exchange: Exchange): Promise<void> {
+    const { req, url, route, faults } = exchange;
     if (faults?.status && use(faults.status)) {
       const { code, retryAfter, body } = faults.status;
       const headers = retryAfter === undefined ? {} : { 'retry-after': retryAfter };
-      if (body !== undefined) return void (await reply(code, headers, body));
-      return void (await fail(code, code === 429 ? 'TOOMANYREQUESTS' : 'UNAVAILABLE', headers));
+      if (body !== undefined) return reply(exchange, code, headers, body);
+      return fail(exchange, code, code === 429 ? 'TOOMANYREQUESTS' : 'UNAVAILABLE', headers);
     }
-    if (route.kind === 'token') {
-      const form = new URLSearchParams(method === 'POST' ? await text(req) : '');
-      const answer = this.auth.token({
-        method,
-        query: url.searchParams,
-        form,
-        authorization: req.headers.authorization,
-      });
-      return void (await reply(answer.status, { 'content-type': 'application/json' }, JSON.stringify(answer.body)));
-    }
+    if (route.kind === 'token') return this.#token(exchange);
     if (route.kind === 'cdn') {
       const signed = this.#signed.get(url.searchParams.get('signature') ?? '');
       // As S3: "Only one auth mechanism allowed", and a URL signed for GET does not do for HEAD.
-      if (req.headers.authorization !== undefined) return void (await fail(400, 'InvalidArgument'));
-      if (!signed || signed.expiresAt <= Date.now()) return void (await fail(this.expiredStatus, 'ExpiredToken'));
-      if (method !== 'GET') return void (await fail(403, 'SignatureDoesNotMatch'));
-      return void (await this.#blob(req, signed.blob, faults, reply, false));
+      if (req.headers.authorization !== undefined) return fail(exchange, 400, 'InvalidArgument');
+      if (!signed || signed.expiresAt <= Date.now()) return fail(exchange, this.expiredStatus, 'ExpiredToken');
+      if (req.method !== 'GET') return fail(exchange, 403, 'SignatureDoesNotMatch');
+      return this.#blob(exchange, signed.blob);
     }
     const refusal = this.auth.refuse(req.headers.authorization, route.repository, `${this.url}/token`);
     if (refusal) {
       const challenges = refusal.challenges.length > 0 ? { 'www-authenticate': [...refusal.challenges] } : {};
-      return void (await fail(refusal.status, 'UNAUTHORIZED', challenges));
+      return fail(exchange, refusal.status, 'UNAUTHORIZED', challenges);
     }
-    if (route.kind === 'ping') return void (await reply(200, { 'content-type': 'application/json' }, '{}'));
+    if (route.kind === 'ping') return reply(exchange, 200, JSON_TYPE, '{}');
     const repository = this.#repositories.get(route.repository ?? '');
-    if (!repository) return void (await fail(404, 'NAME_UNKNOWN'));
-    if (method === 'HEAD' && faults?.headStatus !== undefined)
-      return void (await fail(faults.headStatus, 'UNSUPPORTED'));
-    switch (route.kind) {
-      case 'manifest': {
-        const digest = repository.tags.get(route.reference ?? '') ?? route.reference ?? '';
-        const manifest = repository.manifests.get(digest);
-        if (!manifest) return void (await fail(404, 'MANIFEST_UNKNOWN'));
-        return void (await this.#whole(manifest, faults, reply));
-      }
-      case 'blob': {
-        const blob = repository.blobs.get(route.reference ?? '');
-        if (!blob) return void (await fail(404, 'BLOB_UNKNOWN'));
-        if (this.redirectBlobs) {
-          const location = this.redirectTo?.(blob.digest) ?? this.#sign(blob);
-          return void (await reply(this.redirectBlobs.status, { location }, ''));
-        }
-        return void (await this.#blob(req, blob, faults, reply, true));
-      }
-      case 'tags': {
-        const tags = [...repository.tags.keys()].toSorted().slice(0, TAG_PAGE);
-        return void (await reply(
-          200,
-          { 'content-type': 'application/json' },
-          JSON.stringify({ name: route.repository, tags }),
-        ));
-      }
-      default:
-        return void (await fail(404, 'UNSUPPORTED'));
+    return repository ? this.#read(exchange, repository) : fail(exchange, 404, 'NAME_UNKNOWN');
+  }
+
+  async #token(exchange: Exchange): Promise<void> {
+    const { req, url } = exchange;
+    const method = req.method ?? '';
+    const form = new URLSearchParams(method === 'POST' ? await text(req) : '');
+    const { authorization } = req.headers;
+    const answer = this.auth.token({ method, query: url.searchParams, form, authorization });
+    await reply(exchange, answer.status, JSON_TYPE, JSON.stringify(answer.body));
+  }
+
+  #read(exchange: Exchange, repository: Repository): Promise<void> {
+    const { req, route, faults } = exchange;
+    const reference = route.reference ?? '';
+    if (req.method === 'HEAD' && faults?.headStatus !== undefined) {
+      return fail(exchange, faults.headStatus, 'UNSUPPORTED');
     }
+    if (route.kind === 'manifest') {
+      const manifest = repository.manifests.get(repository.tags.get(reference) ?? reference);
+      return manifest ? this.#whole(exchange, manifest) : fail(exchange, 404, 'MANIFEST_UNKNOWN');
+    }
+    if (route.kind === 'blob') {
+      const blob = repository.blobs.get(reference);
+      if (!blob) return fail(exchange, 404, 'BLOB_UNKNOWN');
+      if (!this.redirectBlobs) return this.#blob(exchange, blob);
+      const location = this.redirectTo?.(blob.digest) ?? this.#sign(blob);
+      return reply(exchange, this.redirectBlobs.status, { location }, '');
+    }
+    if (route.kind !== 'tags') return fail(exchange, 404, 'UNSUPPORTED');
+    const tags = [...repository.tags.keys()].toSorted().slice(0, TAG_PAGE);
+    return reply(exchange, 200, JSON_TYPE, JSON.stringify({ name: route.repository, tags }));
   }
 
   #sign(blob: TestBlob): string {
@@ -282,56 +261,82 @@ export class HostileRegistry {
     return `${this.cdnUrl}/cdn/${blob.digest}?signature=${signature}`;
   }
 
-  #whole(blob: TestBlob, faults: Faults | undefined, reply: Reply) {
-    if (faults?.html) return reply(200, { 'content-type': 'text/html; charset=utf-8' }, '<html>Sign in</html>', faults);
+  #whole(exchange: Exchange, blob: TestBlob): Promise<void> {
+    const { faults } = exchange;
+    if (faults?.html) {
+      return reply(exchange, 200, { 'content-type': 'text/html; charset=utf-8' }, '<html>Sign in</html>', faults);
+    }
     const flipped = flip(blob.bytes, faults);
-    const body = faults?.gzip ? gzipSync(flipped) : flipped;
-    return reply(
-      200,
-      {
-        'content-type': blob.mediaType,
-        ...(faults?.digestHeader === false ? {} : { 'docker-content-digest': blob.digest }),
-        ...(faults?.gzip ? { 'content-encoding': 'gzip' } : {}),
-      },
-      body,
-      faults,
-    );
+    const headers = {
+      'content-type': blob.mediaType,
+      ...(exchange.route.kind === 'cdn' || faults?.digestHeader === false
+        ? {}
+        : { 'docker-content-digest': blob.digest }),
+      ...(faults?.gzip ? { 'content-encoding': 'gzip' } : {}),
+    };
+    return reply(exchange, 200, headers, faults?.gzip ? gzipSync(flipped) : flipped, faults);
   }
 
-  #blob(req: IncomingMessage, blob: TestBlob, faults: Faults | undefined, reply: Reply, own: boolean) {
-    const octets = { ...blob, mediaType: 'application/octet-stream' };
+  #blob(exchange: Exchange, { bytes, digest }: TestBlob): Promise<void> {
+    const { req, route, faults } = exchange;
     const range = /^bytes=(\d+)-(\d*)$/.exec(req.headers.range ?? '');
-    if (!range || faults?.ignoreRange || faults?.html) return this.#whole(octets, faults, reply);
-    const size = blob.bytes.length;
+    const mediaType = 'application/octet-stream';
+    if (!range || faults?.ignoreRange || faults?.html) return this.#whole(exchange, { bytes, digest, mediaType });
+    const size = bytes.length;
     const start = Number(range[1]);
-    const end = Math.min(size, range[2] ? Number(range[2]) + 1 : Infinity, start + (faults?.maxRange ?? Infinity));
-    if (start >= size) return reply(416, { 'content-range': `bytes */${size}` }, '');
+    const asked = range[2] ? Number(range[2]) + 1 : Infinity;
+    const end = Math.min(size, asked, start + (faults?.maxRange ?? Infinity));
+    if (start >= size) return reply(exchange, 416, { 'content-range': `bytes */${size}` }, '');
     const said = {
       right: `bytes ${start}-${end - 1}/${size}`,
       wrong: `bytes ${start + 1}-${end}/${size}`,
       missing: '',
     };
     const contentRange = said[faults?.contentRange ?? 'right'];
-    const part = flip(blob.bytes, faults).subarray(start, end);
-    return reply(
-      206,
-      {
-        'content-type': octets.mediaType,
-        ...(contentRange ? { 'content-range': contentRange } : {}),
-        ...(own && faults?.digestHeader !== false ? { 'docker-content-digest': blob.digest } : {}),
-      },
-      part,
-      faults,
-    );
+    const headers = {
+      'content-type': mediaType,
+      ...(contentRange ? { 'content-range': contentRange } : {}),
+      ...(route.kind === 'cdn' || faults?.digestHeader === false ? {} : { 'docker-content-digest': digest }),
+    };
+    return reply(exchange, 206, headers, flip(bytes, faults).subarray(start, end), faults);
   }
 }
 
-type Reply = (
+/** One request under way. */
+interface Exchange {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly url: URL;
+  readonly route: Route;
+  readonly record: RecordedRequest;
+  readonly faults: Faults | undefined;
+}
+
+type Headers = Record<string, string | string[]>;
+
+const JSON_TYPE = { 'content-type': 'application/json' };
+
+/** `bodyFaults`: the faults that touch this body; errors and redirects are sent as they are. */
+async function reply(
+  { req, res, record, faults }: Exchange,
   status: number,
-  headers: Record<string, string | string[]>,
+  headers: Headers,
   body: Buffer | string,
-  faults?: Faults,
-) => void | Promise<void>;
+  bodyFaults?: Faults,
+): Promise<void> {
+  record.status = status;
+  const bytes = typeof body === 'string' ? Buffer.from(body) : body;
+  const length = { 'content-length': String(bytes.length + (bodyFaults?.extraLength ?? 0)) };
+  res.strictContentLength = false;
+  res.writeHead(status, { ...(bodyFaults?.chunked ? {} : length), ...headers, ...faults?.headers });
+  if (req.method === 'HEAD') res.end();
+  else await sendFaulty(res, bytes, bodyFaults, (sent) => (record.bodyBytes += sent));
+}
+
+function fail(exchange: Exchange, status: number, code: string, headers: Headers = {}): Promise<void> {
+  const body = JSON.stringify({ errors: [{ code, message: code.toLowerCase() }] });
+  return reply(exchange, status, { ...JSON_TYPE, ...headers }, body);
+}
 
 function routeOf(path: string): Route {
   if (path === '/v2/' || path === '/v2') return { kind: 'ping' };

@@ -20,7 +20,10 @@ export class EgressProxy {
       if (this.status === 0) return;
       const refused = this.authorization !== undefined && req.headers['proxy-authorization'] !== this.authorization;
       const status = refused ? 407 : this.status;
-      if (status !== 200) return void client.end(`HTTP/1.1 ${status} No\r\nContent-Length: 0\r\n\r\n`);
+      if (status !== 200) {
+        client.end(`HTTP/1.1 ${status} No\r\nContent-Length: 0\r\n\r\n`);
+        return;
+      }
       const { hostname, port } = new URL(`http://${req.url}`);
       const target = connect(Number(port || 80), hostname.replace(/^\[(.*)\]$/, '$1'), () => {
         client.write('HTTP/1.1 200 Connection established\r\n\r\n');

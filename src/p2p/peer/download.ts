@@ -9,6 +9,7 @@
  * left idle (nobody reads: what came stays in the store for later); or the store cannot take it, and each reader goes on
  * with a read of its own (`ThroughBody`).
  */
+import { crc32 } from 'node:zlib';
 import type { Clock } from '../../base/clock.ts';
 import { hasherFor, type Digest } from '../../base/digest.ts';
 import { asError, codeOf, describeError } from '../../base/errors.ts';
@@ -52,6 +53,11 @@ export interface DownloadRequest {
   readonly origin: PieceSource;
   /** Its size in bytes as a manifest says, or an earlier answer of the origin. */
   readonly size: number | undefined;
+  /**
+   * Set where that origin has not yet said that the client may read it: asks it. Called only where bytes would go out that
+   * the origin does not give in this very download. Rejects with the origin's no.
+   */
+  readonly confirm?: (() => Promise<void>) | undefined;
 }
 
 /** A download, as status pages show it. */
@@ -80,6 +86,9 @@ export class Download implements FetchTarget {
   #opening: Promise<void> | undefined;
   #pieces: Pieces | undefined;
   #crcs: PieceCrcs | undefined;
+  /** Of pieces whose bytes have all come, but are not all written yet. */
+  readonly #crcOf = new Map<number, number>();
+  readonly #reported = new Set<number>();
   #size: number | undefined;
   #mediaType: string | undefined;
   #verified = false;
@@ -110,6 +119,15 @@ export class Download implements FetchTarget {
     return this.#mediaType;
   }
 
+  /**
+   * Whether what a client gets who may read the blob at the origin `name` is all given by that origin, now. Known once what
+   * an earlier try has left is.
+   */
+  async isFrom(name: string): Promise<boolean> {
+    await this.#opening?.catch(() => undefined);
+    return this.#origins[0]?.name === name && (this.#incoming?.kept.size ?? 0) === 0;
+  }
+
   get isIdle(): boolean {
     return this.#readers.size === 0;
   }
@@ -129,7 +147,7 @@ export class Download implements FetchTarget {
     signal: AbortSignal,
     from = range?.start ?? 0,
   ): Promise<Reader> {
-    const reader = new Reader(this, range, from);
+    const reader = new Reader(this, { origin: request.origin.name, range, position: from });
     this.#readers.add(reader);
     this.#cancelIdle?.();
     this.#cancelIdle = undefined;
@@ -141,8 +159,8 @@ export class Download implements FetchTarget {
     signal.addEventListener('abort', hangUp, { once: true });
     try {
       this.#demand();
-      while (this.#size === undefined && this.#failure === undefined && !signal.aborted) await this.#changed.wait();
-      if (this.#size === undefined) throw this.#failure ?? asError(signal.reason);
+      while (this.#size === undefined && !this.#failureOf(reader) && !signal.aborted) await this.#changed.wait();
+      if (this.#size === undefined) throw this.#failureOf(reader) ?? asError(signal.reason);
       reader.setSize(this.#size);
       if (reader.position < reader.end) await reader.ready(reader.position);
       signal.throwIfAborted();
@@ -164,7 +182,8 @@ export class Download implements FetchTarget {
     let said = false;
     for (;;) {
       if (reader.through) return reader.through.ready(position);
-      if (this.#failure) throw this.#failure;
+      const failure = this.#failureOf(reader);
+      if (failure) throw failure;
       const end = this.#releasedTo(reader, position);
       if (end > position) return end;
       if (reader.closed) throw new Error('closed');
@@ -232,15 +251,20 @@ export class Download implements FetchTarget {
   async store(bytes: Buffer, position: number): Promise<void> {
     this.#opening ??= this.#open();
     await this.#opening;
-    const whole = this.#crcs?.feed(bytes, position) ?? [];
+    for (const { piece, crc32 } of this.#crcs?.feed(bytes, position) ?? []) this.#crcOf.set(piece, crc32);
     this.#hash.feed(bytes, position);
     await this.#incoming!.write(bytes, position);
     this.#available.add(position, position + bytes.length);
-    for (const { piece, crc32 } of whole) {
-      this.#incoming!.record(piece, crc32);
-      this.#fetching?.report({ kind: 'piece', piece, crc32, source: 'origin' });
-    }
+    await this.#reportPieces(position, position + bytes.length);
     this.#advance();
+  }
+
+  denied(name: string, error: Error): void {
+    const at = this.#origins.findIndex((origin) => origin.name === name);
+    if (at >= 0) this.#origins.splice(at, 1);
+    // Others may still read it elsewhere; these may not.
+    for (const reader of this.#readers) if (reader.origin === name) reader.failure = error;
+    this.#changed.fire();
   }
 
   isAwaited(start: number, end: number): boolean {
@@ -298,6 +322,27 @@ export class Download implements FetchTarget {
 
   // --- its own course ---
 
+  /** Notes and reports the pieces that have become whole with the bytes from `start` to `end`. */
+  async #reportPieces(start: number, end: number): Promise<void> {
+    const pieces = this.#pieces;
+    if (!pieces) return;
+    for (let piece = pieces.at(start); piece < pieces.count && pieces.start(piece) < end; piece += 1) {
+      if (this.#reported.has(piece) || !this.#available.covers(pieces.start(piece), pieces.end(piece))) continue;
+      this.#reported.add(piece);
+      const crc32 = this.#crcOf.get(piece) ?? (await this.#crcFromDisk(pieces.start(piece), pieces.end(piece)));
+      this.#crcOf.delete(piece);
+      this.#incoming!.record(piece, crc32);
+      this.#fetching?.report({ kind: 'piece', piece, crc32, source: 'origin' });
+    }
+  }
+
+  /** For a piece whose bytes did not come in order: two reads met in it. */
+  async #crcFromDisk(start: number, end: number): Promise<number> {
+    const buffer = Buffer.allocUnsafe(end - start);
+    for (let at = start; at < end;) at += await this.#incoming!.read(buffer.subarray(at - start), at);
+    return crc32(buffer);
+  }
+
   async #start(request: DownloadRequest): Promise<void> {
     try {
       if (request.size !== undefined) {
@@ -340,6 +385,7 @@ export class Download implements FetchTarget {
     const incoming = await this.#deps.store.receive(this.digest, { size: this.#size, pieceSize });
     this.#incoming = incoming;
     for (const piece of incoming.kept.keys()) {
+      this.#reported.add(piece);
       this.#available.add(this.#pieces!.start(piece), this.#pieces!.end(piece));
       this.#fromStore.add(this.#pieces!.start(piece), this.#pieces!.end(piece));
     }
@@ -476,6 +522,10 @@ export class Download implements FetchTarget {
     // Nothing is asked for while enough is here: who reads slowly, or not at all, keeps no connection busy.
     if (this.#available.covers(position, Math.min(reader.end, position + READ_AHEAD_BYTES / 2))) return undefined;
     return { first, count: this.#pieces.at(reader.end - 1) + 1 - first };
+  }
+
+  #failureOf(reader: Reader): Error | undefined {
+    return this.#failure ?? reader.failure;
   }
 
   #releasedTo(reader: Reader, position: number): number {

@@ -69,16 +69,16 @@ export class Downloads {
   }
 
   /**
-   * Opens a blob for one client, who must be allowed to read it: from the store or a shelf, else from its download, which
+   * Opens a blob for one client, who must be allowed to read it (see `DownloadRequest.confirm`): from the store or a shelf, else from its download, which
    * is begun or joined. `range` undefined wants the whole. Resolves once the size is known and the first bytes of the range
    * may be sent (a blob up to 1 MiB: once it is verified); a range that begins at or behind the end resolves too.
    * Rejects with BLOB_UNAVAILABLE (its cause is the last source's error), BLOB_DIGEST_MISMATCH, SHUTTING_DOWN,
-   * TOO_MANY_DOWNLOADS, or the signal's reason. Later failures reject `ready`.
+   * TOO_MANY_DOWNLOADS, what `confirm` rejects with, or the signal's reason. Later failures reject `ready`.
    */
   async open(request: DownloadRequest, range: AskedRange | undefined, signal: AbortSignal): Promise<OpenBlob> {
     for (;;) {
       const stored = await this.#openStored(request.digest);
-      if (stored) return new StoredBody(stored, (error, from) => this.#replace(request, stored, error, from, signal));
+      if (stored) return this.#serveStored(stored, request, signal);
       signal.throwIfAborted();
       // It may have been published while the shelves were asked.
       if (this.#store.sizeOf(request.digest) !== undefined) continue;
@@ -100,14 +100,41 @@ export class Downloads {
     await Promise.all(this.#closing.values());
   }
 
-  #join(
+  async #serveStored(stored: StoredBlob, request: DownloadRequest, signal: AbortSignal): Promise<OpenBlob> {
+    try {
+      await request.confirm?.();
+    } catch (error) {
+      await stored.close();
+      throw error;
+    }
+    return new StoredBody(stored, (error, from) => this.#replace(request, stored, error, from, signal));
+  }
+
+  async #join(
     request: DownloadRequest,
     range: AskedRange | undefined,
     signal: AbortSignal,
     from?: number,
   ): Promise<OpenBlob> {
-    const running = this.#table.get(request.digest);
-    if (running) return running.join(request, range, signal, from);
+    const download = this.#table.get(request.digest) ?? this.#begin(request);
+    const joined = download.join(request, range, signal, from);
+    if (!request.confirm) return joined;
+    // Both go on at the same time; a failure of the one that is not waited for yet is not lost.
+    joined.catch(() => undefined);
+    if (await download.isFrom(request.origin.name)) return joined;
+    try {
+      await request.confirm();
+    } catch (error) {
+      joined.then(
+        (body) => body.close(),
+        () => undefined,
+      );
+      throw error;
+    }
+    return joined;
+  }
+
+  #begin(request: DownloadRequest): Download {
     if (this.#closed) throw new DownloadsClosed({});
     this.#makeRoom();
     const download = new Download(this.#deps, request, (until) => {
@@ -115,7 +142,7 @@ export class Downloads {
       if (until) this.#waitFor(request.digest, until);
     });
     this.#table.set(request.digest, download);
-    return download.join(request, range, signal, from);
+    return download;
   }
 
   #waitFor(digest: Digest, until: Promise<void>): void {

@@ -22,6 +22,8 @@ export interface FetchTarget extends RunTarget {
   endedAt(size: number): void;
   /** The store cannot take more of it. */
   storeFailed(error: unknown): void;
+  /** The registry has said no (401, 403, 404) to those who may read it at the origin `name`. */
+  denied(name: string, error: Error): void;
   /** Nobody can give what is missing; `error` is the last source's. */
   gaveUp(error: unknown): void;
 }
@@ -118,8 +120,7 @@ export class Fetcher {
 
   #startRun(lease: number, pieces: PieceRun): void {
     const missing = this.#target.missingOf(pieces);
-    const origin = this.#origins[0];
-    if (!missing || !origin) {
+    if (!missing || this.#origins.length === 0) {
       queueMicrotask(() => this.report({ kind: 'ended', lease }));
       return;
     }
@@ -127,57 +128,64 @@ export class Fetcher {
     const abort = new AbortController();
     const run: Run = { writer, abort, done: Promise.resolve() };
     this.#runs.set(lease, run);
-    run.done = this.#carryOut(lease, origin, run, missing);
+    run.done = this.#carryOut(lease, run, missing);
   }
 
-  async #carryOut(
-    lease: number,
-    origin: PieceSource,
-    { writer, abort }: Run,
-    missing: { start: number; end: number },
-  ): Promise<void> {
-    let failure: unknown;
-    try {
-      // Up to the blob's end the range is left open: the whole of a blob is then one plain GET.
-      const size = this.#target.size();
-      const end = missing.end >= (size ?? Number.POSITIVE_INFINITY) ? undefined : missing.end;
-      await origin.read({ start: missing.start, end }, writer, abort.signal);
-      if (writer.position < writer.stopAt && Number.isFinite(writer.stopAt)) {
-        throw new BlobIncomplete({
-          digest: this.#digest,
-          source: origin.name,
-          at: writer.position,
-          end: writer.stopAt,
-        });
-      }
-    } catch (error) {
-      if (!(error instanceof RunStopped)) failure = error;
-    }
+  async #carryOut(lease: number, { writer, abort }: Run, missing: { start: number; end: number }): Promise<void> {
+    const failure = await this.#readFromOrigins(writer, missing.end, abort.signal);
     await writer.finish().catch(() => undefined);
     this.#runs.delete(lease);
     if (failure === undefined && writer.failure === undefined && this.#target.size() === undefined) {
       this.#target.endedAt(writer.position);
     }
     if (writer.position > missing.start) this.report({ kind: 'progress', lease });
-    if (writer.failure !== undefined) {
-      if (!this.#closed) this.#target.storeFailed(writer.failure);
-    } else if (failure === undefined) this.report({ kind: 'ended', lease });
-    else this.#failed(lease, origin, failure);
+    if (writer.failure === undefined) this.report({ kind: 'ended', lease, ...(failure && { failure }) });
+    else if (!this.#closed) this.#target.storeFailed(writer.failure);
   }
 
-  #failed(lease: number, origin: PieceSource, error: unknown): void {
+  /** Reads on from the writer's position. An origin that says no for good is left, and the next one asked. */
+  async #readFromOrigins(writer: RunWriter, end: number, signal: AbortSignal): Promise<LeaseFailure | undefined> {
+    for (;;) {
+      const origin = this.#origins[0]!;
+      const error = await this.#readFrom(origin, writer, end, signal);
+      if (error === undefined) return undefined;
+      const failure = this.#failed(origin, error);
+      if (!failure.final || this.#origins.length === 0) return failure;
+      // What one client may not read says nothing about another's right to read it elsewhere.
+      if (isOriginError(error) && error.answer !== undefined) this.#target.denied(origin.name, error);
+    }
+  }
+
+  /** The error that ended the read; undefined when all came that was wanted. */
+  async #readFrom(origin: PieceSource, writer: RunWriter, end: number, signal: AbortSignal): Promise<unknown> {
+    try {
+      // Up to the blob's end the range is left open: the whole of a blob is then one plain GET.
+      const isOpen = end >= (this.#target.size() ?? Number.POSITIVE_INFINITY);
+      const { position } = writer;
+      await origin.read({ start: position, end: isOpen ? undefined : end }, writer, signal);
+      if (writer.position >= writer.stopAt || !Number.isFinite(writer.stopAt)) return undefined;
+      return new BlobIncomplete({
+        digest: this.#digest,
+        source: origin.name,
+        at: writer.position,
+        end: writer.stopAt,
+      });
+    } catch (error) {
+      return error instanceof RunStopped ? undefined : error;
+    }
+  }
+
+  #failed(origin: PieceSource, error: unknown): LeaseFailure {
     this.#lastError = error;
     const failure = failureOf(error);
+    if (failure.final) this.#origins.splice(this.#origins.indexOf(origin), 1);
     if (!this.#closed) {
       this.#log.warn(
         { code: failure.code, digest: this.#digest, origin: origin.name, final: failure.final },
         `a read from the origin ended early: ${describeError(error)}`,
       );
     }
-    if (failure.final) this.#origins.splice(this.#origins.indexOf(origin), 1);
-    // Another repository may still have it: what one client may not read says nothing about another's.
-    const passOn = failure.final && this.#origins.length > 0;
-    this.report({ kind: 'ended', lease, ...(!passOn && { failure }) });
+    return failure;
   }
 }
 

@@ -24,8 +24,17 @@ export class Reader implements BodySource {
   /** Set when the store cannot take the blob: from then on it reads from here. */
   through: ThroughBody | undefined;
 
-  constructor(download: Download, range: AskedRange | undefined, position: number) {
+  /** The origin at which its client may read the blob. */
+  readonly origin: string;
+  /** Set when that origin has refused it. */
+  failure: Error | undefined;
+
+  constructor(
+    download: Download,
+    { origin, range, position }: { origin: string; range: AskedRange | undefined; position: number },
+  ) {
     this.#download = download;
+    this.origin = origin;
     this.#asked = range;
     this.position = position;
   }

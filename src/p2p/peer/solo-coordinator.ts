@@ -39,6 +39,8 @@ interface Lease {
   next: number;
   /** The last piece of the run. */
   last: number;
+  /** Whether any piece of it has come. */
+  brought: boolean;
 }
 
 class SoloTicket implements Ticket {
@@ -89,14 +91,10 @@ class SoloTicket implements Ticket {
         return;
       case 'piece':
         this.#held.add(report.piece);
-        for (const lease of this.#leases.values()) {
-          if (lease.next === report.piece) lease.next += 1;
-        }
+        this.#advance(report.piece);
         return;
       case 'ended':
-        this.#leases.delete(report.lease);
-        if (report.failure) this.#failed(report.failure);
-        else this.#decideSoon();
+        this.#ended(report.lease, report.failure);
     }
   }
 
@@ -104,6 +102,27 @@ class SoloTicket implements Ticket {
     this.#over = true;
     this.#cancel?.();
     this.#cancel = undefined;
+  }
+
+  /** Pieces may be reported out of order: writes of one read overlap. */
+  #advance(piece: number): void {
+    for (const lease of this.#leases.values()) {
+      if (piece < lease.next || piece > lease.last) continue;
+      lease.brought = true;
+      while (lease.next <= lease.last && this.#held.has(lease.next)) lease.next += 1;
+    }
+  }
+
+  #ended(id: number, failure: LeaseFailure | undefined): void {
+    const lease = this.#leases.get(id);
+    this.#leases.delete(id);
+    if (failure) {
+      this.#failed(failure);
+      return;
+    }
+    // A read that brought nothing is not begun again at once, or it could go on for ever.
+    if (lease?.brought === false) this.#pausedUntil = this.#clock.monotonic() + RETRY.firstMs;
+    this.#decideSoon();
   }
 
   #failed(failure: LeaseFailure): void {
@@ -190,7 +209,7 @@ class SoloTicket implements Ticket {
       if (this.#held.has(piece)) last = piece - 1;
     }
     this.#lastId += 1;
-    this.#leases.set(this.#lastId, { id: this.#lastId, next: first, last });
+    this.#leases.set(this.#lastId, { id: this.#lastId, next: first, last, brought: false });
     this.#listener({ kind: 'lease', lease: this.#lastId, run: { first, count: last - first + 1 } });
   }
 }

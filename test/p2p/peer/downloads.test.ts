@@ -155,24 +155,57 @@ t.test('an origin that breaks off, again and again, is read on from where it sto
   body.close();
 });
 
-t.test('what the last source says reaches the client; another repository is asked before that', async (t) => {
+t.test('what the last source says reaches the client', async (t) => {
   const { downloads } = rig();
   const blob = blobOf(2 * MiB);
   const gone = new OriginNotFound({ upstream: 'origin.test', step: 'reading a blob', seen: 'status 404' });
   blob.source.mishaps.push({ error: gone });
   await t.rejects(downloads.open(request(blob), undefined, never), { code: 'BLOB_UNAVAILABLE', cause: gone });
+});
 
+t.test('an origin’s no holds for its own clients, whoever else may read the blob', async (t) => {
+  const { downloads } = rig();
+  const blob = blobOf(2 * MiB);
   const other = new ScriptedSource(blob.bytes, 'origin.test/other');
-  blob.source.mishaps.push({ error: gone, after: 0 });
-  blob.source.holdAt = 0;
-  const first = downloads.open(request(blob), undefined, never);
-  const second = downloads.open({ ...request(blob), origin: other }, undefined, never);
-  await until(t, 'the first source is asked', () => blob.source.reads.length === 2);
+  const gone = new OriginNotFound({ upstream: 'origin.test', step: 'reading a blob', seen: 'status 404' });
+  blob.source.mishaps.push({ error: gone });
+  const [refused, served] = await Promise.allSettled([
+    downloads.open(request(blob), undefined, never),
+    downloads.open({ ...request(blob), origin: other }, undefined, never),
+  ]);
+  t.match(refused, { status: 'rejected', reason: gone });
+  if (served.status === 'rejected') throw served.reason;
+  t.ok((await readFrom(served.value, 0)).equals(blob.bytes));
+  served.value.close();
+});
+
+t.test('an origin is asked for leave before bytes go out that it does not give itself', async (t) => {
+  const { downloads, store, clock } = rig();
+  const blob = blobOf(6 * MiB);
+  const asked: string[] = [];
+  const confirm = async () => void asked.push('asked');
+  const refuse = () => Promise.reject(new Error('no'));
+  blob.source.holdAt = 3 * MiB;
+  const first = await downloads.open({ ...request(blob), confirm: refuse }, undefined, never);
+  t.pass('what it gives itself needs no leave');
+  const elsewhere = new ScriptedSource(blob.bytes, 'origin.test/other');
+  await t.rejects(downloads.open({ ...request(blob), origin: elsewhere, confirm: refuse }, undefined, never), /no/);
+  (await downloads.open({ ...request(blob), origin: elsewhere, confirm }, undefined, never)).close();
+  t.equal(asked.length, 1, 'coming in from elsewhere');
+
+  await readFrom(first, 0, 3 * MiB);
+  first.close();
+  blob.source.release(4 * MiB);
+  await clock.advance(IDLE_MS);
+  await until(t, 'left idle', () => downloads.list().length === 0);
+  await t.rejects(downloads.open({ ...request(blob), confirm: refuse }, undefined, never), /no/, 'half here');
   blob.source.release();
-  for (const body of await Promise.all([first, second])) {
-    t.ok((await readFrom(body, 0)).equals(blob.bytes));
-    body.close();
-  }
+  const whole = await downloads.open({ ...request(blob), confirm }, undefined, never);
+  await readFrom(whole, 0);
+  whole.close();
+  await until(t, 'stored', () => store.sizeOf(blob.digest) !== undefined);
+  await t.rejects(downloads.open({ ...request(blob), confirm: refuse }, undefined, never), /no/, 'stored');
+  t.equal(asked.length, 2);
 });
 
 t.test('a range fetches what it needs, ahead of what comes in', async (t) => {

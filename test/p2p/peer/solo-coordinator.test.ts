@@ -54,6 +54,30 @@ t.test('an origin without ranges is read once, front to back, whoever waits wher
   t.equal(proxy.assignments.length, 1);
 });
 
+t.test('pieces reported out of order do not make the running read look slow', async (t) => {
+  const proxy = new ScriptedProxy(make().coordinator, 100);
+  proxy.await({ first: 0, count: 100 });
+  await settle();
+  const done = (piece: number) => proxy.ticket.report({ kind: 'piece', piece, crc32: 0, source: 'origin' });
+  for (let piece = 0; piece < 20; piece += 2) proxy.call(() => [piece + 1, piece].forEach(done));
+  proxy.await({ first: 0, count: 100 }, { first: 21, count: 79 });
+  await settle();
+  t.equal(proxy.assignments.length, 1);
+});
+
+t.test('a read that brought nothing is not begun again at once', async (t) => {
+  const { coordinator, clock } = make();
+  const proxy = new ScriptedProxy(coordinator, 4);
+  proxy.await({ first: 0, count: 4 });
+  await settle();
+  proxy.end(1);
+  await settle();
+  t.equal(proxy.assignments.length, 1);
+  await clock.advance(1000);
+  await settle();
+  t.equal(proxy.assignments.length, 2);
+});
+
 t.test('retries wait longer each time, obey Retry-After up to a cap, and end when nothing ever comes', async (t) => {
   const { coordinator, clock } = make();
   const proxy = new ScriptedProxy(coordinator, 4);
