@@ -26,12 +26,32 @@ const fence = Object.entries(rooms).map(([room, below]) => ({
 
 module.exports = {
   forbidden: [
-    { name: 'no-circles', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
-    { name: 'main-only-cli', severity: 'error', from: { path: '^src/main' }, to: { path: '^src/', pathNot: '^src/(cli|base)/' } },
+    {
+      name: 'no-circles',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
+    {
+      name: 'main-only-cli',
+      severity: 'error',
+      from: { path: '^src/main' },
+      to: { path: '^src/', pathNot: '^src/(cli|base)/' },
+    },
     { name: 'src-needs-no-test', severity: 'error', from: { path: '^src/' }, to: { path: '^(test|scripts)/' } },
-    { name: 'placed', severity: 'error', comment: 'a folder of src without a place in the arrows', from: { path: '^src/', pathNot: ['^src/main\\.ts$', ...Object.keys(rooms).map(path)] }, to: {} },
+    {
+      name: 'placed',
+      severity: 'error',
+      comment: 'a folder of src without a place in the arrows',
+      from: { path: '^src/', pathNot: ['^src/main\\.ts$', ...Object.keys(rooms).map(path)] },
+      to: {},
+    },
     { name: 'no-dev-dependency', severity: 'error', from: { path: '^src/' }, to: { dependencyTypes: ['npm-dev'] } },
     ...fence,
   ],
-  options: { tsPreCompilationDeps: true, tsConfig: { fileName: 'tsconfig.test.json' }, doNotFollow: { path: 'node_modules' } },
+  options: {
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    doNotFollow: { path: 'node_modules' },
+  },
 };
