@@ -8,7 +8,7 @@ import { ociAnswer, type OciAnswer } from './oci-errors.ts';
 
 /** Request line and headers together: tokens of some registries take tens of KiB, podman's list of ranges up to 30. */
 const MAX_HEADER_BYTES = 64 * KiB;
-/** For an idle connection: longer than Go's clients keep theirs (30 s), or they meet resets (clients.md, 1.8). */
+/** For an idle connection: longer than Go's clients keep theirs (30 s), or they meet resets. */
 const KEEP_ALIVE_MS = 75_000;
 /** For the head of a request; longer than the one above, as Node's documentation has it. */
 const HEADERS_MS = 80_000;

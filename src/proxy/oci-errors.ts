@@ -36,7 +36,7 @@ const REFUSALS: Readonly<Record<string, readonly [number, OciCode]>> = {
   [errors.UpstreamUnknown.code]: [404, 'NAME_UNKNOWN'],
 };
 
-/** Everything else is "not here": the one answer on which every client goes to the origin at once (clients.md, fact 2). */
+/** Everything else is "not here": the one answer on which every client goes to the origin at once. */
 const UNKNOWN: Readonly<Record<Subject, OciCode>> = {
   manifest: 'MANIFEST_UNKNOWN',
   blob: 'BLOB_UNKNOWN',

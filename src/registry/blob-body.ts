@@ -81,7 +81,7 @@ export class BlobBody implements BodyTaker {
     this.#decoded?.close();
   }
 
-  /** A 206: exactly from where it was asked, and as long as it says (clients.md: a 206 without Content-Range is an error). */
+  /** A 206: exactly from where it was asked, and as long as it says; without Content-Range it is an error (containerd would take its bytes for those from 0). */
   #partHead(headers: ResponseHead['headers']): RangeFilter {
     const { position, range, sink } = this.#progress;
     const part = parseContentRange(headers['content-range']);

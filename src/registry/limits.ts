@@ -8,7 +8,7 @@ export interface OriginLimits {
   readonly stallMs: number;
 }
 
-/** containerd gives a mirror 30 s to its first header: all of this must fit into less (DESIGN, section 3). */
+/** containerd gives a mirror 30 s to its first header: all of this must fit into less. */
 export const ORIGIN_LIMITS: OriginLimits = { connectMs: 10_000, headersMs: 15_000, stallMs: 10_000 };
 
 /** Registries count and log by it. */
