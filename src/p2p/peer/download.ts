@@ -9,35 +9,30 @@
  * left idle (nobody reads: what came stays in the store for later); or the store cannot take it, and each reader goes on
  * with a read of its own (`ThroughBody`).
  */
-import { crc32 } from 'node:zlib';
 import type { Clock } from '../../base/clock.ts';
 import { hasherFor, type Digest } from '../../base/digest.ts';
 import { asError, codeOf, describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { ByteSource } from '../../base/metrics.ts';
-import { Pieces } from '../../base/pieces.ts';
 import { MiB } from '../../base/units.ts';
 import type { BufferPool } from '../../http/buffer-pool.ts';
 import type { BlobHead } from '../../http/byte-sink.ts';
-import type { BlobStore, IncomingBlob } from '../../store/blob-store.ts';
+import type { BlobStore } from '../../store/blob-store.ts';
 import type { Coordinator, PieceRun } from '../protocol/coordinator.ts';
+import { awaitedBy, readAheadTo } from './demand.ts';
 import { BlobDigestMismatch, BlobUnavailable, BlobWrongSize, DownloadsClosed } from './errors.ts';
 import { Fetcher, type FetchTarget } from './fetcher.ts';
-import { Intervals } from './intervals.ts';
-import { PieceCrcs } from './piece-crcs.ts';
+import { IncomingBytes } from './incoming-bytes.ts';
 import type { PieceSource } from './piece-source.ts';
-import { PrefixHash } from './prefix-hash.ts';
 import { Reader, type AskedRange } from './reader.ts';
 import { releasedTo } from './release.ts';
 import { Signal } from './signal.ts';
 import { ThroughBody } from './through-body.ts';
 
-/** How far a read goes ahead of clients that want a range only. */
-export const READ_AHEAD_BYTES = 8 * MiB;
 /** A download that nobody has read for so long finishes its pieces and stops asking. */
 export const IDLE_MS = 30_000;
 /** A read held back by a slow client for so long gives its connection to the origin back. */
-export const HELD_BACK_READ_MS = 5000;
+const HELD_BACK_READ_MS = 5000;
 
 export interface DownloadDeps {
   readonly store: BlobStore;
@@ -73,34 +68,24 @@ export interface DownloadStatus {
 export class Download implements FetchTarget {
   readonly digest: Digest;
   readonly #deps: DownloadDeps;
+  readonly #bytes: IncomingBytes;
   readonly #origins: PieceSource[];
-  readonly #available = new Intervals();
-  readonly #fromStore = new Intervals();
   readonly #readers = new Set<Reader>();
   readonly #changed = new Signal();
   readonly #flow = new Signal();
-  readonly #hash: PrefixHash;
   readonly #ended: (until: Promise<void> | undefined) => void;
   #fetching: Fetcher | undefined;
-  #incoming: IncomingBlob | undefined;
-  #opening: Promise<void> | undefined;
-  #pieces: Pieces | undefined;
-  #crcs: PieceCrcs | undefined;
-  /** Of pieces whose bytes have all come, but are not all written yet. */
-  readonly #crcOf = new Map<number, number>();
-  readonly #reported = new Set<number>();
-  #size: number | undefined;
   #mediaType: string | undefined;
+  #wantsWhole = false;
+  #publishing: Promise<void> | undefined;
   #verified = false;
   #through = false;
   #failure: Error | undefined;
-  #finishing = false;
-  #wantsWhole = false;
-  #cancelIdle: (() => void) | undefined;
-  #cancelHeldBack: (() => void) | undefined;
   #over = false;
   #keep = true;
   #closing: Promise<void> | undefined;
+  #cancelIdle: (() => void) | undefined;
+  #cancelHeldBack: (() => void) | undefined;
 
   /**
    * `ended` is called once, when requests for the blob are to start afresh: it is in the store, or not coming any more; with
@@ -109,9 +94,9 @@ export class Download implements FetchTarget {
   constructor(deps: DownloadDeps, request: DownloadRequest, ended: (until: Promise<void> | undefined) => void) {
     this.#deps = deps;
     this.digest = request.digest;
-    this.#ended = ended;
+    this.#bytes = new IncomingBytes(request.digest, deps.store);
     this.#origins = [request.origin];
-    this.#hash = new PrefixHash(request.digest);
+    this.#ended = ended;
     void this.#start(request);
   }
 
@@ -119,22 +104,23 @@ export class Download implements FetchTarget {
     return this.#mediaType;
   }
 
+  get isIdle(): boolean {
+    return this.#readers.size === 0;
+  }
+
   /**
    * Whether what a client gets who may read the blob at the origin `name` is all given by that origin, now. Known once what
    * an earlier try has left is.
    */
   async isFrom(name: string): Promise<boolean> {
-    await this.#opening?.catch(() => undefined);
-    return this.#origins[0]?.name === name && (this.#incoming?.kept.size ?? 0) === 0;
-  }
-
-  get isIdle(): boolean {
-    return this.#readers.size === 0;
+    const hasKept = await this.#bytes.hasKept();
+    return this.#origins[0]?.name === name && !hasKept;
   }
 
   status(): DownloadStatus {
     const { digest } = this;
-    return { digest, size: this.#size ?? null, inOrder: this.#available.endFrom(0), readers: this.#readers.size };
+    const { size = null } = this.#bytes;
+    return { digest, size, inOrder: this.#bytes.endFrom(0), readers: this.#readers.size };
   }
 
   /**
@@ -142,26 +128,22 @@ export class Download implements FetchTarget {
    * its first bytes may be sent.
    */
   async join(
-    request: DownloadRequest,
+    { origin }: DownloadRequest,
     range: AskedRange | undefined,
     signal: AbortSignal,
     from = range?.start ?? 0,
   ): Promise<Reader> {
-    const reader = new Reader(this, { origin: request.origin.name, range, position: from });
+    const reader = new Reader(this, { origin, range, position: from });
     this.#readers.add(reader);
     this.#cancelIdle?.();
-    this.#cancelIdle = undefined;
-    if (!this.#origins.some((known) => known.name === request.origin.name)) {
-      this.#origins.push(request.origin);
-      this.#fetching?.addOrigin(request.origin);
-    }
+    this.#addOrigin(origin);
     const hangUp = () => reader.close();
     signal.addEventListener('abort', hangUp, { once: true });
     try {
       this.#demand();
-      while (this.#size === undefined && !this.#failureOf(reader) && !signal.aborted) await this.#changed.wait();
-      if (this.#size === undefined) throw this.#failureOf(reader) ?? asError(signal.reason);
-      reader.setSize(this.#size);
+      while (this.#bytes.size === undefined && !this.#failureOf(reader) && !signal.aborted) await this.#changed.wait();
+      if (this.#bytes.size === undefined) throw this.#failureOf(reader) ?? asError(signal.reason);
+      reader.setSize(this.#bytes.size);
       if (reader.position < reader.end) await reader.ready(reader.position);
       signal.throwIfAborted();
       return reader;
@@ -173,14 +155,20 @@ export class Download implements FetchTarget {
     }
   }
 
+  /** Ends it: readers are cut off, what came is kept. One that is being published is published. */
+  async close(): Promise<void> {
+    await this.#publishing;
+    this.#fail(new DownloadsClosed({}));
+    await this.#closeBytes();
+  }
+
   // --- what readers ask ---
 
   /** See `BodySource.ready`. */
   async readyFor(reader: Reader, position: number): Promise<number> {
     reader.position = position;
     this.#flow.fire();
-    let said = false;
-    for (;;) {
+    for (let said = false; ; said = true) {
       if (reader.through) return reader.through.ready(position);
       const failure = this.#failureOf(reader);
       if (failure) throw failure;
@@ -192,7 +180,6 @@ export class Download implements FetchTarget {
         continue;
       }
       if (!said) this.#demand();
-      said = true;
       reader.waitsAt = position;
       await this.#changed.wait();
       reader.waitsAt = undefined;
@@ -200,88 +187,69 @@ export class Download implements FetchTarget {
   }
 
   read(buffer: Uint8Array, position: number): Promise<number> {
-    return this.#failure ? Promise.reject(this.#failure) : this.#incoming!.read(buffer, position);
+    return this.#failure ? Promise.reject(this.#failure) : this.#bytes.read(buffer, position);
   }
 
   /** Who gave the byte at `position`. */
   sourceAt(position: number): ByteSource {
-    return this.#fromStore.endFrom(position) > position ? 'store' : 'origin';
+    return this.#bytes.isKept(position) ? 'store' : 'origin';
   }
 
   leave(reader: Reader): void {
     if (!this.#readers.delete(reader)) return;
     this.#changed.fire();
     if (this.#readers.size > 0) this.#demand();
-    else if (this.#over) void this.#closeIncoming();
+    else if (this.#over) void this.#closeBytes();
     else this.#cancelIdle = this.#deps.clock.after(IDLE_MS, () => void this.#leaveIdle());
   }
 
   // --- what the fetcher asks (FetchTarget) ---
 
   size(): number | undefined {
-    return this.#size;
+    return this.#bytes.size;
   }
 
   missingOf(run: PieceRun): { start: number; end: number } | undefined {
-    if (!this.#pieces) return { start: 0, end: Number.POSITIVE_INFINITY };
-    const first = this.#pieces.start(run.first);
-    const end = this.#pieces.end(Math.min(this.#pieces.count, run.first + run.count) - 1);
-    const start = this.#available.endFrom(first);
-    return start < end ? { start, end } : undefined;
+    return this.#bytes.missingOf(run);
   }
 
   pieceEndAt(position: number): number {
-    return this.#pieces ? this.#pieces.end(this.#pieces.at(position)) : position;
+    const { pieces } = this.#bytes;
+    return pieces ? pieces.end(pieces.at(position)) : position;
   }
 
   endOfPiece(index: number): number {
-    return this.#pieces ? this.#pieces.end(index) : Number.POSITIVE_INFINITY;
+    return this.#bytes.pieces?.end(index) ?? Number.POSITIVE_INFINITY;
   }
 
-  begin(head: BlobHead): void {
-    if (head.mediaType !== undefined) this.#mediaType ??= head.mediaType;
-    if (!head.ranges) this.#fetching?.report({ kind: 'no-ranges' });
-    if (head.total === undefined) return;
-    if (this.#size === undefined) this.#sizeIs(head.total);
-    else if (head.total !== this.#size) {
-      throw new BlobWrongSize({ digest: this.digest, expected: this.#size, actual: head.total, source: 'the origin' });
+  begin({ total, mediaType, ranges }: BlobHead): void {
+    this.#mediaType ??= mediaType;
+    if (!ranges) this.#fetching?.report({ kind: 'no-ranges' });
+    if (total === undefined) return;
+    const { size } = this.#bytes;
+    if (size === undefined) this.#sizeIs(total);
+    else if (total !== size) {
+      throw new BlobWrongSize({ digest: this.digest, expected: size, actual: total, source: 'the origin' });
     }
   }
 
   async store(bytes: Buffer, position: number): Promise<void> {
-    this.#opening ??= this.#open();
-    await this.#opening;
-    for (const { piece, crc32 } of this.#crcs?.feed(bytes, position) ?? []) this.#crcOf.set(piece, crc32);
-    this.#hash.feed(bytes, position);
-    await this.#incoming!.write(bytes, position);
-    this.#available.add(position, position + bytes.length);
-    await this.#reportPieces(position, position + bytes.length);
+    for (const { piece, crc32 } of await this.#bytes.write(bytes, position)) {
+      this.#fetching?.report({ kind: 'piece', piece, crc32, source: 'origin' });
+    }
     this.#advance();
   }
 
-  denied(name: string, error: Error): void {
-    const at = this.#origins.findIndex((origin) => origin.name === name);
-    if (at >= 0) this.#origins.splice(at, 1);
-    // Others may still read it elsewhere; these may not.
-    for (const reader of this.#readers) if (reader.origin === name) reader.failure = error;
-    this.#changed.fire();
-  }
-
   isAwaited(start: number, end: number): boolean {
-    for (const { waitsAt } of this.#readers)
+    for (const { waitsAt } of this.#readers) {
       if (waitsAt !== undefined && waitsAt >= start && waitsAt < end) return true;
+    }
     return false;
   }
 
   mayReadTo(position: number): number {
-    if (this.#wantsWhole || this.#size === undefined) return Number.POSITIVE_INFINITY;
-    let to = 0;
-    for (const reader of this.#readers) {
-      // To the end of the last piece that it needs: a part of a piece is of no use to anybody else.
-      const wanted = this.pieceEndAt(reader.end - 1);
-      const isNear = wanted > position && reader.position <= position + READ_AHEAD_BYTES;
-      if (isNear) to = Math.max(to, reader.position + READ_AHEAD_BYTES);
-    }
+    if (this.#wantsWhole || this.#bytes.size === undefined) return Number.POSITIVE_INFINITY;
+    const to = readAheadTo(this.#readers, position, (at) => this.pieceEndAt(at));
     if (to <= position) this.#cancelHeldBack ??= this.#deps.clock.after(HELD_BACK_READ_MS, () => this.#endHeldBack());
     return to;
   }
@@ -295,9 +263,21 @@ export class Download implements FetchTarget {
     this.#advance();
   }
 
+  denied(name: string, error: Error): void {
+    const at = this.#origins.findIndex((origin) => origin.name === name);
+    if (at >= 0) this.#origins.splice(at, 1);
+    // Others may still read it elsewhere; these may not.
+    for (const reader of this.#readers) if (reader.origin.name === name) reader.failure = error;
+    this.#changed.fire();
+  }
+
+  gaveUp(error: unknown): void {
+    this.#fail(new BlobUnavailable({ digest: this.digest, last: describeError(error) }, { cause: error }));
+  }
+
   storeFailed(error: unknown): void {
     if (this.#through || this.#over) return;
-    if (this.#size === undefined) {
+    if (this.#bytes.size === undefined) {
       this.#fail(asError(error));
       return;
     }
@@ -310,123 +290,71 @@ export class Download implements FetchTarget {
     this.#changed.fire();
   }
 
-  gaveUp(error: unknown): void {
-    this.#fail(new BlobUnavailable({ digest: this.digest, last: describeError(error) }, { cause: error }));
-  }
-
-  /** Ends it: readers are cut off, what came is kept. */
-  async close(): Promise<void> {
-    this.#fail(new DownloadsClosed({}));
-    await this.#closeIncoming();
-  }
-
   // --- its own course ---
 
-  /** Notes and reports the pieces that have become whole with the bytes from `start` to `end`. */
-  async #reportPieces(start: number, end: number): Promise<void> {
-    const pieces = this.#pieces;
-    if (!pieces) return;
-    for (let piece = pieces.at(start); piece < pieces.count && pieces.start(piece) < end; piece += 1) {
-      if (this.#reported.has(piece) || !this.#available.covers(pieces.start(piece), pieces.end(piece))) continue;
-      this.#reported.add(piece);
-      const crc32 = this.#crcOf.get(piece) ?? (await this.#crcFromDisk(pieces.start(piece), pieces.end(piece)));
-      this.#crcOf.delete(piece);
-      this.#incoming!.record(piece, crc32);
-      this.#fetching?.report({ kind: 'piece', piece, crc32, source: 'origin' });
-    }
-  }
-
-  /** For a piece whose bytes did not come in order: two reads met in it. */
-  async #crcFromDisk(start: number, end: number): Promise<number> {
-    const buffer = Buffer.allocUnsafe(end - start);
-    for (let at = start; at < end;) at += await this.#incoming!.read(buffer.subarray(at - start), at);
-    return crc32(buffer);
-  }
-
-  async #start(request: DownloadRequest): Promise<void> {
+  async #start({ origin, size }: DownloadRequest): Promise<void> {
     try {
-      if (request.size !== undefined) {
-        this.#sizeIs(request.size);
-        await this.#opening;
+      if (size !== undefined) {
+        this.#sizeIs(size);
+        await this.#bytes.opened();
       }
     } catch (error) {
       this.storeFailed(error);
       return;
     }
     if (this.#over) return;
-    const fetcher = new Fetcher({
+    const { coordinator, pool, log } = this.#deps;
+    this.#fetching = new Fetcher({
       digest: this.digest,
-      pieceCount: this.#pieces?.count,
-      held: this.#incoming?.kept.keys() ?? [],
-      coordinator: this.#deps.coordinator,
+      pieceCount: this.#bytes.pieces?.count,
+      held: this.#bytes.keptPieces,
+      coordinator,
       target: this,
-      origin: request.origin,
-      pool: this.#deps.pool,
-      log: this.#deps.log,
+      origin,
+      pool,
+      log,
     });
-    for (const origin of this.#origins) fetcher.addOrigin(origin);
-    this.#fetching = fetcher;
+    for (const other of this.#origins) this.#fetching.addOrigin(other);
     this.#demand();
     this.#advance();
   }
 
-  #sizeIs(size: number): void {
-    this.#size = size;
-    this.#pieces = new Pieces(size);
-    this.#crcs = new PieceCrcs(this.#pieces);
-    this.#opening ??= this.#open();
-    this.#opening.catch(() => undefined);
-    this.#fetching?.report({ kind: 'pieces', pieceCount: this.#pieces.count });
-    this.#changed.fire();
+  #addOrigin(origin: PieceSource): void {
+    if (this.#origins.some((known) => known.name === origin.name)) return;
+    this.#origins.push(origin);
+    this.#fetching?.addOrigin(origin);
   }
 
-  async #open(): Promise<void> {
-    const pieceSize = this.#pieces?.pieceSize ?? MiB;
-    const incoming = await this.#deps.store.receive(this.digest, { size: this.#size, pieceSize });
-    this.#incoming = incoming;
-    for (const piece of incoming.kept.keys()) {
-      this.#reported.add(piece);
-      this.#available.add(this.#pieces!.start(piece), this.#pieces!.end(piece));
-      this.#fromStore.add(this.#pieces!.start(piece), this.#pieces!.end(piece));
-    }
-    if (this.#size === 0) queueMicrotask(() => this.#advance());
+  #sizeIs(size: number): void {
+    const { count } = this.#bytes.sizeIs(size);
+    this.#fetching?.report({ kind: 'pieces', pieceCount: count });
+    this.#changed.fire();
+    // Of a blob of no bytes nothing will come that could end it.
+    if (size === 0) void this.#bytes.opened().then(() => this.#advance(), ignore);
   }
 
   /** Bytes have come: readers go on, the hash follows, and the last byte ends it. */
   #advance(): void {
     this.#changed.fire();
-    const end = () => this.#available.endFrom(this.#hash.cursor);
-    const incoming = this.#incoming;
-    if (!incoming || this.#over) return;
-    if (this.#hash.cursor >= end()) {
-      this.#finishIfWhole();
-      return;
-    }
-    this.#hash
-      .catchUp((buffer, position) => incoming.read(buffer, position), end)
-      .then(
-        () => this.#finishIfWhole(),
-        (error: unknown) => this.storeFailed(error),
-      );
+    if (this.#over) return;
+    this.#bytes.catchUp().then(
+      () => this.#finishIfComplete(),
+      (error: unknown) => this.storeFailed(error),
+    );
   }
 
-  #finishIfWhole(): void {
-    if (this.#size === undefined || this.#hash.cursor < this.#size || this.#finishing || this.#over) return;
-    if (!this.#available.covers(0, this.#size)) return;
-    this.#finishing = true;
-    void this.#finish(this.#size);
+  #finishIfComplete(): void {
+    if (this.#publishing || this.#over || !this.#bytes.isComplete) return;
+    const actual = this.#bytes.digestOfAll();
+    if (actual === this.digest) this.#publishing = this.#publish();
+    else this.#mismatch(actual);
   }
 
-  async #finish(size: number): Promise<void> {
-    const actual = this.#hash.finish();
-    if (actual !== this.digest) {
-      this.#mismatch(actual);
-      return;
-    }
+  async #publish(): Promise<void> {
     this.#verified = true;
     this.#changed.fire();
     try {
-      await this.#incoming!.publish(actual, size);
+      await this.#bytes.publish();
     } catch (error) {
       this.#deps.log.error(
         { code: codeOf(error), digest: this.digest },
@@ -457,28 +385,24 @@ export class Download implements FetchTarget {
     this.#over = true;
     this.#cancelIdle?.();
     this.#cancelHeldBack?.();
-    const nobodyReads = this.#readers.size === 0;
-    const closing = what === 'closed' || nobodyReads ? this.#closeIncoming() : this.#fetching?.close();
+    const closing = what === 'closed' || this.isIdle ? this.#closeBytes() : this.#fetching?.close();
     this.#ended(what === 'closed' ? closing : undefined);
     this.#flow.fire();
   }
 
   async #leaveIdle(): Promise<void> {
-    if (this.#readers.size > 0 || this.#over) return;
-    this.#deps.log.debug(
-      { digest: this.digest },
-      'nobody reads this blob any more: it stops coming in, what is here is kept',
-    );
+    if (!this.isIdle || this.#over) return;
+    this.#deps.log.debug({ digest: this.digest }, 'nobody reads this blob any more: what is here of it is kept');
     this.#wantsWhole = false;
     this.#fetching?.awaiting([]);
     this.#fetching?.stopUnneeded(() => false);
     this.#flow.fire();
     await this.#fetching?.idle();
-    if (this.#readers.size === 0) this.#end('closed');
+    if (this.isIdle) this.#end('closed');
     else this.#demand();
   }
 
-  #closeIncoming(): Promise<void> {
+  #closeBytes(): Promise<void> {
     this.#closing ??= this.#closeNow().catch((error: unknown) => {
       this.#deps.log.warn({ code: codeOf(error), digest: this.digest }, describeError(error));
     });
@@ -487,51 +411,21 @@ export class Download implements FetchTarget {
 
   async #closeNow(): Promise<void> {
     await this.#fetching?.close();
-    // An incoming file that is just being opened is waited for: it must not stay behind.
-    await this.#opening?.catch(() => undefined);
-    await (this.#keep && !this.#through ? this.#incoming?.close() : this.#incoming?.discard());
+    await this.#bytes.close(this.#keep && !this.#through ? 'keep' : 'discard');
   }
 
   /** Says what the readers wait for, and lets reads that none of them needs end. */
   #demand(): void {
-    const fetcher = this.#fetching;
-    if (this.#over || this.#finishing) return;
+    if (this.#over || this.#publishing) return;
     const readers = [...this.#readers];
     this.#wantsWhole = readers.some((reader) => reader.wantsWhole);
-    if (!fetcher) return;
     this.#flow.fire();
-    const runs: PieceRun[] = [];
-    for (const reader of readers) {
-      const run = this.#runOf(reader);
-      if (run) runs.push(run);
-    }
-    // Ranges first: they are few pieces, and jump the queue.
-    runs.sort((a, b) => a.count - b.count);
-    fetcher.awaiting(runs);
+    const fetcher = this.#fetching;
+    if (!fetcher) return;
+    fetcher.awaiting(awaitedBy(readers, this.#bytes));
     if (!this.#wantsWhole && readers.length > 0) {
       fetcher.stopUnneeded((position, end) => readers.some((reader) => reader.end > position && reader.position < end));
     }
-  }
-
-  #runOf(reader: Reader): PieceRun | undefined {
-    if (!this.#pieces) return { first: 0, count: Number.POSITIVE_INFINITY };
-    const { position } = reader;
-    const first = this.#pieces.at(position);
-    if (reader.wantsWhole) return { first, count: this.#pieces.count - first };
-    if (reader.end <= position) return undefined;
-    // Nothing is asked for while enough is here: who reads slowly, or not at all, keeps no connection busy.
-    if (this.#available.covers(position, Math.min(reader.end, position + READ_AHEAD_BYTES / 2))) return undefined;
-    return { first, count: this.#pieces.at(reader.end - 1) + 1 - first };
-  }
-
-  #failureOf(reader: Reader): Error | undefined {
-    return this.#failure ?? reader.failure;
-  }
-
-  #releasedTo(reader: Reader, position: number): number {
-    if (this.#size === undefined) return position;
-    const available = Math.min(this.#available.endFrom(position), reader.end);
-    return reader.holdsBack && !this.#verified ? Math.min(available, releasedTo(this.#size, available)) : available;
   }
 
   #endHeldBack(): void {
@@ -541,10 +435,21 @@ export class Download implements FetchTarget {
     this.#flow.fire();
   }
 
+  #failureOf(reader: Reader): Error | undefined {
+    return this.#failure ?? reader.failure;
+  }
+
+  #releasedTo(reader: Reader, position: number): number {
+    const { size } = this.#bytes;
+    if (size === undefined) return position;
+    const available = Math.min(this.#bytes.endFrom(position), reader.end);
+    return reader.holdsBack && !this.#verified ? Math.min(available, releasedTo(size, available)) : available;
+  }
+
   /** The reader goes on with a read of its own; its hash takes in what it has had so far. */
   async #startThrough(reader: Reader, position: number): Promise<ThroughBody> {
     // A range that starts where nothing is here cannot be hashed; it may go out as it comes from our own read (I1).
-    const isWhole = reader.holdsBack && this.#available.covers(0, position);
+    const isWhole = reader.holdsBack && this.#bytes.covers(0, position);
     const hash = isWhole ? hasherFor(this.digest) : undefined;
     if (hash && position > 0) {
       const buffer = Buffer.allocUnsafe(MiB);
@@ -556,8 +461,8 @@ export class Download implements FetchTarget {
     }
     return new ThroughBody({
       digest: this.digest,
-      size: this.#size!,
-      origin: this.#origins.at(-1)!,
+      size: reader.size,
+      origin: reader.origin,
       start: position,
       end: reader.end,
       hash,
@@ -566,3 +471,5 @@ export class Download implements FetchTarget {
     });
   }
 }
+
+function ignore(): void {}

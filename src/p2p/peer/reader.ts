@@ -2,6 +2,7 @@ import type { Digest } from '../../base/digest.ts';
 import type { ByteSource } from '../../base/metrics.ts';
 import type { BodySource } from '../../http/body-source.ts';
 import type { Download } from './download.ts';
+import type { PieceSource } from './piece-source.ts';
 import type { ThroughBody } from './through-body.ts';
 import { SMALL_BLOB_BYTES } from './release.ts';
 
@@ -24,14 +25,14 @@ export class Reader implements BodySource {
   /** Set when the store cannot take the blob: from then on it reads from here. */
   through: ThroughBody | undefined;
 
-  /** The origin at which its client may read the blob. */
-  readonly origin: string;
+  /** Where its client may read the blob. */
+  readonly origin: PieceSource;
   /** Set when that origin has refused it. */
   failure: Error | undefined;
 
   constructor(
     download: Download,
-    { origin, range, position }: { origin: string; range: AskedRange | undefined; position: number },
+    { origin, range, position }: { origin: PieceSource; range: AskedRange | undefined; position: number },
   ) {
     this.#download = download;
     this.origin = origin;

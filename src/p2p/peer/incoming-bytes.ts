@@ -1,0 +1,169 @@
+import { crc32 } from 'node:zlib';
+import type { Digest } from '../../base/digest.ts';
+import { Pieces } from '../../base/pieces.ts';
+import { MiB } from '../../base/units.ts';
+import type { BlobStore, IncomingBlob } from '../../store/blob-store.ts';
+import type { PieceRun } from '../protocol/coordinator.ts';
+import { Intervals } from './intervals.ts';
+import { PieceCrcs, type WholePiece } from './piece-crcs.ts';
+import { PrefixHash } from './prefix-hash.ts';
+
+/** The bytes of a blob that is coming in: its file, which of them are in it, their check sums, the hash over its prefix. */
+export class IncomingBytes {
+  readonly #digest: Digest;
+  readonly #store: BlobStore;
+  readonly #hash: PrefixHash;
+  readonly #available = new Intervals();
+  readonly #kept = new Intervals();
+  /** CRCs of pieces whose bytes have all come, but are not all written yet. */
+  readonly #crcOf = new Map<number, number>();
+  readonly #whole = new Set<number>();
+  #file: IncomingBlob | undefined;
+  #opening: Promise<void> | undefined;
+  #pieces: Pieces | undefined;
+  #crcs: PieceCrcs | undefined;
+  #size: number | undefined;
+
+  constructor(digest: Digest, store: BlobStore) {
+    this.#digest = digest;
+    this.#store = store;
+    this.#hash = new PrefixHash(digest);
+  }
+
+  /** The blob's size in bytes, once known. */
+  get size(): number | undefined {
+    return this.#size;
+  }
+
+  /** Its pieces, once its size is known. */
+  get pieces(): Pieces | undefined {
+    return this.#pieces;
+  }
+
+  /** Pieces that an earlier try has left; known once `opened` has resolved. */
+  get keptPieces(): Iterable<number> {
+    return this.#file?.kept.keys() ?? [];
+  }
+
+  /** Sets the size and begins to open the file. */
+  sizeIs(size: number): Pieces {
+    this.#size = size;
+    this.#pieces = new Pieces(size);
+    this.#crcs = new PieceCrcs(this.#pieces);
+    // Who waits for it hears of a failure.
+    this.opened().catch(() => undefined);
+    return this.#pieces;
+  }
+
+  /** Opens the file unless it is open; without a size yet, one that cannot be resumed. Rejects as `BlobStore.receive`. */
+  opened(): Promise<void> {
+    this.#opening ??= this.#open();
+    return this.#opening;
+  }
+
+  /** Whether something of an earlier try is among the bytes. Resolves once that is known. */
+  async hasKept(): Promise<boolean> {
+    await this.#opening?.catch(() => undefined);
+    return (this.#file?.kept.size ?? 0) > 0;
+  }
+
+  isKept(position: number): boolean {
+    return this.#kept.endFrom(position) > position;
+  }
+
+  /** How far the bytes from `position` on are here without a gap. */
+  endFrom(position: number): number {
+    return this.#available.endFrom(position);
+  }
+
+  covers(start: number, end: number): boolean {
+    return this.#available.covers(start, end);
+  }
+
+  /** First missing byte and end (exclusive) of a run of pieces; undefined when all of it is here. */
+  missingOf(run: PieceRun): { start: number; end: number } | undefined {
+    if (!this.#pieces) return { start: 0, end: Number.POSITIVE_INFINITY };
+    const start = this.#available.endFrom(this.#pieces.start(run.first));
+    const end = this.#pieces.end(Math.min(this.#pieces.count, run.first + run.count) - 1);
+    return start < end ? { start, end } : undefined;
+  }
+
+  /** Writes bytes; gives the pieces that have become whole with them. Rejects as `IncomingBlob.write`. */
+  async write(bytes: Buffer, position: number): Promise<WholePiece[]> {
+    await this.opened();
+    for (const { piece, crc32 } of this.#crcs?.feed(bytes, position) ?? []) this.#crcOf.set(piece, crc32);
+    this.#hash.feed(bytes, position);
+    await this.#file!.write(bytes, position);
+    this.#available.add(position, position + bytes.length);
+    return this.#wholeBetween(position, position + bytes.length);
+  }
+
+  read(buffer: Uint8Array, position: number): Promise<number> {
+    return this.#file!.read(buffer, position);
+  }
+
+  /** Hashes what came early, up to the first gap. Rejects when it cannot be read back. */
+  async catchUp(): Promise<void> {
+    const file = this.#file;
+    if (!file) return;
+    const end = () => this.#available.endFrom(this.#hash.cursor);
+    await this.#hash.catchUp((buffer, position) => file.read(buffer, position), end);
+  }
+
+  /** Whether every byte is here and hashed. */
+  get isComplete(): boolean {
+    const size = this.#size;
+    if (size === undefined || !this.#file) return false;
+    return this.#hash.cursor >= size && this.#available.covers(0, size);
+  }
+
+  /** The digest of all bytes, once complete; ends the hash. */
+  digestOfAll(): Digest {
+    return this.#hash.finish();
+  }
+
+  /** Rejects as `IncomingBlob.publish`. */
+  publish(): Promise<void> {
+    return this.#file!.publish(this.#digest, this.#size!);
+  }
+
+  /** Closes the file, once it is open: an incoming file that is just being opened must not stay behind. */
+  async close(what: 'keep' | 'discard'): Promise<void> {
+    await this.#opening?.catch(() => undefined);
+    await (what === 'keep' ? this.#file?.close() : this.#file?.discard());
+  }
+
+  async #open(): Promise<void> {
+    const pieces = this.#pieces;
+    const shape = { size: this.#size, pieceSize: pieces?.pieceSize ?? MiB };
+    this.#file = await this.#store.receive(this.#digest, shape);
+    if (!pieces) return;
+    for (const piece of this.#file.kept.keys()) {
+      this.#whole.add(piece);
+      this.#available.add(pieces.start(piece), pieces.end(piece));
+      this.#kept.add(pieces.start(piece), pieces.end(piece));
+    }
+  }
+
+  async #wholeBetween(start: number, end: number): Promise<WholePiece[]> {
+    const pieces = this.#pieces;
+    const whole: WholePiece[] = [];
+    if (!pieces) return whole;
+    for (let piece = pieces.at(start); piece < pieces.count && pieces.start(piece) < end; piece += 1) {
+      if (this.#whole.has(piece) || !this.#available.covers(pieces.start(piece), pieces.end(piece))) continue;
+      this.#whole.add(piece);
+      const crc32 = this.#crcOf.get(piece) ?? (await this.#crcFromFile(pieces.start(piece), pieces.end(piece)));
+      this.#crcOf.delete(piece);
+      this.#file!.record(piece, crc32);
+      whole.push({ piece, crc32 });
+    }
+    return whole;
+  }
+
+  /** For a piece whose bytes did not come in order: two reads met in it. */
+  async #crcFromFile(start: number, end: number): Promise<number> {
+    const buffer = Buffer.allocUnsafe(end - start);
+    for (let at = start; at < end;) at += await this.read(buffer.subarray(at - start), at);
+    return crc32(buffer);
+  }
+}
