@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import fastify, { type FastifyInstance } from 'fastify';
 import { systemClock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
-import { Metrics } from '../base/metrics.ts';
+import type { Metrics } from '../base/metrics.ts';
 import { formatAddress, type Address } from '../config/formats.ts';
 import type { Config } from '../config/config.ts';
 import { opsRoutes } from '../http/ops-routes.ts';
@@ -12,27 +12,33 @@ import { SoloCoordinator } from '../p2p/peer/solo-coordinator.ts';
 import { createMirror } from '../proxy/mirror.ts';
 import { BufferPool } from '../http/buffer-pool.ts';
 import { Upstreams } from '../registry/upstreams.ts';
+import { PrivateBlobs } from '../store/private-blobs.ts';
 import { ContainerdShelf } from '../store/containerd-shelf.ts';
 import { DiskStore } from '../store/disk-store.ts';
 import { Refs } from '../store/refs.ts';
 import { listenError } from './errors.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { ListeningAddress } from './service.ts';
-import { PROTOCOL_VERSION, programVersion } from './version.ts';
+import { roleMetrics } from './metrics.ts';
+import type { Peer, PeerDeps } from './peer.ts';
+import { programVersion } from './version.ts';
 
 /** How long responses that are under way may go on when Hawker is told to stop; longer than that they are cut off. */
 const DRAIN_MS = 30_000;
 /** Beyond draining, for the parts to notice. */
 const DRAIN_MARGIN_MS = 2000;
 
-/** Composes one node's proxy: what it keeps, what it reads from, what it shows. */
-export async function startProxy(
-  config: Config,
-  { log, lifecycle }: { log: Logger; lifecycle: Lifecycle },
-): Promise<ListeningAddress[]> {
+export interface ProxyDeps {
+  readonly log: Logger;
+  readonly lifecycle: Lifecycle;
+  /** The node's part in a cluster; undefined: it is alone. */
+  readonly cluster?: (parts: Pick<PeerDeps, 'solo' | 'pool' | 'clock' | 'metrics'>) => Promise<Peer>;
+}
+
+/** Composes one node's proxy: what it keeps, what it reads from, its part in a cluster, what it shows. */
+export async function startProxy(config: Config, { log, lifecycle, cluster }: ProxyDeps): Promise<ListeningAddress[]> {
   const clock = systemClock;
-  const metrics = new Metrics();
-  metrics.buildInfo.set({ version: programVersion(), protocol: PROTOCOL_VERSION }, 1);
+  const metrics = roleMetrics();
   const { dir, quotaBytes, containerd } = config.store;
 
   const store = await lifecycle.start({
@@ -62,12 +68,19 @@ export async function startProxy(
     stop: (upstreams) => upstreams.close(),
   });
   const pool = new BufferPool();
+  const solo = new SoloCoordinator({ clock, log });
+  const privateBlobs = PrivateBlobs.open(dir, (digest) => store.sizeOf(digest) !== undefined);
+  const peer = await cluster?.({ solo, pool, clock, metrics });
   const downloads = await lifecycle.start({
     name: 'downloads',
-    start: async () =>
-      new Downloads({ store, shelves, coordinator: new SoloCoordinator({ clock, log }), pool, clock, log, metrics }),
+    start: async () => {
+      const swarm = peer && { coordinator: peer.coordinator, peers: peer.sources };
+      const alone = { store, shelves, coordinator: solo, solo, privateBlobs, pool, clock, log, metrics };
+      return new Downloads({ ...alone, ...swarm });
+    },
     stop: (downloads) => downloads.close(),
   });
+  const pieces = await peer?.start(downloads, [store, ...shelves]);
 
   const settings = config.proxy;
   const mirrorAddresses = await lifecycle.start({
@@ -86,6 +99,7 @@ export async function startProxy(
 
   const status = () => ({
     version: programVersion(),
+    ...peer?.status(),
     store: store.usage(),
     downloads: downloads.list(),
   });
@@ -100,6 +114,7 @@ export async function startProxy(
       const bound = settings.listeners[index - 1];
       return { role: 'mirror', ...address, ...(bound && { upstream: bound.upstream }) };
     }),
+    ...(pieces ? [pieces] : []),
     { role: 'api', host: config.api.listen.host, port: (api.server.address() as AddressInfo).port },
   ];
 }

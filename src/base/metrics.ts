@@ -31,6 +31,25 @@ export class Metrics {
     labelNames: ['upstream', 'method', 'status'],
     ...this.#on,
   });
+  readonly peerBytes = new Counter({
+    name: 'hawker_peer_bytes_total',
+    help: 'Body bytes of pieces received from other proxies (in) and sent to them (out)',
+    labelNames: ['direction'],
+    ...this.#on,
+  });
+  readonly pieceDuration = new Histogram({
+    name: 'hawker_piece_duration_seconds',
+    help: 'From asking for a piece until it is here, by where it came from; pieces of one read count with equal shares of its time',
+    labelNames: ['source'],
+    buckets: SECONDS,
+    ...this.#on,
+  });
+  readonly badPieces = new Counter({
+    name: 'hawker_bad_pieces_total',
+    help: 'Pieces from other proxies that were thrown away: not what their CRC says (crc), or lost in a dispute (dispute)',
+    labelNames: ['reason'],
+    ...this.#on,
+  });
   readonly storeBytes = new Gauge({
     name: 'hawker_store_bytes',
     help: 'Bytes the store takes on disk, incoming blobs included',

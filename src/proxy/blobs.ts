@@ -139,7 +139,11 @@ export class Blobs {
     const origin = originSource(scope.upstream.blob(scope.repository, grant.digest));
     try {
       const { digest, size, confirm } = grant;
-      const blob = await this.#downloads.open({ digest, origin, size, confirm }, range, signal);
+      const blob = await this.#downloads.open(
+        { digest, origin, size, confirm, isPrivate: scope.upstream.usesCredentials },
+        range,
+        signal,
+      );
       await this.#access.given(scope, grant);
       return blob;
     } catch (error) {

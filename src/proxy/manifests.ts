@@ -111,7 +111,9 @@ export class Manifests {
     const origin = grant.bytes
       ? sourceOf(grant.bytes, upstream.host)
       : originSource(upstream.manifest(repository, grant.digest));
-    const blob = await this.#open(exchange, { digest: grant.digest, origin, size: undefined, confirm: grant.confirm });
+    // What a HEAD says of its size is not relied on: some registries compress the one and not the other.
+    const wanted = { digest: grant.digest, origin, size: undefined, confirm: grant.confirm };
+    const blob = await this.#open(exchange, { ...wanted, isPrivate: upstream.usesCredentials });
     try {
       const bytes = await exchange.unlessOver(readWhole(blob));
       const parsed = parseManifest(bytes, grant.mediaType ?? blob.mediaType ?? '');

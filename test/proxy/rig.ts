@@ -70,7 +70,7 @@ export class Rig {
     this.#upstreams = new Upstreams({ [REGISTRY]: settings, 'docker.io': settings }, { log, metrics, clock });
     const pool = new BufferPool();
     const coordinator = new SoloCoordinator({ clock, log });
-    this.#downloads = new Downloads({ store: this.store, coordinator, pool, clock, log, metrics });
+    this.#downloads = new Downloads({ store: this.store, coordinator, solo: coordinator, pool, clock, log, metrics });
     const listen = { host: options.listenHost ?? '127.0.0.1', port: 0 };
     this.#mirror = createMirror({
       settings: {

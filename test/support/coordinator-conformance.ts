@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import type { Test } from 'tap';
 import { digestOf } from '../../src/base/digest.ts';
+import { MiB } from '../../src/base/units.ts';
 import type { Assignment, Coordinator, PieceRun, Ticket } from '../../src/p2p/protocol/coordinator.ts';
 import type { ManualClock } from './manual-clock.ts';
 
@@ -17,7 +18,11 @@ export class ScriptedProxy {
 
   constructor(coordinator: Coordinator, pieceCount: number | undefined, held: Iterable<number> = []) {
     this.held = new Set(held);
-    this.ticket = coordinator.want({ digest, pieceCount, held: this.held }, (assignment) => this.#assigned(assignment));
+    const size = pieceCount === undefined ? undefined : pieceCount * MiB;
+    this.ticket = coordinator.want(
+      { digest, pieceCount, size, held: this.held, origin: 'registry.example' },
+      (assignment) => this.#assigned(assignment),
+    );
   }
 
   #assigned(assignment: Assignment): void {
@@ -72,11 +77,18 @@ export function settle(): Promise<void> {
   });
 }
 
+/** A coordinator, and how to wait until it has answered what was said to it so far. */
+export interface CoordinatorRig {
+  readonly coordinator: Coordinator;
+  readonly clock: ManualClock;
+  readonly settle?: () => Promise<void>;
+}
+
 /** What every coordinator must do for a proxy that can read the origin. */
 export function coordinatorConformance(
   t: Test,
   name: string,
-  make: () => { coordinator: Coordinator; clock: ManualClock },
+  make: () => CoordinatorRig | Promise<CoordinatorRig>,
 ): void {
   t.test(`${name}: a proxy that does as it is told gets all that it awaits, each piece once`, async () => {
     const scenario = fc.record({
@@ -90,7 +102,7 @@ export function coordinatorConformance(
     });
     await fc.assert(
       fc.asyncProperty(scenario, async ({ pieceCount, held, awaited, choices }) => {
-        const { coordinator, clock } = make();
+        const { coordinator, clock, settle: settled = settle } = await make();
         const here = held.filter((piece) => piece < pieceCount);
         const proxy = new ScriptedProxy(coordinator, pieceCount, here);
         const runs = awaited
@@ -101,7 +113,7 @@ export function coordinatorConformance(
         const read = new Set(here);
         let brokeOff = false;
         for (let turn = 0; turn < 2000; turn += 1) {
-          await settle();
+          await settled();
           const leases = [...proxy.leases.keys()];
           if (leases.length === 0 && [...wanted].every((piece) => proxy.held.has(piece))) {
             proxy.ticket.close();
@@ -130,33 +142,33 @@ export function coordinatorConformance(
   });
 
   t.test(`${name}: what fails for good is given up, and a closed ticket is silent`, async (t) => {
-    const { coordinator, clock } = make();
+    const { coordinator, clock, settle: settled = settle } = await make();
     const proxy = new ScriptedProxy(coordinator, 4);
     proxy.await({ first: 0, count: 4 });
-    await settle();
+    await settled();
     t.same(proxy.assignments, [{ kind: 'lease', lease: 1, run: { first: 0, count: 4 } }]);
     proxy.end(1, { code: 'ORIGIN_NOT_FOUND', final: true });
-    await settle();
+    await settled();
     t.ok(proxy.gaveUp);
 
     const closed = new ScriptedProxy(coordinator, 4);
     closed.await({ first: 0, count: 4 });
     closed.ticket.close();
-    await settle();
+    await settled();
     await clock.advance(60_000);
     t.same(closed.assignments, []);
   });
 
   t.test(`${name}: nothing awaited, nothing assigned; a blob of unknown size is one read from the front`, async (t) => {
-    const { coordinator } = make();
+    const { coordinator, settle: settled = settle } = await make();
     const proxy = new ScriptedProxy(coordinator, undefined);
-    await settle();
+    await settled();
     t.same(proxy.assignments, []);
     proxy.await({ first: 0, count: Number.POSITIVE_INFINITY });
-    await settle();
+    await settled();
     t.match(proxy.assignments, [{ kind: 'lease', run: { first: 0, count: Number.POSITIVE_INFINITY } }]);
-    proxy.call(() => proxy.ticket.report({ kind: 'pieces', pieceCount: 3 }));
-    await settle();
+    proxy.call(() => proxy.ticket.report({ kind: 'pieces', pieceCount: 3, size: 3 * MiB }));
+    await settled();
     t.equal(proxy.assignments.length, 1, 'the one read goes on');
   });
 }

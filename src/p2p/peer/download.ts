@@ -13,7 +13,7 @@ import type { Clock } from '../../base/clock.ts';
 import { hasherFor, type Digest } from '../../base/digest.ts';
 import { asError, codeOf, describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import type { ByteSource } from '../../base/metrics.ts';
+import type { ByteSource, Metrics } from '../../base/metrics.ts';
 import { MiB } from '../../base/units.ts';
 import type { BufferPool } from '../../http/buffer-pool.ts';
 import type { BlobHead } from '../../http/byte-sink.ts';
@@ -21,9 +21,12 @@ import type { BlobStore } from '../../store/blob-store.ts';
 import type { Coordinator, PieceRun } from '../protocol/coordinator.ts';
 import { awaitedBy, readAheadTo } from './demand.ts';
 import { BlobDigestMismatch, BlobUnavailable, BlobWrongSize, DownloadsClosed } from './errors.ts';
-import { Fetcher, type FetchTarget } from './fetcher.ts';
+import { Fetcher, type FetchTarget, type PeerSources } from './fetcher.ts';
 import { IncomingBytes } from './incoming-bytes.ts';
+import type { PartialBlob } from './inventory.ts';
+import type { WholePiece } from './piece-crcs.ts';
 import type { PieceSource } from './piece-source.ts';
+import type { OpenPart } from './upload.ts';
 import { Reader, type AskedRange } from './reader.ts';
 import { releasedTo } from './release.ts';
 import { Signal } from './signal.ts';
@@ -37,9 +40,13 @@ const HELD_BACK_READ_MS = 5000;
 export interface DownloadDeps {
   readonly store: BlobStore;
   readonly coordinator: Coordinator;
+  /** For blobs that stay on this node: nobody is told of them. */
+  readonly solo: Coordinator;
+  readonly peers?: PeerSources | undefined;
   readonly pool: BufferPool;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly metrics: Metrics;
 }
 
 export interface DownloadRequest {
@@ -48,6 +55,8 @@ export interface DownloadRequest {
   readonly origin: PieceSource;
   /** Its size in bytes as a manifest says, or an earlier answer of the origin. */
   readonly size: number | undefined;
+  /** What is read with a configured credential stays on this node, and comes from the origin alone. */
+  readonly isPrivate?: boolean | undefined;
   /**
    * Set where that origin has not yet said that the client may read it: asks it. Called only where bytes would go out that
    * the origin does not give in this very download. Rejects with the origin's no.
@@ -71,12 +80,15 @@ export class Download implements FetchTarget {
   readonly #bytes: IncomingBytes;
   readonly #origins: PieceSource[];
   readonly #readers = new Set<Reader>();
+  /** It came for a client with a configured credential first. */
+  readonly isPrivate: boolean;
   readonly #changed = new Signal();
   readonly #flow = new Signal();
   readonly #ended: (until: Promise<void> | undefined) => void;
   #fetching: Fetcher | undefined;
   #mediaType: string | undefined;
   #wantsWhole = false;
+  #hasPeerBytes = false;
   #publishing: Promise<void> | undefined;
   #verified = false;
   #through = false;
@@ -95,6 +107,7 @@ export class Download implements FetchTarget {
     this.#deps = deps;
     this.digest = request.digest;
     this.#bytes = new IncomingBytes(request.digest, deps.store);
+    this.isPrivate = request.isPrivate ?? false;
     this.#origins = [request.origin];
     this.#ended = ended;
     void this.#start(request);
@@ -114,7 +127,7 @@ export class Download implements FetchTarget {
    */
   async isFrom(name: string): Promise<boolean> {
     const hasKept = await this.#bytes.hasKept();
-    return this.#origins[0]?.name === name && !hasKept;
+    return this.#origins[0]?.name === name && !hasKept && !this.#hasPeerBytes;
   }
 
   status(): DownloadStatus {
@@ -128,12 +141,13 @@ export class Download implements FetchTarget {
    * its first bytes may be sent.
    */
   async join(
-    { origin }: DownloadRequest,
+    { origin, confirm }: DownloadRequest,
     range: AskedRange | undefined,
     signal: AbortSignal,
     from = range?.start ?? 0,
   ): Promise<Reader> {
     const reader = new Reader(this, { origin, range, position: from });
+    reader.confirm = confirm;
     this.#readers.add(reader);
     this.#cancelIdle?.();
     this.#addOrigin(origin);
@@ -192,7 +206,25 @@ export class Download implements FetchTarget {
 
   /** Who gave the byte at `position`. */
   sourceAt(position: number): ByteSource {
-    return this.#bytes.isKept(position) ? 'store' : 'origin';
+    return this.#bytes.sourceAt(position);
+  }
+
+  // --- what other proxies ask ---
+
+  /** A part of what has come so far, whole checked pieces only; undefined: not here, or not to be shared. */
+  openPart(start: number, end: number): OpenPart | undefined {
+    const { size } = this.#bytes;
+    if (this.isPrivate || this.#over || size === undefined) return undefined;
+    const to = Math.min(end, size);
+    if (!this.#bytes.hasWhole(start, to)) return undefined;
+    return { size, ready: () => Promise.resolve(to), read: (buffer, at) => this.read(buffer, at), close: ignore };
+  }
+
+  /** Its whole pieces, to be announced; undefined: none, or not to be shared. */
+  wholePart(): PartialBlob | undefined {
+    const { size, wholePieces } = this.#bytes;
+    if (this.isPrivate || size === undefined || wholePieces.size === 0) return undefined;
+    return { digest: this.digest, size, pieces: wholePieces };
   }
 
   leave(reader: Reader): void {
@@ -218,6 +250,10 @@ export class Download implements FetchTarget {
     return pieces ? pieces.end(pieces.at(position)) : position;
   }
 
+  startOfPiece(index: number): number {
+    return this.#bytes.pieces?.start(index) ?? 0;
+  }
+
   endOfPiece(index: number): number {
     return this.#bytes.pieces?.end(index) ?? Number.POSITIVE_INFINITY;
   }
@@ -233,11 +269,26 @@ export class Download implements FetchTarget {
     }
   }
 
-  async store(bytes: Buffer, position: number): Promise<void> {
-    for (const { piece, crc32 } of await this.#bytes.write(bytes, position)) {
-      this.#fetching?.report({ kind: 'piece', piece, crc32, source: 'origin' });
-    }
+  async store(bytes: Buffer, position: number, source: 'origin' | 'peers'): Promise<WholePiece[]> {
+    const whole = await this.#bytes.write(bytes, position, source);
     this.#advance();
+    return whole;
+  }
+
+  async beforePeers(): Promise<void> {
+    this.#hasPeerBytes = true;
+    await Promise.all([...this.#readers].map((reader) => this.#confirmed(reader)));
+  }
+
+  /** A reader whose origin says no is out. */
+  async #confirmed(reader: Reader): Promise<void> {
+    try {
+      await reader.confirm?.();
+      reader.confirm = undefined;
+    } catch (error) {
+      reader.failure = asError(error);
+      this.#changed.fire();
+    }
   }
 
   isAwaited(start: number, end: number): boolean {
@@ -303,16 +354,23 @@ export class Download implements FetchTarget {
       return;
     }
     if (this.#over) return;
-    const { coordinator, pool, log } = this.#deps;
+    const { coordinator, solo, peers, pool, clock, log, metrics } = this.#deps;
     this.#fetching = new Fetcher({
-      digest: this.digest,
-      pieceCount: this.#bytes.pieces?.count,
-      held: this.#bytes.keptPieces,
-      coordinator,
+      want: {
+        digest: this.digest,
+        pieceCount: this.#bytes.pieces?.count,
+        held: this.#bytes.keptPieces,
+        size: this.#bytes.size,
+        origin: registryOf(origin),
+      },
+      coordinator: this.isPrivate ? solo : coordinator,
       target: this,
       origin,
+      peers: this.isPrivate ? undefined : peers,
       pool,
+      clock,
       log,
+      metrics,
     });
     for (const other of this.#origins) this.#fetching.addOrigin(other);
     this.#demand();
@@ -327,7 +385,7 @@ export class Download implements FetchTarget {
 
   #sizeIs(size: number): void {
     const { count } = this.#bytes.sizeIs(size);
-    this.#fetching?.report({ kind: 'pieces', pieceCount: count });
+    this.#fetching?.report({ kind: 'pieces', pieceCount: count, size });
     this.#changed.fire();
     // Of a blob of no bytes nothing will come that could end it.
     if (size === 0) void this.#bytes.opened().then(() => this.#advance(), ignore);
@@ -473,3 +531,8 @@ export class Download implements FetchTarget {
 }
 
 function ignore(): void {}
+
+/** The registry's part of an origin's name: what the coordinator knows of origins is by registry. */
+function registryOf({ name }: PieceSource): string {
+  return name.slice(0, Math.max(0, name.indexOf('/'))) || name;
+}

@@ -10,6 +10,10 @@ import type { Coordinator } from '../protocol/coordinator.ts';
 import type { AskedRange } from './reader.ts';
 import { Download, type DownloadDeps, type DownloadRequest, type DownloadStatus } from './download.ts';
 import { DownloadsClosed, TooManyDownloads } from './errors.ts';
+import type { PeerSources } from './fetcher.ts';
+import type { PartialBlob } from './inventory.ts';
+import type { OpenPart } from './upload.ts';
+import type { PrivateBlobs } from '../../store/private-blobs.ts';
 
 /** Blobs coming in at the same time, those included that nobody reads just now. */
 export const MAX_DOWNLOADS = 1000;
@@ -30,6 +34,7 @@ export interface OpenBlob extends BodySource {
 /** The node's blobs, whatever they come from: the only way in which a blob comes in. One download a digest. */
 export class Downloads {
   readonly #deps: DownloadDeps;
+  readonly #privateBlobs: PrivateBlobs | undefined;
   readonly #store: BlobStore;
   readonly #shelves: readonly Shelf[];
   readonly #log: Logger;
@@ -43,6 +48,12 @@ export class Downloads {
     /** Further shelves to read from, asked after the store. */
     shelves?: readonly Shelf[];
     coordinator: Coordinator;
+    /** For blobs that stay on this node; the same as `coordinator` where no other proxies are. */
+    solo: Coordinator;
+    /** How pieces are fetched from other proxies; undefined: never. */
+    peers?: PeerSources;
+    /** Which blobs stay on this node; undefined: none is told apart. */
+    privateBlobs?: PrivateBlobs;
     /** Memory for what comes in; may be shared with what goes out. */
     pool: BufferPool;
     clock: Clock;
@@ -52,6 +63,7 @@ export class Downloads {
     this.#store = options.store;
     this.#shelves = [options.store, ...(options.shelves ?? [])];
     this.#deps = options;
+    this.#privateBlobs = options.privateBlobs;
     this.#log = options.log;
     options.metrics.countDownloads(() => {
       const idle = [...this.#table.values()].filter((download) => download.isIdle).length;
@@ -86,6 +98,24 @@ export class Downloads {
       if (!closing) return this.#join(request, range, signal);
       await closing;
     }
+  }
+
+  /** See `IncomingParts`: a part of a blob that is coming in, for another proxy. */
+  openPart(digest: Digest, start: number, end: number): Promise<OpenPart | undefined> {
+    return Promise.resolve(this.#table.get(digest)?.openPart(start, end));
+  }
+
+  /** The blobs of which a part is here, to be announced. */
+  *parts(): Generator<PartialBlob> {
+    for (const download of this.#table.values()) {
+      const part = download.wholePart();
+      if (part) yield part;
+    }
+  }
+
+  /** Whether a blob may be announced and given to other proxies. */
+  isShared(digest: Digest): boolean {
+    return !this.#privateBlobs?.has(digest);
   }
 
   /** What comes in now: for status pages. */
@@ -137,6 +167,7 @@ export class Downloads {
   #begin(request: DownloadRequest): Download {
     if (this.#closed) throw new DownloadsClosed({});
     this.#makeRoom();
+    if (request.isPrivate) this.#privateBlobs?.add(request.digest);
     const download = new Download(this.#deps, request, (until) => {
       if (this.#table.get(request.digest) === download) this.#table.delete(request.digest);
       if (until) this.#waitFor(request.digest, until);

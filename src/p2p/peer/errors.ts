@@ -1,4 +1,4 @@
-import { codedError } from '../../base/errors.ts';
+import { CodedError, codedError } from '../../base/errors.ts';
 import { formatSize } from '../../base/units.ts';
 
 export const BlobDigestMismatch = codedError('BLOB_DIGEST_MISMATCH', {
@@ -33,3 +33,67 @@ export const TooManyDownloads = codedError('TOO_MANY_DOWNLOADS', {
   message: (p: { limit: number }) => `${p.limit} blobs are coming in already, all of them for clients`,
   todo: 'ask again; if it stays so, find out which clients ask for so many different blobs at once',
 });
+
+export const PeerUnreachable = codedError('PEER_UNREACHABLE', {
+  message: (p: { peer: string; address: string; seen: string }) => `peer ${p.peer} at ${p.address}: ${p.seen}`,
+  todo: 'check that its piece port is open to this node, and that its peer.advertise names an address that this node can reach',
+});
+
+export const PeerCut = codedError('PEER_CUT', {
+  message: (p: { peer: string; address: string; seen: string }) =>
+    `peer ${p.peer} at ${p.address} broke off: ${p.seen}`,
+  todo: 'the piece is asked for elsewhere by itself; if it goes on, look at that peer’s log and what lies between',
+});
+
+export const PeerStalled = codedError('PEER_STALLED', {
+  message: (p: { peer: string; address: string; ms: number }) =>
+    `no byte from peer ${p.peer} at ${p.address} for ${p.ms} ms`,
+  todo: 'the piece is asked for elsewhere by itself; if it goes on, look for an overloaded peer or a firewall that drops packets',
+});
+
+export const PeerBusy = codedError('PEER_BUSY', {
+  message: (p: { peer: string }) => `all upload slots of peer ${p.peer} are taken`,
+  todo: 'the piece is asked for elsewhere by itself',
+});
+
+export const PeerGone = codedError('PEER_GONE', {
+  message: (p: { peer: string; digest: string }) => `peer ${p.peer} does not have that part of ${p.digest} (any more)`,
+  todo: 'the piece is asked for elsewhere by itself',
+});
+
+export const PeerRefused = codedError('PEER_REFUSED', {
+  message: (p: { peer: string; address: string }) => `peer ${p.peer} at ${p.address} refused our token`,
+  todo: 'check that both nodes have the same join secret and the right time, and that this address is that peer’s own',
+});
+
+export const PeerBadResponse = codedError('PEER_BAD_RESPONSE', {
+  message: (p: { peer: string; address: string; seen: string }) =>
+    `peer ${p.peer} at ${p.address} does not speak Hawker’s piece protocol: ${p.seen}`,
+  todo: 'check that this address is that peer’s piece port, and that both run versions that work together',
+});
+
+export const TooManyPeerConnections = codedError('PEER_CONNECTIONS_EXHAUSTED', {
+  message: (p: { limit: number }) => `${p.limit} connections to other proxies are in use`,
+  todo: 'the piece is asked for elsewhere by itself; if it goes on, report it: no node should need so many',
+});
+
+/**
+ * What a failed read from a peer says of that peer: `reset` (refused, unreachable, broken off) and `timeout` are reasons to
+ * ask elsewhere, `busy` and `gone` nobody's fault, and `bad` is a peer that does not give what it should.
+ */
+export type PeerFailure = 'reset' | 'timeout' | 'busy' | 'gone' | 'bad';
+
+const PEER_FAILURES: ReadonlyMap<string, PeerFailure> = new Map([
+  [PeerUnreachable.code, 'reset'],
+  [PeerCut.code, 'reset'],
+  [PeerRefused.code, 'reset'],
+  [PeerStalled.code, 'timeout'],
+  [PeerBusy.code, 'busy'],
+  [PeerGone.code, 'gone'],
+  [PeerBadResponse.code, 'bad'],
+]);
+
+/** The peer's part in an error of a read; undefined where it has none (the receiver's own errors, an abort). */
+export function peerFailureOf(error: unknown): PeerFailure | undefined {
+  return error instanceof CodedError ? PEER_FAILURES.get(error.code) : undefined;
+}

@@ -2,6 +2,7 @@ import { crc32 } from 'node:zlib';
 import type { Digest } from '../../base/digest.ts';
 import { Pieces } from '../../base/pieces.ts';
 import { MiB } from '../../base/units.ts';
+import type { ByteSource } from '../../base/metrics.ts';
 import type { BlobStore, IncomingBlob } from '../../store/blob-store.ts';
 import type { PieceRun } from '../protocol/coordinator.ts';
 import { Intervals } from './intervals.ts';
@@ -15,9 +16,13 @@ export class IncomingBytes {
   readonly #hash: PrefixHash;
   readonly #available = new Intervals();
   readonly #kept = new Intervals();
+  readonly #fromPeers = new Intervals();
   /** CRCs of pieces whose bytes have all come, but are not all written yet. */
   readonly #crcOf = new Map<number, number>();
-  readonly #whole = new Set<number>();
+  /** Pieces that are whole, or just being found to be. */
+  readonly #noted = new Set<number>();
+  /** Pieces that are here whole, with their CRC-32. */
+  readonly #whole = new Map<number, number>();
   #file: IncomingBlob | undefined;
   #opening: Promise<void> | undefined;
   #pieces: Pieces | undefined;
@@ -67,8 +72,23 @@ export class IncomingBytes {
     return (this.#file?.kept.size ?? 0) > 0;
   }
 
-  isKept(position: number): boolean {
-    return this.#kept.endFrom(position) > position;
+  /** Who gave the byte at `position`; `store`: an earlier try has left it. */
+  sourceAt(position: number): ByteSource {
+    if (this.#kept.endFrom(position) > position) return 'store';
+    return this.#fromPeers.endFrom(position) > position ? 'peers' : 'origin';
+  }
+
+  /** The pieces that are here whole, with their CRC-32 where this process has seen it. */
+  get wholePieces(): ReadonlyMap<number, number> {
+    return this.#whole;
+  }
+
+  /** Whether the bytes belong to pieces that are here whole. */
+  hasWhole(start: number, end: number): boolean {
+    const pieces = this.#pieces;
+    if (!pieces || end > pieces.blobSize) return false;
+    for (let piece = pieces.at(start); pieces.start(piece) < end; piece += 1) if (!this.#whole.has(piece)) return false;
+    return true;
   }
 
   /** How far the bytes from `position` on are here without a gap. */
@@ -89,12 +109,13 @@ export class IncomingBytes {
   }
 
   /** Writes bytes; gives the pieces that have become whole with them. Rejects as `IncomingBlob.write`. */
-  async write(bytes: Buffer, position: number): Promise<WholePiece[]> {
+  async write(bytes: Buffer, position: number, source: 'origin' | 'peers'): Promise<WholePiece[]> {
     await this.opened();
     for (const { piece, crc32 } of this.#crcs?.feed(bytes, position) ?? []) this.#crcOf.set(piece, crc32);
     this.#hash.feed(bytes, position);
     await this.#file!.write(bytes, position);
     this.#available.add(position, position + bytes.length);
+    if (source === 'peers') this.#fromPeers.add(position, position + bytes.length);
     return this.#wholeBetween(position, position + bytes.length);
   }
 
@@ -138,8 +159,9 @@ export class IncomingBytes {
     const shape = { size: this.#size, pieceSize: pieces?.pieceSize ?? MiB };
     this.#file = await this.#store.receive(this.#digest, shape);
     if (!pieces) return;
-    for (const piece of this.#file.kept.keys()) {
-      this.#whole.add(piece);
+    for (const [piece, crc32] of this.#file.kept) {
+      this.#noted.add(piece);
+      this.#whole.set(piece, crc32);
       this.#available.add(pieces.start(piece), pieces.end(piece));
       this.#kept.add(pieces.start(piece), pieces.end(piece));
     }
@@ -150,10 +172,11 @@ export class IncomingBytes {
     const whole: WholePiece[] = [];
     if (!pieces) return whole;
     for (let piece = pieces.at(start); piece < pieces.count && pieces.start(piece) < end; piece += 1) {
-      if (this.#whole.has(piece) || !this.#available.covers(pieces.start(piece), pieces.end(piece))) continue;
-      this.#whole.add(piece);
+      if (this.#noted.has(piece) || !this.#available.covers(pieces.start(piece), pieces.end(piece))) continue;
+      this.#noted.add(piece);
       const crc32 = this.#crcOf.get(piece) ?? (await this.#crcFromFile(pieces.start(piece), pieces.end(piece)));
       this.#crcOf.delete(piece);
+      this.#whole.set(piece, crc32);
       this.#file!.record(piece, crc32);
       whole.push({ piece, crc32 });
     }

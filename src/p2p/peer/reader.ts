@@ -27,6 +27,8 @@ export class Reader implements BodySource {
 
   /** Where its client may read the blob. */
   readonly origin: PieceSource;
+  /** Asks that origin for leave; set while it has not given it. */
+  confirm: (() => Promise<void>) | undefined;
   /** Set when that origin has refused it. */
   failure: Error | undefined;
 

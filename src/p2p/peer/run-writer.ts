@@ -18,6 +18,8 @@ export class RunStopped extends Error {}
 export interface RunTarget {
   /** The source has answered. Throws to refuse it. */
   begin(head: BlobHead): void;
+  /** Bytes have come, written or not. */
+  came(): void;
   /** Stores bytes at `position`; they belong to the writer again when it resolves. */
   store(bytes: Buffer, position: number): Promise<void>;
   /** Whether a client waits for a byte from `start` to `end` (exclusive). */
@@ -91,6 +93,7 @@ export class RunWriter implements ByteSink {
 
   write(chunk: Uint8Array): boolean {
     if (this.#failure !== undefined) throw this.#failure;
+    this.#target.came();
     let taken = 0;
     while (taken < chunk.length) {
       if (this.#position >= this.#stopAt) break;

@@ -89,6 +89,9 @@ class SoloTicket implements Ticket {
       case 'progress':
         this.#tries = 0;
         return;
+      case 'failed':
+        // Of a fetch that was assigned before the proxy was alone: the piece comes from the origin like the others.
+        return;
       case 'piece':
         this.#held.add(report.piece);
         this.#advance(report.piece);

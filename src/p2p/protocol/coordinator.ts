@@ -22,6 +22,21 @@ export interface Want {
   readonly pieceCount: number | undefined;
   /** Pieces that are here already. */
   readonly held: Iterable<number>;
+  /** In bytes, where known: coordination among several proxies needs it as soon as `pieceCount` is known. */
+  readonly size?: number | undefined;
+  /** The upstream (its key in the configuration) that this proxy's own client may read the blob from; undefined: none. */
+  readonly origin?: string | undefined;
+  /** The manifest that names the blob: the blobs of an image share the origin reads. */
+  readonly image?: Digest | undefined;
+}
+
+/** A peer to fetch pieces from. */
+export interface PeerTarget {
+  readonly peer: string;
+  /** Of its present life: a piece token is made out to it. */
+  readonly instance: string;
+  /** `host:port`, the one that was proved to work first. */
+  readonly addresses: readonly string[];
 }
 
 export interface Ticket {
@@ -36,17 +51,26 @@ export type Assignment =
   | { readonly kind: 'lease'; readonly lease: number; readonly run: PieceRun }
   /** The lease now ends with piece `last`; what lies behind it is somebody else's. */
   | { readonly kind: 'cut'; readonly lease: number; readonly last: number }
+  /** Fetch the piece from that peer, and report it or its failure. Without a CRC-32 it is taken on trust. */
+  | {
+      readonly kind: 'fetch';
+      readonly piece: number;
+      readonly from: PeerTarget;
+      readonly crc32: number | undefined;
+    }
   /** Nobody can give what is awaited: every source has failed for good, or failed too often. */
   | { readonly kind: 'none' };
 
 export type Report =
   /** The size has become known. */
-  | { readonly kind: 'pieces'; readonly pieceCount: number }
+  | { readonly kind: 'pieces'; readonly pieceCount: number; readonly size?: number | undefined }
   /** The origin gives no ranges: only one read, front to back, makes sense. */
   | { readonly kind: 'no-ranges' }
-  /** The first bytes of a lease have come: its source is alive. */
+  /** Bytes of a lease come: said at its first byte, and then once a second while no piece gets whole. */
   | { readonly kind: 'progress'; readonly lease: number }
-  | { readonly kind: 'piece'; readonly piece: number; readonly crc32: number; readonly source: ByteSource }
+  | PieceReport
+  /** A piece that was to be fetched from a peer has not come. */
+  | { readonly kind: 'failed'; readonly piece: number; readonly from: string; readonly reason: PieceFailure }
   /** A lease is over; with `failure` where it ended before its time. */
   | { readonly kind: 'ended'; readonly lease: number; readonly failure?: LeaseFailure };
 
@@ -57,3 +81,21 @@ export interface LeaseFailure {
   /** The source asked to be left alone for this long. */
   readonly retryAfterMs?: number | undefined;
 }
+
+/** A piece has come and its check sum is right. */
+export interface PieceReport {
+  readonly kind: 'piece';
+  readonly piece: number;
+  readonly crc32: number;
+  readonly source: ByteSource;
+  /** The peer that sent it, where one did. */
+  readonly from?: string | undefined;
+  /** From the request (behind another piece of the same read: from that piece's end) to its last byte. */
+  readonly ms?: number | undefined;
+}
+
+/**
+ * `reset` (or refused) and `timeout` (1 s without a byte): a retry; `busy` and `gone` (evicted): nobody's fault; `bad`: the
+ * bytes are not what their CRC-32 says.
+ */
+export type PieceFailure = 'reset' | 'timeout' | 'busy' | 'gone' | 'bad';

@@ -25,7 +25,7 @@ function rig(options: { quotaBytes?: number } = {}) {
   const metrics = new Metrics();
   const coordinator = new SoloCoordinator({ clock, random: () => 0.5 });
   const pool = new BufferPool();
-  const downloads = new Downloads({ store, coordinator, pool, clock, log: silentLogger, metrics });
+  const downloads = new Downloads({ store, coordinator, solo: coordinator, pool, clock, log: silentLogger, metrics });
   return { clock, store, downloads, metrics };
 }
 

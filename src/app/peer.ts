@@ -1,0 +1,177 @@
+import { hostname } from 'node:os';
+import type { Clock } from '../base/clock.ts';
+import { Limiter } from '../base/limiter.ts';
+import type { Logger } from '../base/log.ts';
+import type { Metrics } from '../base/metrics.ts';
+import type { ClusterConfig } from './cluster-config.ts';
+import { formatAddress } from '../config/formats.ts';
+import type { BufferPool } from '../http/buffer-pool.ts';
+import type { Downloads, Shelf } from '../p2p/peer/downloads.ts';
+import type { PeerSources } from '../p2p/peer/fetcher.ts';
+import { loadIdentity } from '../p2p/peer/identity.ts';
+import { Inventory } from '../p2p/peer/inventory.ts';
+import { peerSource } from '../p2p/peer/peer-source.ts';
+import type { PeerIdentity } from '../p2p/peer/piece-auth.ts';
+import { PieceClient } from '../p2p/peer/piece-client.ts';
+import { PieceServer } from '../p2p/peer/piece-server.ts';
+import { RemoteCoordinator } from '../p2p/peer/remote-coordinator.ts';
+import { PeerSession } from '../p2p/peer/session.ts';
+import type { FindCandidates } from '../p2p/peer/supernode-dial.ts';
+import { UploadSlots } from '../p2p/peer/upload-slots.ts';
+import type { Coordinator } from '../p2p/protocol/coordinator.ts';
+import type { Membership } from '../p2p/protocol/membership.ts';
+import type { BlobStore } from '../store/blob-store.ts';
+import { listenError } from './errors.ts';
+import type { Lifecycle } from './lifecycle.ts';
+import type { ListeningAddress } from './service.ts';
+import { programVersion } from './version.ts';
+
+/** A shelf of which it can be said what is on it. */
+type ListedShelf = Shelf & Pick<BlobStore, 'list'>;
+
+export interface PeerDeps {
+  readonly membership: Membership;
+  /** How supernodes are reached. */
+  readonly candidates: FindCandidates;
+  readonly supernodes: readonly string[];
+  readonly solo: Coordinator;
+  readonly pool: BufferPool;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly lifecycle: Lifecycle;
+}
+
+/** This node's part in the swarm: what it fetches from others, what it gives to them, its session with a supernode. */
+export class Peer {
+  readonly identity: PeerIdentity;
+  readonly coordinator: RemoteCoordinator;
+  readonly #config: ClusterConfig;
+  readonly #deps: PeerDeps;
+  readonly #client: PieceClient;
+  #inventory: Inventory | undefined;
+  #session: PeerSession | undefined;
+
+  private constructor(config: ClusterConfig, deps: PeerDeps, identity: PeerIdentity) {
+    const { clock, metrics, membership, solo } = deps;
+    this.#config = config;
+    this.#deps = deps;
+    this.identity = identity;
+    this.coordinator = new RemoteCoordinator({ solo, clock, onClosed: (digest) => this.#inventory?.ended(digest) });
+    this.#client = new PieceClient({
+      auth: {
+        token: ({ peer, instance }) =>
+          membership.pieceToken({ sender: peer, receiver: identity.peer, instance }, this.#supernodeTime()),
+      },
+      clock,
+      limiter: new Limiter({ bytesPerSecond: config.peer.downloadBytesPerSecond, clock }),
+      metrics,
+    });
+  }
+
+  static async create(config: ClusterConfig, deps: PeerDeps): Promise<Peer> {
+    return new Peer(config, deps, await loadIdentity(config.store.dir));
+  }
+
+  readonly sources: PeerSources = (from, digest) => {
+    const { clock, metrics } = this.#deps;
+    return peerSource(from, digest, { client: this.#client, clock, metrics });
+  };
+
+  /** Opens the piece port and looks for a supernode. */
+  async start(downloads: Downloads, shelves: readonly ListedShelf[]): Promise<ListeningAddress> {
+    const { lifecycle } = this.#deps;
+    const { listen } = this.#config.peer;
+    const { port } = await lifecycle.start({
+      name: 'pieces',
+      start: () => this.#listen(downloads, shelves),
+      stop: async ({ server }) => {
+        this.#client.close();
+        await server.close();
+      },
+    });
+    const address = { role: 'pieces', host: listen.host, port };
+    this.#inventory = new Inventory({
+      shelves,
+      parts: () => downloads.parts(),
+      isShared: (digest) => downloads.isShared(digest),
+    });
+    await lifecycle.start({
+      name: 'session',
+      start: async () => this.#openSession(address),
+      stop: async (session) => session.close(),
+    });
+    return address;
+  }
+
+  /** As `/api/v1/status` shows it. */
+  status(): object {
+    return { peer: this.identity.peer, supernodes: this.#session?.status() ?? [] };
+  }
+
+  async #listen(downloads: Downloads, shelves: readonly ListedShelf[]): Promise<{ server: PieceServer; port: number }> {
+    const { membership, pool, clock, log, metrics } = this.#deps;
+    const { listen, uploadBytesPerSecond, uploadSlots } = this.#config.peer;
+    const { peer, instance } = this.identity;
+    const server = new PieceServer({
+      shelves: shelves.map((shelf) => sharedOf(shelf, downloads)),
+      incoming: downloads,
+      auth: {
+        check: (token) =>
+          membership.checkPieceToken(token, { sender: peer, instance }, this.#supernodeTime())?.receiver,
+      },
+      identity: this.identity,
+      prove: (nonce) => membership.whoamiProof({ nonce, peer, instance }),
+      slots: new UploadSlots(uploadSlots),
+      limiter: new Limiter({ bytesPerSecond: uploadBytesPerSecond, clock }),
+      pool,
+      metrics,
+      clock,
+      log,
+    });
+    try {
+      return { server, port: await server.listen(listen) };
+    } catch (error) {
+      throw listenError(error, formatAddress(listen), 'peer.listen') ?? error;
+    }
+  }
+
+  #openSession({ host, port }: ListeningAddress): PeerSession {
+    const { membership, candidates, supernodes, clock, log, metrics } = this.#deps;
+    const { advertise, zone, uploadSlots } = this.#config.peer;
+    const addresses = advertise.length > 0 ? advertise : [formatAddress({ host, port })];
+    const self = {
+      ...this.identity,
+      version: programVersion(),
+      host: hostname(),
+      addresses,
+      zone: zone ?? '',
+      uploadSlots,
+    };
+    const session = new PeerSession({
+      urls: supernodes,
+      candidates,
+      self: () => self,
+      membership,
+      inventory: this.#inventory!,
+      clock,
+      log,
+      metrics,
+    });
+    this.#session = session;
+    session.start(this.coordinator);
+    return session;
+  }
+
+  #supernodeTime(): number {
+    return this.#session?.supernodeTime() ?? this.#deps.clock.now();
+  }
+}
+
+/** A shelf as other proxies see it: without what stays on this node. */
+function sharedOf(shelf: Shelf, downloads: Pick<Downloads, 'isShared'>): Shelf {
+  return {
+    sizeOf: (digest) => (downloads.isShared(digest) ? shelf.sizeOf(digest) : undefined),
+    open: async (digest) => (downloads.isShared(digest) ? shelf.open(digest) : undefined),
+  };
+}

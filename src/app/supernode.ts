@@ -1,0 +1,43 @@
+import type { AddressInfo } from 'node:net';
+import fastify from 'fastify';
+import { systemClock } from '../base/clock.ts';
+import type { Logger } from '../base/log.ts';
+import type { ClusterConfig } from './cluster-config.ts';
+import { formatAddress, isLoopback } from '../config/formats.ts';
+import type { Membership } from '../p2p/protocol/membership.ts';
+import { supernodeApi } from '../p2p/supernode/api.ts';
+import { Supernode } from '../p2p/supernode/supernode.ts';
+import { Swarm } from '../p2p/supernode/swarm.ts';
+import { listenError } from './errors.ts';
+import type { Lifecycle } from './lifecycle.ts';
+import { roleMetrics } from './metrics.ts';
+import type { ListeningAddress } from './service.ts';
+import { programVersion } from './version.ts';
+
+/** Composes a supernode: the swarm and the roster, their sessions and their API. */
+export async function startSupernodeRole(
+  config: ClusterConfig,
+  { log, lifecycle, membership }: { log: Logger; lifecycle: Lifecycle; membership: Membership },
+): Promise<{ supernode: Supernode; address: ListeningAddress }> {
+  const clock = systemClock;
+  const metrics = roleMetrics();
+  const { listen, heartbeatMs } = config.supernode;
+  const swarm = new Swarm({ now: clock.monotonic(), random: Math.random });
+  const supernode = new Supernode({ swarm, membership, heartbeatMs, version: programVersion(), clock, log, metrics });
+  const app = await lifecycle.start({
+    name: 'supernode',
+    start: async () => {
+      const app = fastify();
+      await app.register(supernodeApi, { supernode, metrics, loopbackOnly: isLoopback(listen.host) });
+      try {
+        await app.listen({ ...listen });
+      } catch (error) {
+        throw listenError(error, formatAddress(listen), 'supernode.listen') ?? error;
+      }
+      return app;
+    },
+    stop: (app) => app.close(),
+  });
+  const { port } = app.server.address() as AddressInfo;
+  return { supernode, address: { role: 'supernode', host: listen.host, port } };
+}

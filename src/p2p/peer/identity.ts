@@ -1,0 +1,38 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { codeOf, describeError } from '../../base/errors.ts';
+import type { PeerIdentity } from './piece-auth.ts';
+import { PeerIdUnusable } from './session-errors.ts';
+
+const ID = /^[0-9a-z][0-9a-z-]{7,63}$/;
+
+/**
+ * Who this proxy is: its peer id is kept in the store's directory (`v1/peer-id`, made where it is missing or damaged), its
+ * instance id is new each time. Throws PEER_ID_UNUSABLE where the id can neither be read nor kept.
+ */
+export async function loadIdentity(storeDir: string): Promise<PeerIdentity> {
+  const path = join(storeDir, 'v1', 'peer-id');
+  const instance = randomBytes(8).toString('hex');
+  try {
+    const kept = (await read(path))?.trim();
+    if (kept !== undefined && ID.test(kept)) return { peer: kept, instance };
+    const peer = randomBytes(10).toString('hex');
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    const temporary = `${path}.${instance}`;
+    await writeFile(temporary, `${peer}\n`, { mode: 0o600, flush: true });
+    await rename(temporary, path);
+    return { peer, instance };
+  } catch (error) {
+    throw new PeerIdUnusable({ path, why: describeError(error) }, { cause: error });
+  }
+}
+
+async function read(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}

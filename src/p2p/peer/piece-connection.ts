@@ -1,0 +1,270 @@
+import { connect, type Socket } from 'node:net';
+import type { Clock } from '../../base/clock.ts';
+import { codeOf } from '../../base/errors.ts';
+import type { Limiter } from '../../base/limiter.ts';
+import { KiB } from '../../base/units.ts';
+import { PeerBadResponse, PeerCut, PeerStalled, PeerUnreachable } from './errors.ts';
+import { BadResponseHead, ResponseHeadParser, type ResponseHead } from './response-head.ts';
+
+/** Each connection reads into one buffer of this size, again and again; larger ones are hardly faster. */
+const RECEIVE_BUFFER_BYTES = 128 * KiB;
+/** A first SYN that is lost is sent again after 1 s. */
+export const CONNECT_MS = 1500;
+/** Without a byte from a peer, while we want one. */
+export const STALL_MS = 1000;
+
+/** Takes one answer. What its methods throw ends the exchange, and the connection, with that very error. */
+export interface AnswerTaker {
+  head(head: ResponseHead): void;
+  /** A chunk of the body, good until it returns; false: no more until `drained`. */
+  write(chunk: Uint8Array): boolean;
+  drained(): Promise<void>;
+}
+
+export interface ConnectionDeps {
+  readonly clock: Clock;
+  /** Of what is received. */
+  readonly limiter: Limiter;
+}
+
+/** One request and its answer. */
+interface Exchange {
+  readonly peer: string;
+  readonly taker: AnswerTaker;
+  readonly signal: AbortSignal;
+  readonly parser: ResponseHeadParser;
+  /** Bytes of the body that have not come. */
+  remaining: number;
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+/** Where a connection goes, and to whom. */
+export interface Endpoint {
+  readonly peer: string;
+  /** `host:port`, an IPv6 host in brackets. */
+  readonly address: string;
+}
+
+/**
+ * A kept-alive connection to a piece server: one exchange at a time. Bytes go from the kernel into one reused buffer and from
+ * there to the taker; nothing is allocated for a chunk but a view of that buffer.
+ */
+export class PieceConnection {
+  readonly address: string;
+  readonly #socket: Socket;
+  readonly #clock: Clock;
+  readonly #limiter: Limiter;
+  #exchange: Exchange | undefined;
+  #held = false;
+  /** When the last byte came, or the taker was ready for the next, on the monotonic clock. */
+  #progressAt = 0;
+  #cancelWatch: (() => void) | undefined;
+  #answered = false;
+  #error: Error | undefined;
+  /** Called when the connection closes while nothing is asked of it. */
+  onIdleClose: (() => void) | undefined;
+
+  /** Rejects with PEER_UNREACHABLE, or the signal's reason. */
+  static async open(to: Endpoint, deps: ConnectionDeps, signal: AbortSignal): Promise<PieceConnection> {
+    signal.throwIfAborted();
+    const connection = new PieceConnection(to, deps);
+    await connection.#connected(to, signal);
+    return connection;
+  }
+
+  private constructor({ address }: Endpoint, { clock, limiter }: ConnectionDeps) {
+    this.address = address;
+    this.#clock = clock;
+    this.#limiter = limiter;
+    const url = new URL(`http://${address}`);
+    const buffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES);
+    this.#socket = connect({
+      host: url.hostname.replaceAll(/^\[|\]$/g, ''),
+      port: Number(url.port || 80),
+      noDelay: true,
+      onread: {
+        buffer,
+        callback: (count) => {
+          this.#received(buffer, count);
+          return !this.#held;
+        },
+      },
+    });
+    this.#socket.on('error', (error) => {
+      this.#error = error;
+    });
+    this.#socket.on('end', () => this.#socket.destroy());
+    this.#socket.on('close', () => this.#closed());
+  }
+
+  get isOpen(): boolean {
+    return !this.#socket.destroyed;
+  }
+
+  /** Whether a byte of the last answer came. */
+  get answered(): boolean {
+    return this.#answered;
+  }
+
+  /**
+   * Sends a request; its answer goes to `taker`. Resolves when the answer is whole and paid for; the connection is then free
+   * for the next, if it `isOpen`. Rejects with PEER_CUT, PEER_STALLED, PEER_BAD_RESPONSE, what the taker throws, or the
+   * signal's reason, and is closed.
+   */
+  ask(request: string, peer: string, taker: AnswerTaker, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const exchange = { peer, taker, signal, parser: new ResponseHeadParser(), remaining: 0, resolve, reject };
+      this.#exchange = exchange;
+      this.#answered = false;
+      if (signal.aborted) return this.#fail(exchange, signal.reason);
+      if (!this.isOpen) return this.#fail(exchange, this.#cut(exchange));
+      signal.addEventListener('abort', this.#aborted, { once: true });
+      this.#progressAt = this.#clock.monotonic();
+      this.#watch(exchange, STALL_MS);
+      this.#socket.write(request, 'latin1');
+    });
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #connected(to: Endpoint, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const settle = (error?: unknown): void => {
+        cancel();
+        signal.removeEventListener('abort', onAbort);
+        this.#socket.off('connect', settle).off('close', onClose);
+        if (error === undefined) return resolve();
+        this.#socket.destroy();
+        reject(error);
+      };
+      const onAbort = (): void => settle(signal.reason);
+      const onClose = (): void =>
+        settle(new PeerUnreachable({ ...to, seen: codeOf(this.#error) }, { cause: this.#error }));
+      const onLate = (): void => settle(new PeerUnreachable({ ...to, seen: `no connection within ${CONNECT_MS} ms` }));
+      const cancel = this.#clock.after(CONNECT_MS, onLate);
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.#socket.once('connect', settle).once('close', onClose);
+    });
+  }
+
+  #received(buffer: Buffer, count: number): void {
+    const exchange = this.#exchange;
+    if (!exchange) {
+      // Nothing was asked.
+      this.#socket.destroy();
+      return;
+    }
+    this.#answered = true;
+    this.#progressAt = this.#clock.monotonic();
+    try {
+      const start = exchange.parser.head ? 0 : this.#takeHead(exchange, buffer.subarray(0, count));
+      if (exchange.parser.head) this.#takeBody(exchange, buffer.subarray(start, count));
+    } catch (error) {
+      const seen = error instanceof BadResponseHead ? this.#bad(exchange, error.message) : error;
+      this.#fail(exchange, seen);
+    }
+  }
+
+  #takeHead(exchange: Exchange, chunk: Buffer): number {
+    const length = exchange.parser.feed(chunk);
+    const { head } = exchange.parser;
+    if (head) {
+      exchange.remaining = head.contentLength;
+      exchange.taker.head(head);
+    }
+    return length;
+  }
+
+  #takeBody(exchange: Exchange, chunk: Buffer): void {
+    if (chunk.length > exchange.remaining) throw this.#bad(exchange, 'more bytes than its Content-Length');
+    const goOn = chunk.length === 0 || exchange.taker.write(chunk);
+    exchange.remaining -= chunk.length;
+    const owed = this.#pay(chunk.length);
+    if (owed > 0 || (!goOn && exchange.remaining > 0)) void this.#hold(exchange, goOn, owed);
+    else if (exchange.remaining === 0) this.#finish(exchange);
+  }
+
+  /** Pays for received bytes; how many have to wait for the limiter. */
+  #pay(bytes: number): number {
+    let owed = bytes;
+    while (owed > 0) {
+      const paid = this.#limiter.tryTake(owed);
+      if (paid === 0) break;
+      owed -= paid;
+    }
+    return owed;
+  }
+
+  /** Reads no more until the taker is ready and what came is paid for; that is no stall of the peer. */
+  async #hold(exchange: Exchange, goOn: boolean, owed: number): Promise<void> {
+    this.#held = true;
+    this.#cancelWatch?.();
+    try {
+      if (!goOn && exchange.remaining > 0) await exchange.taker.drained();
+      for (let left = owed; left > 0;) left -= await this.#limiter.take(left, exchange.signal);
+    } catch (error) {
+      this.#fail(exchange, error);
+    }
+    this.#held = false;
+    if (this.#exchange !== exchange) return;
+    this.#socket.resume();
+    if (exchange.remaining === 0) {
+      this.#finish(exchange);
+      return;
+    }
+    this.#progressAt = this.#clock.monotonic();
+    this.#watch(exchange, STALL_MS);
+  }
+
+  #watch(exchange: Exchange, ms: number): void {
+    // What has come while this process was busy is still in the socket: it is read before the verdict.
+    this.#cancelWatch = this.#clock.after(ms, () => setImmediate(() => this.#judge(exchange)));
+  }
+
+  #judge(exchange: Exchange): void {
+    if (this.#exchange !== exchange || this.#held) return;
+    const idle = this.#clock.monotonic() - this.#progressAt;
+    if (idle < STALL_MS) this.#watch(exchange, STALL_MS - idle);
+    else this.#fail(exchange, new PeerStalled({ peer: exchange.peer, address: this.address, ms: STALL_MS }));
+  }
+
+  readonly #aborted = (): void => {
+    if (this.#exchange) this.#fail(this.#exchange, this.#exchange.signal.reason);
+  };
+
+  #closed(): void {
+    if (this.#exchange) this.#fail(this.#exchange, this.#cut(this.#exchange));
+    else this.onIdleClose?.();
+  }
+
+  #finish(exchange: Exchange): void {
+    this.#settle(exchange);
+    if (!exchange.parser.head!.keepAlive) this.#socket.destroy();
+    exchange.resolve();
+  }
+
+  #fail(exchange: Exchange, error: unknown): void {
+    if (this.#exchange !== exchange) return;
+    this.#settle(exchange);
+    this.#socket.destroy();
+    exchange.reject(error);
+  }
+
+  #settle(exchange: Exchange): void {
+    this.#exchange = undefined;
+    this.#cancelWatch?.();
+    exchange.signal.removeEventListener('abort', this.#aborted);
+  }
+
+  #cut({ peer }: Exchange): Error {
+    const seen = this.#error ? codeOf(this.#error) : 'the connection was closed';
+    return new PeerCut({ peer, address: this.address, seen }, { cause: this.#error });
+  }
+
+  #bad({ peer }: Exchange, seen: string): Error {
+    return new PeerBadResponse({ peer, address: this.address, seen });
+  }
+}

@@ -1,0 +1,237 @@
+import {
+  createServer,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Clock } from '../../base/clock.ts';
+import { parseDigest } from '../../base/digest.ts';
+import { codeOf, describeError } from '../../base/errors.ts';
+import type { Limiter } from '../../base/limiter.ts';
+import type { Logger } from '../../base/log.ts';
+import type { Metrics } from '../../base/metrics.ts';
+import { Pieces } from '../../base/pieces.ts';
+import { KiB } from '../../base/units.ts';
+import { sendBody } from '../../http/body-out.ts';
+import type { BufferPool } from '../../http/buffer-pool.ts';
+import { contentRange, parseRange } from '../../http/range.ts';
+import { tokenIn, type PieceAuth, type PeerIdentity } from './piece-auth.ts';
+import { openUpload, pacedBy, type Upload, type UploadPlaces } from './upload.ts';
+import type { UploadSlots } from './upload-slots.ts';
+
+const MAX_HEADER_BYTES = 8 * KiB;
+const MAX_CONNECTIONS = 2048;
+/** For an idle connection; longer than a piece client keeps one, so that few are closed just as they are used again. */
+const KEEP_ALIVE_MS = 60_000;
+/** For the head of a request, and for all of it. */
+const REQUEST_MS = 10_000;
+/** A receiver that takes no byte for so long gives its upload slot back. */
+const SEND_STALL_MS = 15_000;
+/** On one connection. A sender of 1 MiB pieces at 25 Gbit/s sees 3,000, over its four slots. */
+export const MAX_REQUESTS_PER_SECOND = 1000;
+/** On one connection at the same time: a piece client asks one after the other. */
+export const MAX_PIPELINED_REQUESTS = 4;
+/** How long uploads may go on once the server closes. */
+const DRAIN_MS = 3000;
+
+const BLOB_PATH = /^\/v1\/blobs\/([^/?]{1,200})$/;
+const WHOAMI_PATH = /^\/v1\/whoami\?nonce=([\w-]{16,128})$/;
+
+interface Connection {
+  /** Requests of which the answer is not out yet. */
+  running: number;
+  /** The current second, and the requests in it. */
+  second: number;
+  requests: number;
+}
+
+export interface PieceServerOptions extends UploadPlaces {
+  readonly auth: Pick<PieceAuth, 'check'>;
+  readonly identity: PeerIdentity;
+  /** Proves this peer and instance to the reachability test, over its nonce. */
+  readonly prove: (nonce: string) => string;
+  readonly slots: UploadSlots;
+  readonly limiter: Limiter;
+  readonly pool: BufferPool;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/**
+ * The piece port. `GET /v1/blobs/<digest>` with one range (or none: the whole of a verified blob), opened by a token in
+ * `Authorization: Hawker <token>`, and `GET /v1/whoami?nonce=<nonce>`. Answers: 200 or 206; 404, it is not here (any more);
+ * 503 with `X-Hawker-Reason: busy`; 416; 400; and without a good token 403, whatever was asked.
+ */
+export class PieceServer {
+  readonly #options: PieceServerOptions;
+  readonly #server: Server;
+  readonly #connections = new WeakMap<Socket, Connection>();
+
+  constructor(options: PieceServerOptions) {
+    this.#options = options;
+    this.#server = createServer(
+      {
+        maxHeaderSize: MAX_HEADER_BYTES,
+        keepAliveTimeout: KEEP_ALIVE_MS,
+        headersTimeout: REQUEST_MS,
+        requestTimeout: REQUEST_MS,
+        noDelay: true,
+      },
+      (request, response) => void this.#serve(request, response),
+    );
+    this.#server.maxConnections = MAX_CONNECTIONS;
+    this.#server.timeout = SEND_STALL_MS;
+    this.#server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+      void this.#serve(request, response);
+    });
+    // Whoever speaks no HTTP has shown no token: no answer.
+    this.#server.on('clientError', (_error, socket) => socket.destroy());
+  }
+
+  /** Resolves with the port, which the system chooses for 0. Rejects with the system's error, as EADDRINUSE. */
+  listen(address: { readonly host: string; readonly port: number }): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(address.port, address.host, () => {
+        this.#server.off('error', reject);
+        this.#server.on('error', (error) => this.#options.log.error({ code: codeOf(error) }, describeError(error)));
+        resolve((this.#server.address() as AddressInfo).port);
+      });
+    });
+  }
+
+  /** Takes no more requests; uploads that run have 3 s to end. */
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+    });
+    this.#server.closeIdleConnections();
+    const cancel = this.#options.clock.after(DRAIN_MS, () => this.#server.closeAllConnections());
+    await closed;
+    cancel();
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const connection = this.#connectionOf(request.socket);
+    if (connection.running >= MAX_PIPELINED_REQUESTS) {
+      request.socket.destroy();
+      return;
+    }
+    connection.running += 1;
+    response.sendDate = false;
+    try {
+      await this.#dispatch(request, response, connection);
+    } catch (error) {
+      this.#options.log.warn({ code: codeOf(error) }, `an upload broke off: ${describeError(error)}`);
+      response.destroy();
+    }
+    connection.running -= 1;
+    this.#options.metrics.httpRequests.inc({ handler: 'pieces', status: String(response.statusCode) });
+    if (!this.#server.listening) setImmediate(() => this.#server.closeIdleConnections());
+  }
+
+  async #dispatch(request: IncomingMessage, response: ServerResponse, connection: Connection): Promise<void> {
+    const nonce = request.method === 'GET' ? WHOAMI_PATH.exec(request.url ?? '')?.[1] : undefined;
+    if (nonce !== undefined) this.#whoami(response, nonce);
+    else if (!this.#isMember(request)) this.#refuse(request, response, 403);
+    else if (!this.#isWithinRate(connection)) this.#refuse(request, response, 429);
+    else await this.#serveBlob(request, response);
+  }
+
+  #whoami(response: ServerResponse, nonce: string): void {
+    const { identity, prove } = this.#options;
+    const body = JSON.stringify({ peer: identity.peer, instance: identity.instance, proof: prove(nonce) });
+    response.writeHead(200, {
+      'Content-Type': 'application/json',
+      'Content-Length': Buffer.byteLength(body),
+      Connection: 'close',
+    });
+    response.end(body);
+  }
+
+  #isMember(request: IncomingMessage): boolean {
+    const token = tokenIn(request.headers.authorization);
+    return token !== undefined && this.#options.auth.check(token) !== undefined;
+  }
+
+  #connectionOf(socket: Socket): Connection {
+    const known = this.#connections.get(socket);
+    if (known) return known;
+    const connection = { running: 0, second: 0, requests: 0 };
+    this.#connections.set(socket, connection);
+    return connection;
+  }
+
+  #isWithinRate(connection: Connection): boolean {
+    const second = Math.floor(this.#options.clock.monotonic() / 1000);
+    if (connection.second !== second) Object.assign(connection, { second, requests: 0 });
+    connection.requests += 1;
+    return connection.requests <= MAX_REQUESTS_PER_SECOND;
+  }
+
+  /** Answers and ends the connection. */
+  #refuse(request: IncomingMessage, response: ServerResponse, status: number): void {
+    this.#options.log.debug(
+      { code: 'PIECES_REFUSED', status, address: request.socket.remoteAddress },
+      'a request to the piece port was refused',
+    );
+    answer(response, status, { Connection: 'close' });
+  }
+
+  async #serveBlob(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const digest = parseDigest(BLOB_PATH.exec(request.url ?? '')?.[1] ?? '');
+    const { range } = request.headers;
+    const specs = parseRange(range);
+    const method = request.method === 'GET' || request.method === 'HEAD';
+    const isSound = method && digest && !hasBody(request) && (range === undefined || specs?.length === 1);
+    if (!isSound) {
+      this.#refuse(request, response, 400);
+      return;
+    }
+    const upload = await openUpload(this.#options, digest, specs);
+    if (!upload) answer(response, 404);
+    else if (upload === 'unsatisfiable') answer(response, 416);
+    else {
+      try {
+        await this.#send(request, response, upload);
+      } finally {
+        upload.body.close();
+      }
+    }
+  }
+
+  async #send(request: IncomingMessage, response: ServerResponse, { body, slice, whole }: Upload): Promise<void> {
+    const headers: OutgoingHttpHeaders = { 'Content-Length': slice.end - slice.start };
+    if (!whole) headers['Content-Range'] = contentRange(slice, body.size);
+    if (request.method === 'HEAD') {
+      response.writeHead(whole ? 200 : 206, headers).end();
+      return;
+    }
+    const release = this.#options.slots.take({ onePiece: new Pieces(body.size).count <= 1 });
+    if (!release) {
+      answer(response, 503, { 'X-Hawker-Reason': 'busy' });
+      return;
+    }
+    try {
+      response.writeHead(whole ? 200 : 206, headers);
+      const { limiter, metrics, pool } = this.#options;
+      const paced = limiter.isUnlimited ? body : pacedBy(limiter, body, slice.end);
+      const sent = await sendBody(response, paced, slice, pool);
+      metrics.peerBytes.inc({ direction: 'out' }, sent);
+      response.end();
+    } finally {
+      release();
+    }
+  }
+}
+
+function answer(response: ServerResponse, status: number, headers: OutgoingHttpHeaders = {}): void {
+  response.writeHead(status, { 'Content-Length': 0, ...headers }).end();
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
+}

@@ -1,0 +1,410 @@
+import { Pieces } from '../../base/pieces.ts';
+import type {
+  Assignment,
+  LeaseFailure,
+  PeerTarget,
+  PieceReport,
+  PieceRun,
+  Report,
+  Ticket,
+  Want,
+} from '../protocol/coordinator.ts';
+import { MAX_PIECES, MAX_READS, MAX_RUNS } from '../protocol/limits.ts';
+import { PIECE_FAILURES, type WireRun } from '../protocol/messages.ts';
+import { packPieces } from '../protocol/packed.ts';
+import type { TicketHost } from './remote-coordinator.ts';
+
+/** Reads that a supernode did not grant are told to it under numbers from here on, which it does not give itself. */
+const OWN_LEASES = 2 ** 52;
+
+/** An origin read under way. Its number, given here, is what the listener knows it by. */
+interface Lease {
+  readonly id: number;
+  /** Its number at the supernode; undefined: the session does not know it. */
+  remote: number | undefined;
+  /** Its number at the solo ticket that granted it. */
+  readonly solo: number | undefined;
+  /** The piece that it is at. */
+  next: number;
+  /** Infinity while the blob's size is not known. */
+  last: number;
+}
+
+/** One blob that is wanted, through the supernode or alone; see remote-coordinator.ts. */
+export class RemoteTicket implements Ticket {
+  readonly #host: TicketHost;
+  readonly #want: Want;
+  readonly #listener: (assignment: Assignment) => void;
+  readonly #held: Set<number>;
+  readonly #leases = new Map<number, Lease>();
+  readonly #fetches = new Set<number>();
+  #pieceCount: number | undefined;
+  #size: number | undefined;
+  #awaited: readonly PieceRun[] = [];
+  #saidAwaited = '';
+  #noRanges = false;
+  /** Its number in the session; undefined: it has not joined. */
+  #wish: number | undefined;
+  #solo: Ticket | undefined;
+  /** Solo numbers of leases, of the present solo ticket. */
+  #soloLeases = new Map<number, Lease>();
+  /** The supernode wants nothing to do with this blob. */
+  #leftAlone = false;
+  #lastLease = 0;
+  #closed = false;
+  /** Since when it has nothing to do though something is missing, and hears nothing. */
+  #idleSince: number | undefined;
+  #cancelWatch: (() => void) | undefined;
+
+  constructor(host: TicketHost, want: Want, listener: (assignment: Assignment) => void) {
+    this.#host = host;
+    this.#want = want;
+    this.#listener = listener;
+    this.#held = new Set(want.held);
+    this.#pieceCount = want.pieceCount;
+    this.#size = want.size;
+  }
+
+  // --- what the proxy says ---
+
+  awaiting(runs: readonly PieceRun[]): void {
+    if (this.#closed) return;
+    this.#awaited = runs;
+    if (this.#solo) this.#solo.awaiting(runs);
+    else this.#host.dirty(this);
+  }
+
+  report(report: Report): void {
+    if (this.#closed) return;
+    switch (report.kind) {
+      case 'pieces':
+        this.#sized(report.pieceCount, report.size);
+        break;
+      case 'no-ranges':
+        this.#noRanges = true;
+        if (this.#wish !== undefined) (this.#host.reports().n ??= []).push(this.#wish);
+        break;
+      case 'progress':
+        this.#progress(report.lease);
+        return;
+      case 'piece':
+        this.#piece(report);
+        break;
+      case 'failed':
+        this.#fetches.delete(report.piece);
+        if (this.#wish !== undefined) {
+          const reason = PIECE_FAILURES.indexOf(report.reason);
+          (this.#host.reports().f ??= []).push([this.#wish, report.piece, this.#host.numberOf(report.from), reason]);
+        }
+        this.#watch();
+        return;
+      case 'ended':
+        this.#ended(report.lease, report.failure);
+        return;
+    }
+    this.#solo?.report(report);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#cancelWatch?.();
+    this.#solo?.close();
+    if (this.#wish !== undefined) this.#host.leave(this.#wish);
+    this.#host.closed(this, this.#want.digest);
+  }
+
+  // --- what the supernode says ---
+
+  leased(remote: number, first: number, count: number): void {
+    this.#heard();
+    this.#grant({
+      remote,
+      solo: undefined,
+      next: first,
+      last: count === 0 ? Number.POSITIVE_INFINITY : first + count - 1,
+    });
+  }
+
+  cut(remote: number, last: number): void {
+    this.#heard();
+    for (const lease of this.#leases.values()) if (lease.remote === remote) this.#cut(lease, last);
+  }
+
+  fetch(piece: number, from: PeerTarget, crc32: number | undefined): void {
+    this.#heard();
+    this.#fetches.add(piece);
+    this.#listener({ kind: 'fetch', piece, from, crc32 });
+  }
+
+  wait(): void {
+    this.#heard();
+    this.#watch();
+  }
+
+  /** `alone`: the supernode does not coordinate this blob. Else nobody can give what is missing. */
+  none(alone: boolean): void {
+    this.#heard();
+    if (!alone) {
+      this.#listener({ kind: 'none' });
+      return;
+    }
+    this.#leftAlone = true;
+    this.#goAlone();
+  }
+
+  // --- joining and leaving ---
+
+  /** It is alone, or has not joined yet, and the supernode would have it. */
+  get mayRejoin(): boolean {
+    return this.#solo !== undefined && !this.#leftAlone;
+  }
+
+  /** The supernode decides from now on, and learns all that is here and under way. */
+  rejoin(): void {
+    this.#wish = undefined;
+    this.#leftAlone = false;
+    // Before the first word of what is awaited there is nothing to say.
+    if (this.#awaited.length > 0 || this.#solo) this.#join();
+  }
+
+  /** The session is over. */
+  lost(): void {
+    this.#wish = undefined;
+    for (const lease of this.#leases.values()) lease.remote = undefined;
+    this.#watch();
+  }
+
+  /** Sends what has changed. */
+  flush(): void {
+    if (this.#closed || this.#solo) return;
+    if (this.#wish !== undefined) this.#sayAwaited();
+    else if (this.#host.link && !this.#leftAlone) this.#join();
+    this.#watch();
+  }
+
+  #join(): void {
+    const { link } = this.#host;
+    // Pieces are told apart by the blob's size alone.
+    const canJoin = this.#pieceCount === undefined || (this.#size !== undefined && this.#pieceCount <= MAX_PIECES);
+    const wish = link && canJoin ? this.#host.join(this) : undefined;
+    if (!link || wish === undefined) {
+      this.#goAlone();
+      return;
+    }
+    this.#wish = wish;
+    this.#solo?.close();
+    this.#solo = undefined;
+    const { digest, origin, image } = this.#want;
+    const awaited = this.#wireAwaited();
+    const reading = this.#reading();
+    this.#saidAwaited = JSON.stringify(awaited);
+    this.#host.flushReports();
+    link.send({
+      t: 'want',
+      epoch: link.epoch,
+      w: wish,
+      digest,
+      ...(this.#size !== undefined && { size: this.#size }),
+      held: packPieces(this.#held, this.#pieceCount ?? 0),
+      awaited,
+      ...(origin !== undefined && { origin }),
+      ...(image !== undefined && { image }),
+      ...(reading.length > 0 && { reading }),
+    });
+    if (this.#noRanges) (this.#host.reports().n ??= []).push(wish);
+    this.#idleSince = undefined;
+    this.#watch();
+  }
+
+  /** The reads that go on, under numbers that this session's supernode does not give. */
+  #reading(): [number, number, number][] {
+    const reading: [number, number, number][] = [];
+    for (const lease of this.#leases.values()) {
+      if (reading.length >= MAX_READS) break;
+      if (lease.next > lease.last) continue;
+      lease.remote = OWN_LEASES + lease.id;
+      const count = lease.last - lease.next + 1;
+      reading.push([lease.remote, lease.next, Number.isFinite(count) ? count : 0]);
+    }
+    return reading;
+  }
+
+  #sayAwaited(): void {
+    const awaited = this.#wireAwaited();
+    const said = JSON.stringify(awaited);
+    if (said === this.#saidAwaited) return;
+    this.#saidAwaited = said;
+    this.#host.flushReports();
+    this.#host.link?.send({ t: 'awaiting', w: this.#wish!, awaited });
+  }
+
+  #wireAwaited(): WireRun[] {
+    return this.#awaited
+      .slice(0, MAX_RUNS)
+      .filter(({ first }) => first < MAX_PIECES)
+      .map(({ first, count }) => [first, Number.isFinite(count) ? Math.min(count, MAX_PIECES) : 0]);
+  }
+
+  #goAlone(): void {
+    this.#cancelWatch?.();
+    this.#cancelWatch = undefined;
+    this.#idleSince = undefined;
+    if (this.#wish !== undefined) this.#host.leave(this.#wish);
+    this.#wish = undefined;
+    for (const lease of this.#leases.values()) lease.remote = undefined;
+    this.#solo?.close();
+    this.#soloLeases = new Map();
+    const { digest, origin, image } = this.#want;
+    this.#solo = this.#host.solo.want(
+      { digest, origin, image, pieceCount: this.#pieceCount, size: this.#size, held: this.#heldOrComing() },
+      (assignment) => this.#soloAssigned(assignment),
+    );
+    if (this.#noRanges) this.#solo.report({ kind: 'no-ranges' });
+    this.#solo.awaiting(this.#awaited);
+  }
+
+  /** What reads bring that were granted before counts as here, as long as they run. */
+  #heldOrComing(): Set<number> {
+    const held = new Set(this.#held);
+    for (const { next, last } of this.#leases.values()) {
+      if (Number.isFinite(last)) for (let piece = next; piece <= last; piece += 1) held.add(piece);
+    }
+    return held;
+  }
+
+  #soloAssigned(assignment: Assignment): void {
+    switch (assignment.kind) {
+      case 'lease': {
+        const { first, count } = assignment.run;
+        this.#grant({ remote: undefined, solo: assignment.lease, next: first, last: first + count - 1 });
+        return;
+      }
+      case 'cut': {
+        const lease = this.#soloLeases.get(assignment.lease);
+        if (lease) this.#cut(lease, assignment.last);
+        return;
+      }
+      case 'fetch':
+      case 'none':
+        this.#listener(assignment);
+    }
+  }
+
+  // --- leases and pieces ---
+
+  #grant(lease: Omit<Lease, 'id'>): void {
+    this.#lastLease += 1;
+    const granted = { ...lease, id: this.#lastLease };
+    this.#leases.set(granted.id, granted);
+    if (granted.solo !== undefined) this.#soloLeases.set(granted.solo, granted);
+    this.#listener({
+      kind: 'lease',
+      lease: granted.id,
+      run: { first: lease.next, count: lease.last - lease.next + 1 },
+    });
+  }
+
+  #cut(lease: Lease, last: number): void {
+    if (last >= lease.last) return;
+    lease.last = last;
+    this.#listener({ kind: 'cut', lease: lease.id, last });
+  }
+
+  #sized(pieceCount: number, size: number | undefined): void {
+    this.#pieceCount = pieceCount;
+    this.#size ??= size;
+    for (const lease of this.#leases.values()) lease.last = Math.min(lease.last, pieceCount - 1);
+    if (this.#wish === undefined) return;
+    if (size !== undefined && new Pieces(size).count <= MAX_PIECES)
+      (this.#host.reports().s ??= []).push([this.#wish, size]);
+    else {
+      this.#leftAlone = true;
+      this.#goAlone();
+    }
+  }
+
+  #progress(id: number): void {
+    const lease = this.#leases.get(id);
+    if (!lease) return;
+    if (this.#wish !== undefined && lease.remote !== undefined)
+      (this.#host.reports().g ??= []).push([this.#wish, lease.remote]);
+    if (this.#isOfSolo(lease)) this.#solo?.report({ kind: 'progress', lease: lease.solo! });
+  }
+
+  #piece({ piece, crc32, from, ms }: PieceReport): void {
+    this.#held.add(piece);
+    this.#fetches.delete(piece);
+    for (const lease of this.#leases.values()) if (lease.next === piece) lease.next += 1;
+    if (this.#wish !== undefined) {
+      const number = from === undefined ? 0 : this.#host.numberOf(from);
+      (this.#host.reports().p ??= []).push([this.#wish, piece, number, Math.max(0, ms ?? 0), crc32]);
+    }
+    this.#watch();
+  }
+
+  #ended(id: number, failure: LeaseFailure | undefined): void {
+    const lease = this.#leases.get(id);
+    if (!lease) return;
+    this.#leases.delete(id);
+    if (this.#wish !== undefined && lease.remote !== undefined) {
+      const { code = '', final = false, retryAfterMs = 0 } = failure ?? {};
+      const text = failure && code === '' ? 'UNKNOWN' : code.slice(0, 64);
+      (this.#host.reports().e ??= []).push([this.#wish, lease.remote, text, final ? 1 : 0, Math.max(0, retryAfterMs)]);
+    }
+    if (this.#isOfSolo(lease)) {
+      this.#soloLeases.delete(lease.solo!);
+      this.#solo!.report({ kind: 'ended', lease: lease.solo!, ...(failure && { failure }) });
+    } else if (this.#solo && lease.next <= lease.last) {
+      // A read from before is over too early: what it has not brought is to come another way.
+      this.#goAlone();
+    }
+    this.#watch();
+  }
+
+  #isOfSolo(lease: Lease): boolean {
+    return this.#solo !== undefined && lease.solo !== undefined && this.#soloLeases.get(lease.solo) === lease;
+  }
+
+  // --- silence ---
+
+  #heard(): void {
+    this.#idleSince = undefined;
+    this.#cancelWatch?.();
+    this.#cancelWatch = undefined;
+  }
+
+  /** While it has nothing to do and something is missing, the supernode has a limited time. */
+  #watch(): void {
+    if (this.#solo || this.#closed) return;
+    if (!this.#isIdle()) {
+      this.#heard();
+      return;
+    }
+    const now = this.#host.clock.monotonic();
+    this.#idleSince ??= now;
+    if (this.#cancelWatch && this.#host.link) return;
+    this.#cancelWatch?.();
+    // With no session for so long, nobody is waited for.
+    const since = this.#host.link ? this.#idleSince : Math.min(this.#idleSince, this.#host.lostAt);
+    const left = since + this.#host.silenceMs((this.#pieceCount ?? 2) <= 1) - now;
+    if (left <= 0) this.#goAlone();
+    else this.#cancelWatch = this.#host.clock.after(left, () => this.#silent());
+  }
+
+  #silent(): void {
+    this.#cancelWatch = undefined;
+    if (!this.#solo && !this.#closed && this.#isIdle()) this.#goAlone();
+  }
+
+  #isIdle(): boolean {
+    if (this.#fetches.size > 0) return false;
+    for (const lease of this.#leases.values()) if (lease.next <= lease.last) return false;
+    return this.#awaited.some(({ first, count }) => {
+      const end = Math.min(first + count, this.#pieceCount ?? Number.POSITIVE_INFINITY);
+      let piece = first;
+      while (piece < end && this.#held.has(piece)) piece += 1;
+      return piece < end;
+    });
+  }
+}

@@ -1,0 +1,39 @@
+import { codedError } from '../../base/errors.ts';
+
+export const SecretUnusable = codedError('SECRET_UNUSABLE', {
+  message: (p: { path: string; why: string }) => `the secret file ${p.path} cannot be used: ${p.why}`,
+  todo: 'a secret file holds one line of 32 characters or more and has mode 0600 (chmod 0600); `hawker token` makes one',
+});
+
+/** A message that is not one of the protocol's: no JSON, too large, of an unknown type, or not of its type's shape. */
+export const MessageInvalid = codedError('MESSAGE_INVALID', {
+  message: (p: { why: string }) => `a message is not one of the protocol's: ${p.why}`,
+  todo: 'check that both sides are Hawker, and which versions they have (`hawker version`)',
+});
+
+export const WhoamiFailed = codedError('WHOAMI_FAILED', {
+  message: (p: { address: string; why: string }) => `${p.address}: ${p.why}`,
+  todo: 'open the piece port to the other members (a firewall?), or set peer.advertise to an address that they can reach',
+});
+
+/** Why a supernode turns a registration away or closes a session: code, and what the operator can do about it. */
+export const REFUSALS = {
+  PROTOCOL_VERSION: 'upgrade the side that the message names',
+  NOT_A_MEMBER:
+    'give the proxy the join secret of this cluster (cluster.secretFile); `hawker token` on the supernode shows it',
+  DUPLICATE_ID:
+    'two proxies have the same peer id: on the copy, stop it, remove v1/peer-id in its store.dir and start it again',
+  BAD_ADDRESS: 'correct peer.advertise: a list of host:port that other members can reach',
+  FULL: 'the supernode has as many sessions as it takes; start another one and point some proxies there',
+  MESSAGE_INVALID: 'check that both sides are Hawker, and which versions they have',
+  MESSAGE_ORDER: 'upgrade the side with the lower version; if both have the same, report it as a bug',
+  OLD_EPOCH: 'nothing: the proxy registers again by itself',
+  IMPOSSIBLE: 'upgrade the side with the lower version; if both have the same, report it as a bug',
+  TOO_SLOW: 'check the network between proxy and supernode, and the load of both',
+  HELLO_TIMEOUT: 'check the network between proxy and supernode',
+  STALE: 'nothing: the proxy registers again by itself',
+  REPLACED: 'nothing: the proxy has opened a newer session',
+  SHUTTING_DOWN: 'nothing: the proxy registers again by itself when the supernode is back',
+} as const;
+
+export type RefusalCode = keyof typeof REFUSALS;

@@ -1,0 +1,24 @@
+import { KiB } from '../../base/units.ts';
+
+/** The largest message of a session, either way. */
+export const MAX_MESSAGE_BYTES = 256 * KiB;
+/** Pieces of a blob: 64 GiB in pieces of 4 MiB. */
+export const MAX_PIECES = 16_384;
+/** Peers that `welcome` and heartbeats name. */
+export const MAX_KNOWN_PEERS = 50;
+/** Addresses that a peer advertises. */
+export const MAX_ADDRESSES = 8;
+/** Runs that a proxy awaits of one blob. */
+export const MAX_RUNS = 64;
+/** Origin reads of one blob that a proxy goes on with under a new session. */
+export const MAX_READS = 8;
+/** Entries of one kind in one message. */
+export const MAX_BATCH = 1024;
+/** Blobs that one proxy wants at the same time through its session. */
+export const MAX_WISHES = 128;
+/** Blobs that one proxy announces; the most recently used come first. */
+export const MAX_ANNOUNCED = 20_000;
+/** For every step of a session's opening at the supernode: from its challenge to the proxy's hello. */
+export const HELLO_TIMEOUT_MS = 5000;
+/** Heartbeats missed before a side counts as silent. */
+export const MISSED_HEARTBEATS = 3;

@@ -1,0 +1,69 @@
+import { request } from 'node:http';
+import { describeError } from '../../base/errors.ts';
+import { KiB } from '../../base/units.ts';
+import { splitAddress } from './addresses.ts';
+import { WhoamiFailed } from './errors.ts';
+
+/** For the whole of it: connect, ask, answer. */
+export const WHOAMI_TIMEOUT_MS = 2000;
+const MAX_ANSWER_BYTES = 4 * KiB;
+
+/** Who answers at a piece port, and its proof over the nonce. */
+export interface WhoamiAnswer {
+  readonly peer: string;
+  readonly instance: string;
+  readonly proof: string;
+}
+
+/** Asks a piece port who it is (`GET /v1/whoami?nonce=…`). Throws WHOAMI_FAILED, with the address and what went wrong. */
+export async function askWhoami(address: string, nonce: string, timeoutMs = WHOAMI_TIMEOUT_MS): Promise<WhoamiAnswer> {
+  const failed = (why: string, cause?: unknown) => new WhoamiFailed({ address, why }, { cause });
+  const parts = splitAddress(address);
+  if (!parts) throw failed('it is no address of the form host:port');
+  let body: string;
+  try {
+    body = await get(parts, `/v1/whoami?nonce=${encodeURIComponent(nonce)}`, timeoutMs);
+  } catch (error) {
+    throw failed(describeError(error), error);
+  }
+  const answer = parseAnswer(body);
+  if (!answer) throw failed('what answers there is not Hawker');
+  return answer;
+}
+
+function get({ host, port }: { host: string; port: number }, path: string, timeoutMs: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const asking = request({ host, port, path, agent: false, timeout: timeoutMs }, (response) => {
+      const chunks: Buffer[] = [];
+      let bytes = 0;
+      response.on('data', (chunk: Buffer) => {
+        chunks.push(chunk);
+        bytes += chunk.length;
+        if (bytes <= MAX_ANSWER_BYTES) return;
+        reject(new Error('its answer is too long'));
+        asking.destroy();
+      });
+      response.on('end', () => {
+        if (response.statusCode === 200) resolve(Buffer.concat(chunks).toString());
+        else reject(new Error(`it answers with HTTP status ${response.statusCode}`));
+      });
+      response.on('error', reject);
+    });
+    const timer = setTimeout(() => asking.destroy(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+    timer.unref();
+    asking.on('error', reject);
+    asking.on('close', () => clearTimeout(timer));
+    asking.end();
+  });
+}
+
+function parseAnswer(body: string): WhoamiAnswer | undefined {
+  try {
+    const { peer, instance, proof } = JSON.parse(body) as Partial<Record<string, unknown>>;
+    if (typeof peer !== 'string' || typeof instance !== 'string' || typeof proof !== 'string') return undefined;
+    if (!/^[\w-]{43}$/.test(proof)) return undefined;
+    return { peer, instance, proof };
+  } catch {
+    return undefined;
+  }
+}

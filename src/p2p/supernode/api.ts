@@ -1,0 +1,26 @@
+import type { FastifyInstance } from 'fastify';
+import type { Metrics } from '../../base/metrics.ts';
+import { opsRoutes } from '../../http/ops-routes.ts';
+import type { Supernode } from './supernode.ts';
+import { takeSessions } from './upgrade.ts';
+
+export interface SupernodeApiOptions {
+  readonly supernode: Supernode;
+  readonly metrics: Metrics;
+  /** The listener is on a loopback address: then only requests that name one are answered. */
+  readonly loopbackOnly: boolean;
+}
+
+/**
+ * A fastify plugin: all that a supernode answers. `/api/v1/peers`, `/api/v1/blobs`, `/api/v1/status`, `/metrics`, `/livez`,
+ * `/readyz`, and sessions at `/api/v1/session`, which end with 1001 when the server closes.
+ */
+export function supernodeApi(app: FastifyInstance, options: SupernodeApiOptions, done: () => void): void {
+  const { supernode, metrics, loopbackOnly } = options;
+  takeSessions(app.server, supernode);
+  app.addHook('preClose', async () => supernode.close());
+  app.get('/api/v1/peers', async () => supernode.peers());
+  app.get('/api/v1/blobs', async () => supernode.blobs());
+  // Its hooks hold for the routes above too.
+  opsRoutes(app, { metrics, loopbackOnly, notReady: () => [], status: () => supernode.status() }, done);
+}

@@ -1,0 +1,43 @@
+import { Counter, Gauge } from 'prom-client';
+import type { Metrics } from '../../base/metrics.ts';
+import type { RefusalCode } from '../protocol/errors.ts';
+
+/** What a supernode counts, in the registry of its role. */
+export class SupernodeMetrics {
+  readonly #refused: Counter<'code'>;
+  readonly #rejectedEvents: Counter<'code'>;
+
+  /** `peers` is asked at each scrape. */
+  constructor(metrics: Metrics, peers: () => Readonly<Record<string, number>>) {
+    const registers = [metrics.registry];
+    const gauge = new Gauge({
+      name: 'hawker_peers',
+      help: 'Peers by state; rejected: kinds of refused registrations that are remembered',
+      labelNames: ['state'],
+      registers,
+      collect() {
+        for (const [state, count] of Object.entries(peers())) gauge.set({ state }, count);
+      },
+    });
+    this.#refused = new Counter({
+      name: 'hawker_registration_failures_total',
+      help: 'Registrations that were refused and sessions that were ended for what was said, by code',
+      labelNames: ['code'],
+      registers,
+    });
+    this.#rejectedEvents = new Counter({
+      name: 'hawker_swarm_rejected_total',
+      help: 'What peers said of pieces and blobs that cannot be true or breaks a limit, by code',
+      labelNames: ['code'],
+      registers,
+    });
+  }
+
+  refused(code: RefusalCode): void {
+    this.#refused.inc({ code });
+  }
+
+  rejectedEvent(code: string): void {
+    this.#rejectedEvents.inc({ code });
+  }
+}

@@ -1,0 +1,25 @@
+import type { Context } from './context.ts';
+import type { Directory } from './directory.ts';
+import type { PeerId, RejectCode } from './events.ts';
+import type { Leasing } from './leases.ts';
+import type { Matcher } from './matcher.ts';
+import type { Wish } from './state.ts';
+
+/** The parts that the events of one swarm go through. */
+export interface Parts {
+  readonly context: Context;
+  readonly directory: Directory;
+  readonly matcher: Matcher;
+  readonly leasing: Leasing;
+}
+
+export function reject({ context }: Parts, peer: PeerId, code: RejectCode): void {
+  context.rejected += 1;
+  context.out.push({ kind: 'reject', peer, code });
+}
+
+/** A wish can take something: pieces from others, and what nobody has from the origin. */
+export function serve({ matcher, leasing }: Parts, wish: Wish): void {
+  matcher.fill(wish.peer);
+  if (!wish.closed) leasing.ask(wish);
+}

@@ -1,0 +1,408 @@
+import { backoffMs, type Backoff } from '../../base/backoff.ts';
+import { formatTime } from '../../base/units.ts';
+import { MISSED_HEARTBEATS } from '../protocol/limits.ts';
+import type { RefusalCode } from '../protocol/errors.ts';
+import { Bag } from './bag.ts';
+import type { PeerId } from './events.ts';
+import type {
+  ConnectionId,
+  MemberView,
+  PeerState,
+  Refused,
+  Registration,
+  RosterEvent,
+  RosterNotice,
+  TestResult,
+} from './roster-events.ts';
+
+/** Peers with a session at the same time. */
+export const MAX_SESSIONS = 20_000;
+/** Peers that have left are shown for so long, and so many at most. */
+export const LEFT_KEPT_MS = 3_600_000;
+export const MAX_LEFT = 1000;
+/** Kinds of refused registrations that are remembered. */
+export const MAX_REFUSED = 256;
+/** A peer of which nothing is heard for so many heartbeats has its connection closed. */
+export const GIVEN_UP_HEARTBEATS = 12;
+/** How long the older one of two peers with the same id has to answer. */
+export const PING_MS = 1000;
+/** Between two tests of one peer on others' complaints. */
+export const TROUBLE_TEST_MS = 5000;
+/** A test that has not ended after so long is forgotten. */
+export const TEST_BOUND_MS = 30_000;
+const RETEST: Backoff = { firstMs: 2000, capMs: 60_000 };
+const MAX_MESSAGE_CHARACTERS = 300;
+
+class Member implements MemberView {
+  registration: Registration;
+  number: number;
+  connection: ConnectionId | undefined;
+  from: string;
+  state: PeerState = 'unreachable';
+  reason = '';
+  since: number;
+  lastHeard: number;
+  addresses: readonly string[];
+  /** When its present test began; undefined while there is none. */
+  testingSince: number | undefined;
+  testedAt = 0;
+  retestAt = Number.POSITIVE_INFINITY;
+  failedTests = 0;
+
+  constructor(number: number, { connection, from, registration }: Arrival, now: number) {
+    this.registration = registration;
+    this.number = number;
+    this.connection = connection;
+    this.from = from;
+    this.since = now;
+    this.lastHeard = now;
+    this.addresses = registration.addresses;
+  }
+}
+
+interface Arrival {
+  readonly connection: ConnectionId;
+  readonly from: string;
+  readonly registration: Registration;
+}
+
+/** A second proxy with an id that is taken: it waits until the first has answered, or has not. */
+interface Challenge extends Arrival {
+  readonly pingedAt: number;
+}
+
+const NOTHING: readonly RosterNotice[] = [];
+
+/**
+ * Who is here. A pure state machine: events and the time (milliseconds on a clock that never jumps) go in, notices come out.
+ *
+ * A peer is `unreachable` until its piece port was proved to answer, then `ready`; `stale` after three missed heartbeats, `left`
+ * once its connection is closed. Whoever is stale or has left registers again, and is whole again after that.
+ */
+export class Roster {
+  readonly #heartbeatMs: number;
+  readonly #random: () => number;
+  readonly #members = new Map<PeerId, Member>();
+  readonly #byConnection = new Map<ConnectionId, Member>();
+  readonly #challenges = new Map<PeerId, Challenge>();
+  /** Those of `members` that have left, the longest ago first. */
+  readonly #left = new Set<Member>();
+  readonly #refused = new Map<string, Refused>();
+  readonly #ready = new Bag<Member>();
+  readonly #readyByZone = new Map<string, Bag<Member>>();
+  #lastNumber = 0;
+  #out: RosterNotice[] = [];
+
+  constructor(options: { heartbeatMs: number; random: () => number }) {
+    this.#heartbeatMs = options.heartbeatMs;
+    this.#random = options.random;
+  }
+
+  apply(event: RosterEvent, now: number): readonly RosterNotice[] {
+    switch (event.kind) {
+      case 'heard':
+        this.#heard(event.connection, now);
+        break;
+      case 'register':
+        this.#register(event, now);
+        break;
+      case 'closed':
+        this.#closed(event.connection, event.goodbye ? 'it stopped' : event.reason, now);
+        break;
+      case 'tested':
+        this.#tested(event.peer, event.instance, event.result, now);
+        break;
+      case 'trouble':
+        this.#trouble(event.peer, now);
+        break;
+      case 'refused':
+        this.#remember(event.from, event.code, event.message, now);
+    }
+    return this.#take();
+  }
+
+  /** What is due by now. Call it a few times a second. */
+  tick(now: number): readonly RosterNotice[] {
+    for (const challenge of this.#challenges.values()) {
+      if (now - challenge.pingedAt >= PING_MS) this.#succeed(challenge, now);
+    }
+    const staleBefore = now - MISSED_HEARTBEATS * this.#heartbeatMs;
+    const goneBefore = now - GIVEN_UP_HEARTBEATS * this.#heartbeatMs;
+    for (const member of this.#byConnection.values()) {
+      if (member.lastHeard < staleBefore) this.#missed(member, goneBefore, now);
+      else if (member.retestAt <= now) this.#test(member, now);
+    }
+    for (const member of this.#left) {
+      if (this.#left.size <= MAX_LEFT && now - member.since < LEFT_KEPT_MS) break;
+      this.#forget(member);
+    }
+    return this.#take();
+  }
+
+  /** Everyone who is here, or was not long ago. */
+  members(): IterableIterator<MemberView> {
+    return this.#members.values();
+  }
+
+  find(peer: PeerId): MemberView | undefined {
+    return this.#members.get(peer);
+  }
+
+  refused(): IterableIterator<Refused> {
+    return this.#refused.values();
+  }
+
+  counts(): Record<PeerState | 'rejected', number> {
+    const counts = { ready: 0, unreachable: 0, stale: 0, left: 0, rejected: this.#refused.size };
+    for (const { state } of this.#members.values()) counts[state] += 1;
+    return counts;
+  }
+
+  /** Some peers that can be asked for pieces, those of the zone first. */
+  some(zone: string, except: PeerId, limit: number): MemberView[] {
+    const chosen = new Set<Member>();
+    for (const bag of [this.#readyByZone.get(zone), this.#ready]) {
+      if (!bag) continue;
+      const start = Math.floor(this.#random() * bag.size);
+      // One more than the limit: the peer itself may be among them.
+      for (let looked = 0; looked < Math.min(bag.size, limit + 1) && chosen.size < limit; looked += 1) {
+        const member = bag.at((start + looked) % bag.size)!;
+        if (member.registration.peer !== except) chosen.add(member);
+      }
+    }
+    return [...chosen];
+  }
+
+  #take(): readonly RosterNotice[] {
+    if (this.#out.length === 0) return NOTHING;
+    const out = this.#out;
+    this.#out = [];
+    return out;
+  }
+
+  #register(arrival: Arrival, now: number): void {
+    const { connection, registration } = arrival;
+    const known = this.#members.get(registration.peer);
+    const isHere = known?.connection !== undefined;
+    if (isHere && known.registration.instance !== registration.instance) {
+      this.#challenge(known, arrival, now);
+      return;
+    }
+    if (!isHere && this.#byConnection.size >= MAX_SESSIONS) {
+      this.#refuse(arrival, 'FULL', `it has ${MAX_SESSIONS} sessions already`, now);
+      return;
+    }
+    if (isHere && known.state !== 'stale') {
+      this.#replace(known, arrival, now);
+      return;
+    }
+    if (isHere) {
+      const replaced = known.connection!;
+      this.#leave(known, 'it registered again', now);
+      this.#out.push({
+        kind: 'close',
+        connection: replaced,
+        code: 'REPLACED',
+        message: 'a newer session has taken over',
+      });
+    }
+    if (known) this.#left.delete(known);
+    this.#welcome(connection, arrival, now);
+  }
+
+  /** A newer session of the same instance: what it was doing goes on. */
+  #replace(member: Member, arrival: Arrival, now: number): void {
+    const replaced = member.connection!;
+    const { registration } = arrival;
+    this.#byConnection.delete(replaced);
+    this.#byConnection.set(arrival.connection, member);
+    const moved = registration.addresses.join() !== member.registration.addresses.join();
+    if (moved || registration.zone !== member.registration.zone) this.#setReady(member, false);
+    member.registration = registration;
+    member.connection = arrival.connection;
+    member.from = arrival.from;
+    member.lastHeard = now;
+    this.#lastNumber += 1;
+    member.number = this.#lastNumber;
+    if (moved) member.addresses = registration.addresses;
+    if (member.state === 'ready') this.#setReady(member, true);
+    this.#out.push({ kind: 'welcome', connection: arrival.connection, member, fresh: false, replaced });
+    this.#out.push({
+      kind: 'close',
+      connection: replaced,
+      code: 'REPLACED',
+      message: 'a newer session has taken over',
+    });
+    if (moved) {
+      member.testingSince = undefined;
+      this.#test(member, now);
+    }
+  }
+
+  #welcome(connection: ConnectionId, arrival: Arrival, now: number): void {
+    this.#lastNumber += 1;
+    const member = new Member(this.#lastNumber, arrival, now);
+    this.#members.set(arrival.registration.peer, member);
+    this.#byConnection.set(connection, member);
+    this.#out.push({ kind: 'welcome', connection, member, fresh: true, replaced: undefined });
+    if (member.addresses.length === 0) {
+      this.#move(member, 'unreachable', 'it advertises no address', now, true);
+      return;
+    }
+    this.#move(member, 'unreachable', 'its piece port is being tested', now, true);
+    this.#test(member, now);
+  }
+
+  #challenge(known: Member, arrival: Arrival, now: number): void {
+    const { registration } = arrival;
+    if (this.#challenges.has(registration.peer)) {
+      this.#refuse(arrival, 'DUPLICATE_ID', 'two other proxies with this peer id are here', now);
+      return;
+    }
+    this.#challenges.set(registration.peer, { ...arrival, pingedAt: now });
+    this.#out.push({ kind: 'ping', connection: known.connection! });
+  }
+
+  /** The older one of the two has not answered. */
+  #succeed(challenge: Challenge, now: number): void {
+    const { peer } = challenge.registration;
+    this.#challenges.delete(peer);
+    const known = this.#members.get(peer);
+    if (known?.connection !== undefined) {
+      const { connection } = known;
+      this.#leave(known, 'another instance took its place, and it did not answer', now);
+      const message = 'another instance with this peer id registered, and this one did not answer a ping';
+      this.#out.push({ kind: 'close', connection, code: 'STALE', message });
+    }
+    this.#register(challenge, now);
+  }
+
+  #heard(connection: ConnectionId, now: number): void {
+    const member = this.#byConnection.get(connection);
+    if (!member) return;
+    member.lastHeard = now;
+    if (member.state === 'stale') {
+      this.#leave(member, 'it was silent for too long, and is to register again', now);
+      const message = 'nothing was heard of this proxy for too long: it is to register again';
+      this.#out.push({ kind: 'close', connection, code: 'STALE', message });
+      return;
+    }
+    if (this.#challenges.size === 0) return;
+    const challenge = this.#challenges.get(member.registration.peer);
+    if (!challenge) return;
+    this.#challenges.delete(member.registration.peer);
+    const { host, instance } = member.registration;
+    const message = `peer id ${member.registration.peer} is in use by instance ${instance} on ${host} (${member.from})`;
+    this.#refuse(challenge, 'DUPLICATE_ID', message, now);
+  }
+
+  #closed(connection: ConnectionId, reason: string, now: number): void {
+    const member = this.#byConnection.get(connection);
+    if (!member) {
+      for (const [peer, challenge] of this.#challenges) {
+        if (challenge.connection === connection) this.#challenges.delete(peer);
+      }
+      return;
+    }
+    this.#leave(member, reason, now);
+    const challenge = this.#challenges.get(member.registration.peer);
+    if (challenge) this.#succeed(challenge, now);
+  }
+
+  #missed(member: Member, goneBefore: number, now: number): void {
+    const reason = `nothing was heard of it for ${formatTime(now - member.lastHeard)}`;
+    if (member.state !== 'stale') {
+      this.#move(member, 'stale', reason, now);
+    } else if (member.lastHeard < goneBefore) {
+      const connection = member.connection!;
+      this.#leave(member, reason, now);
+      this.#out.push({ kind: 'close', connection, code: 'STALE', message: reason });
+    }
+  }
+
+  #leave(member: Member, reason: string, now: number): void {
+    this.#byConnection.delete(member.connection!);
+    member.connection = undefined;
+    member.retestAt = Number.POSITIVE_INFINITY;
+    this.#move(member, 'left', reason, now);
+    this.#left.add(member);
+  }
+
+  #forget(member: Member): void {
+    this.#left.delete(member);
+    // It may have come back as somebody new.
+    if (this.#members.get(member.registration.peer) === member) this.#members.delete(member.registration.peer);
+  }
+
+  #test(member: Member, now: number): void {
+    if (member.testingSince !== undefined && now - member.testingSince < TEST_BOUND_MS) return;
+    if (member.addresses.length === 0) return;
+    member.testingSince = now;
+    member.retestAt = now + TEST_BOUND_MS;
+    this.#out.push({ kind: 'test', member });
+  }
+
+  #tested(peer: PeerId, instance: string, result: TestResult, now: number): void {
+    const member = this.#members.get(peer);
+    if (!member || member.connection === undefined || member.registration.instance !== instance) return;
+    member.testingSince = undefined;
+    member.testedAt = now;
+    if (result.address === undefined) {
+      member.retestAt = now + backoffMs(RETEST, member.failedTests, this.#random);
+      member.failedTests += 1;
+      if (member.state !== 'stale') this.#move(member, 'unreachable', result.error, now);
+      return;
+    }
+    member.failedTests = 0;
+    member.retestAt = Number.POSITIVE_INFINITY;
+    const { address } = result;
+    member.addresses = [address, ...member.registration.addresses.filter((other) => other !== address)];
+    if (member.state !== 'stale') this.#move(member, 'ready', '', now);
+  }
+
+  #trouble(peer: PeerId, now: number): void {
+    const member = this.#members.get(peer);
+    if (member?.state === 'ready' && now - member.testedAt >= TROUBLE_TEST_MS) this.#test(member, now);
+  }
+
+  /** `since` is when the state or its reason last changed. */
+  #move(member: Member, state: PeerState, reason: string, now: number, isNew = false): void {
+    if (!isNew && member.state === state && member.reason === reason) return;
+    const was = isNew ? undefined : member.state;
+    member.state = state;
+    member.reason = reason;
+    member.since = now;
+    if (was !== state) this.#setReady(member, state === 'ready');
+    this.#out.push({ kind: 'state', member, was });
+  }
+
+  #setReady(member: Member, isReady: boolean): void {
+    const { zone } = member.registration;
+    let near = this.#readyByZone.get(zone);
+    if (isReady) {
+      if (!near) this.#readyByZone.set(zone, (near = new Bag<Member>()));
+      near.add(member);
+      this.#ready.add(member);
+      return;
+    }
+    this.#ready.delete(member);
+    near?.delete(member);
+    if (near?.size === 0) this.#readyByZone.delete(zone);
+  }
+
+  #refuse(arrival: Arrival, code: RefusalCode, message: string, now: number): void {
+    this.#remember(arrival.from, code, message, now);
+    this.#out.push({ kind: 'reject', connection: arrival.connection, code, message });
+  }
+
+  #remember(address: string, code: RefusalCode, message: string, now: number): void {
+    const key = `${code} ${address}`;
+    const count = (this.#refused.get(key)?.count ?? 0) + 1;
+    const refused = { address, code, message: message.slice(0, MAX_MESSAGE_CHARACTERS), at: now, count };
+    // The latest comes last, the first is the one to forget.
+    this.#refused.delete(key);
+    this.#refused.set(key, refused);
+    if (this.#refused.size > MAX_REFUSED) this.#refused.delete(this.#refused.keys().next().value!);
+    this.#out.push({ kind: 'refused', refused });
+  }
+}

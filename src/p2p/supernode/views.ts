@@ -1,0 +1,72 @@
+import type { RefusalCode } from '../protocol/errors.ts';
+import type { PeerId } from './events.ts';
+import type { PeerState } from './roster-events.ts';
+import type { Roster } from './roster.ts';
+
+/** Who is here, who is not and why: what `hawker peers`, doctor and the dashboard read. Times are ISO 8601. */
+export interface PeersView {
+  readonly peers: readonly PeerView[];
+  readonly rejected: readonly RejectedView[];
+}
+
+export interface PeerView {
+  readonly id: string;
+  readonly instance: string;
+  readonly host: string;
+  readonly addresses: readonly string[];
+  readonly zone: string;
+  readonly version: string;
+  readonly protocol: string;
+  readonly state: PeerState;
+  /** Why it is not ready; '' where it is. */
+  readonly reason: string;
+  /** When its state or reason last changed. */
+  readonly since: string;
+  readonly lastHeartbeat: string;
+  /** Whole blobs that it has announced. */
+  readonly blobs: number;
+  /** Where its session comes from. */
+  readonly from: string;
+  /** How far its clock is ahead of the supernode's. */
+  readonly clockSkewMs: number;
+}
+
+export interface RejectedView {
+  readonly address: string;
+  readonly code: RefusalCode;
+  readonly message: string;
+  /** The last time. */
+  readonly at: string;
+  readonly count: number;
+}
+
+/** `wallOffset`: what has to be added to the roster's times for milliseconds since 1970. */
+export function peersView(roster: Roster, blobsOf: (peer: PeerId) => number, wallOffset: number): PeersView {
+  const wall = (time: number) => new Date(Math.round(time + wallOffset)).toISOString();
+  const peers = Array.from(roster.members(), (member): PeerView => {
+    const { peer, instance, host, zone, version, protocol, clockSkewMs } = member.registration;
+    const { state, reason, from, addresses } = member;
+    const times = { since: wall(member.since), lastHeartbeat: wall(member.lastHeard) };
+    const blobs = state === 'left' ? 0 : blobsOf(peer);
+    return {
+      id: peer,
+      instance,
+      host,
+      addresses,
+      zone,
+      version,
+      protocol,
+      state,
+      reason,
+      ...times,
+      blobs,
+      from,
+      clockSkewMs,
+    };
+  });
+  const rejected = Array.from(roster.refused(), (refused): RejectedView => ({
+    ...refused,
+    at: wall(refused.at),
+  })).reverse();
+  return { peers, rejected };
+}

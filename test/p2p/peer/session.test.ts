@@ -1,0 +1,305 @@
+import { createServer as createHttpServer } from 'node:http';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import t, { type Test } from 'tap';
+import { WebSocketServer } from 'ws';
+import type { Clock } from '../../../src/base/clock.ts';
+import { digestOf } from '../../../src/base/digest.ts';
+import { createLogger, type Logger } from '../../../src/base/log.ts';
+import { Metrics } from '../../../src/base/metrics.ts';
+import { HELLO_STEP_MS } from '../../../src/p2p/peer/session-link.ts';
+import { networkCandidates, RESOLVE_TIMEOUT_MS } from '../../../src/p2p/peer/supernode-dial.ts';
+import { Membership } from '../../../src/p2p/protocol/membership.ts';
+import { ManualClock } from '../../support/manual-clock.ts';
+import {
+  askFrom,
+  makeSession,
+  makeSupernode,
+  Notes,
+  pairedCandidates,
+  SECRET,
+  serve,
+  until,
+  type Phonebook,
+  type ProxyOptions,
+} from '../../support/swarm-rig.ts';
+
+interface Line {
+  readonly code: string;
+  readonly msg: string;
+  readonly todo?: string;
+}
+
+function captured(): { log: Logger; lines: Line[] } {
+  const lines: Line[] = [];
+  const destination = { write: (text: string) => void lines.push(JSON.parse(text) as Line) };
+  return { log: createLogger({ level: 'info', format: 'json', destination }), lines };
+}
+
+async function listen(t: Test, server: Server): Promise<string> {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.on('error', () => socket.destroy());
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+function start(t: Test, options: ProxyOptions) {
+  const session = makeSession(options);
+  const notes = new Notes();
+  session.start(notes);
+  t.teardown(() => session.close());
+  return { session, notes };
+}
+
+/** Lets the clock run until something is so. */
+async function running(clock: ManualClock, what: string, condition: () => boolean): Promise<void> {
+  for (let n = 0; !condition(); n += 1) {
+    if (n > 4000) throw new Error(`it did not come to this: ${what}`);
+    await clock.advance(10);
+    if (n % 10 === 0) await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+t.test('registers, announces everything, beats, tells changes, and says goodbye', async (t) => {
+  const clock = new ManualClock();
+  const supernode = makeSupernode(clock, { heartbeatMs: 1000 });
+  const blobs = [{ digest: digestOf('x'), size: 3 }];
+  const metrics = new Metrics();
+  const { session, notes } = start(t, {
+    clock,
+    urls: ['http://here'],
+    candidates: pairedCandidates(() => supernode),
+    inventory: { shelves: [{ list: () => blobs }] },
+    metrics,
+  });
+  await until('it is announced', () => supernode.blobs().blobs.length === 1);
+  t.equal(notes.opens, 1);
+  t.match(session.status(), [{ url: 'http://here', state: 'connected', code: '', message: '' }]);
+  t.match(await metrics.registry.metrics(), 'hawker_supernode_connected{url="http://here"} 1');
+  t.equal(session.supernodeTime(), clock.now());
+  blobs.push({ digest: digestOf('y'), size: 4 });
+  for (let second = 0; second < 10; second += 1)
+    await running(clock, 'a second', () => true).then(() => clock.advance(1000));
+  t.match(supernode.peers().peers, [{ id: 'peer-a-00', state: 'unreachable', blobs: 2 }], 'it was never stale');
+  session.close();
+  await until('it has left', () => supernode.peers().peers[0]!.reason === 'it stopped');
+});
+
+t.test('no supernode yet: it is looked for, one line says why, and it registers once it is there', async (t) => {
+  const clock = new ManualClock();
+  const { log, lines } = captured();
+  const placeholder = createServer();
+  const url = await listen(t, placeholder);
+  const { port } = placeholder.address() as AddressInfo;
+  await new Promise((resolve) => placeholder.close(resolve));
+  const { session, notes } = start(t, { clock, urls: [url], log });
+  await running(clock, 'the first failure is told', () => lines.length > 0);
+  for (let n = 0; n < 20; n += 1) {
+    await clock.advance(5000);
+    await new Promise((resolve) => setTimeout(resolve, 3));
+  }
+  t.match(lines, [{ code: 'SUPERNODE_UNREACHABLE', msg: /127\.0\.0\.1:\d+.*ECONNREFUSED/, todo: /supernode.listen/ }]);
+  t.equal(lines.length, 1, 'never one a try');
+  t.match(session.status(), [{ state: 'failed', code: 'SUPERNODE_UNREACHABLE' }]);
+  await clock.advance(5 * 60_000);
+  await running(clock, 'a summary', () => lines.length === 2);
+  t.match(lines[1], { code: 'NO_SUPERNODE' });
+  const supernode = makeSupernode(clock);
+  const server = await serve(t, supernode, { port });
+  await running(clock, 'it has registered', () => notes.opens === 1);
+  t.match(lines[2], { code: 'SUPERNODE_CONNECTED' });
+  await server.close();
+  await until('the loss is noticed at once', () => notes.losses === 1);
+  await until('and told', () => lines.length === 4);
+  t.match(lines[3], { code: 'SHUTTING_DOWN' });
+  const again = makeSupernode(clock);
+  await serve(t, again, { port });
+  await running(clock, 'it has registered again', () => notes.opens === 2);
+  await until('the roster has it', () => again.peers().peers.length === 1);
+});
+
+t.test('each way in which something is not a supernode has its code', async (t) => {
+  const reason = async (options: Omit<ProxyOptions, 'clock'> & { clock?: Clock }, advanceMs = 0) => {
+    const clock = new ManualClock();
+    const { session } = start(t, { clock, ...options });
+    let passed = 0;
+    await running(clock, 'it has failed', () => {
+      if (passed < advanceMs) void clock.advance(50).then(() => (passed += 50));
+      return session.status()[0]!.code !== '';
+    });
+    session.close();
+    return session.status()[0]!;
+  };
+  const web = await listen(
+    t,
+    createHttpServer((_request, response) => response.end('hello')),
+  );
+  t.match(await reason({ urls: [web] }), { code: 'SUPERNODE_NOT_HAWKER', message: /HTTP status 200/ });
+  const ssh = await listen(
+    t,
+    createServer((socket) => void socket.end('SSH-2.0-OpenSSH_9.2\r\n')),
+  );
+  t.match(await reason({ urls: [ssh] }), { code: 'SUPERNODE_NOT_HAWKER' });
+  const mute = createHttpServer();
+  const open = new WebSocketServer({ noServer: true });
+  mute.on('upgrade', (request, socket, head) => open.handleUpgrade(request, socket, head, () => undefined));
+  t.match(await reason({ urls: [await listen(t, mute)] }, HELLO_STEP_MS), {
+    code: 'SUPERNODE_SILENT',
+    message: /its first message/,
+  });
+  const speak = async (...texts: string[]) => {
+    const server = createHttpServer();
+    server.on('upgrade', (request, socket, head) => {
+      open.handleUpgrade(request, socket, head, (ws) => {
+        for (const text of texts) ws.send(text);
+      });
+    });
+    return reason({ urls: [await listen(t, server)] });
+  };
+  t.match(await speak('{"type":"chat"}'), { code: 'SUPERNODE_NOT_HAWKER', message: /type is not known/ });
+  t.match(await speak('{"t":"ping"}'), { code: 'SUPERNODE_NOT_HAWKER', message: /begins with/ });
+  t.match(await speak('{"t":"challenge","protocol":"7.0","odd":1}'), {
+    code: 'PROTOCOL_VERSION',
+    message: /upgrade the proxy/,
+  });
+  const challenge = {
+    t: 'challenge',
+    nonce: 'n'.repeat(22),
+    epoch: 'epoch-01',
+    protocol: '1.0',
+    version: '1',
+    membership: true,
+    time: 0,
+  };
+  t.match(await speak(JSON.stringify({ ...challenge, protocol: '0.3' })), {
+    code: 'PROTOCOL_VERSION',
+    message: /upgrade the supernode/,
+  });
+  const welcome = { t: 'welcome', epoch: 'epoch-01', heartbeatMs: 1000, proof: 'p'.repeat(43), time: 0, peers: [] };
+  t.match(await speak(JSON.stringify(challenge), JSON.stringify(welcome)), { code: 'SUPERNODE_NOT_TRUSTED' });
+
+  const supernode = makeSupernode(new ManualClock());
+  const candidates = pairedCandidates(() => supernode);
+  t.match(await reason({ urls: ['http://x'], candidates, membership: new Membership('y'.repeat(32)) }), {
+    code: 'NOT_A_MEMBER',
+    message: /does not have the join secret/,
+  });
+  t.match(await reason({ urls: ['http://x'], candidates, membership: new Membership(undefined) }), {
+    code: 'NOT_A_MEMBER',
+    message: /this proxy has none/,
+  });
+  t.match(await reason({ urls: ['http://x'], candidates, addresses: ['0.0.0.0:1'] }), { code: 'BAD_ADDRESS' });
+
+  const names = new ManualClock();
+  const lost = networkCandidates(names, async () => {
+    throw new Error('ENOTFOUND');
+  });
+  t.match(await reason({ urls: ['http://nowhere.example:6789'], candidates: lost }), {
+    code: 'SUPERNODE_UNRESOLVED',
+    message: /nowhere\.example.*ENOTFOUND/,
+  });
+  const hanging = networkCandidates(names, () => new Promise(() => undefined));
+  const asked = hanging('http://slow.example');
+  asked.catch(() => undefined);
+  await names.advance(RESOLVE_TIMEOUT_MS);
+  await t.rejects(asked, { code: 'SUPERNODE_UNRESOLVED', message: /no answer within/ });
+  await t.rejects(networkCandidates(names, async () => [])('http://empty.example'), { message: /empty/ });
+});
+
+t.test('a name is resolved anew at each try, to all its addresses', async (t) => {
+  const clock = new ManualClock();
+  const supernode = makeSupernode(clock);
+  const { port } = await serve(t, supernode);
+  const answers = [['127.0.0.9'], ['127.0.0.9', '127.0.0.1']];
+  const asked: string[] = [];
+  const candidates = networkCandidates(clock, async (host) => {
+    asked.push(host);
+    return answers[Math.min(asked.length, 2) - 1]!;
+  });
+  const { notes } = start(t, { clock, urls: [`http://localhost:${port}`], candidates });
+  await running(clock, 'it has registered', () => notes.opens === 1);
+  t.same(asked, ['localhost', 'localhost']);
+  const [ipv6] = await networkCandidates(clock)('http://[::1]:7');
+  t.equal(ipv6!.address, '[::1]:7');
+});
+
+t.test('a list: the first that is up, and back to it when it comes back', async (t) => {
+  const clock = new ManualClock();
+  const supernodes = new Map([['http://second', makeSupernode(clock)]]);
+  const candidates = (url: string) => {
+    const supernode = supernodes.get(url);
+    if (!supernode) return Promise.reject(new Error(`${url} is down`));
+    return pairedCandidates(() => supernode)(url);
+  };
+  const { session, notes } = start(t, { clock, urls: ['http://first', 'http://second', 'http://third'], candidates });
+  await running(clock, 'it is with the second', () => notes.opens === 1);
+  await until('it is shown', () => session.status()[1]!.state === 'connected');
+  t.match(session.status(), [
+    { state: 'failed', message: /first is down/ },
+    { state: 'connected' },
+    { state: 'standby' },
+  ]);
+  const first = makeSupernode(clock);
+  supernodes.set('http://first', first);
+  await running(clock, 'it is with the first', () => notes.opens === 2);
+  await until('it is shown', () => session.status()[0]!.state === 'connected');
+  t.equal(first.peers().peers.length, 1);
+});
+
+t.test('a supernode that falls silent is left', async (t) => {
+  const clock = new ManualClock();
+  const frozen = makeSupernode(new ManualClock(), { heartbeatMs: 1000 });
+  let mute = false;
+  const candidates = async () =>
+    (await pairedCandidates(() => frozen)('x')).map((found) => ({
+      address: found.address,
+      open: async () => {
+        const socket = await found.open();
+        const send = socket.send.bind(socket);
+        socket.send = (text) => (mute ? undefined : send(text));
+        return socket;
+      },
+    }));
+  const { session, notes } = start(t, { clock, urls: ['http://x'], candidates });
+  await until('it is open', () => notes.opens === 1);
+  mute = true;
+  await running(clock, 'it is left', () => notes.losses === 1);
+  await until('it is said', () => session.status()[0]!.state === 'failed' || notes.opens === 2);
+});
+
+t.test('knows others for when every supernode is gone, and dials for the supernode', async (t) => {
+  const clock = new ManualClock();
+  const membership = new Membership(SECRET);
+  const book: Phonebook = new Map();
+  const supernode = makeSupernode(clock, { ask: askFrom(book, membership), heartbeatMs: 60_000 });
+  const candidates = pairedCandidates(() => supernode);
+  const hidden: Phonebook = new Map([['b:1', { peer: 'peer-b-00', instance: 'instance-1' }]]);
+  book.set('a:1', { peer: 'peer-a-00', instance: 'instance-1' });
+  const a = start(t, { clock, urls: ['http://x'], candidates, addresses: ['a:1'], ask: askFrom(hidden, membership) });
+  await until('a is ready', () => supernode.peers().peers[0]?.state === 'ready');
+  const b = start(t, { clock, urls: ['http://x'], candidates, peer: 'peer-b-00', addresses: ['b:1'] });
+  await until('b is reached from a', () => supernode.peers().peers[1]?.state === 'ready');
+  t.match(b.session.knownPeers(), [{ id: 'peer-a-00', addresses: ['a:1'] }]);
+  start(t, {
+    clock,
+    urls: ['http://x'],
+    candidates,
+    peer: 'peer-c-00',
+    addresses: ['c:1'],
+    ask: askFrom(hidden, membership),
+  });
+  await until('nobody reaches c', () => /nor could/.test(supernode.peers().peers[2]?.reason ?? ''));
+  await clock.advance(60_000);
+  await until('a has heard of b', () => a.session.knownPeers().some(({ id }) => id === 'peer-b-00'));
+  supernode.close();
+  await until('it is gone', () => a.notes.losses === 1);
+  t.equal(a.session.knownPeers().length, 1, 'and the others stay known');
+});

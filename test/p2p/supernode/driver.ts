@@ -1,0 +1,151 @@
+import { digestOf, type Digest } from '../../../src/base/digest.ts';
+import { MiB } from '../../../src/base/units.ts';
+import type { Decision, PieceFailure, SwarmEvent } from '../../../src/p2p/supernode/events.ts';
+import type { SwarmRules } from '../../../src/p2p/supernode/limits.ts';
+import { Swarm } from '../../../src/p2p/supernode/swarm.ts';
+import type { LeaseFailure, PieceRun } from '../../../src/p2p/protocol/coordinator.ts';
+
+export type Fetch = Extract<Decision, { kind: 'fetch' }>;
+export type Lease = Extract<Decision, { kind: 'lease' }>;
+export type Cut = Extract<Decision, { kind: 'cut' }>;
+
+export function digest(name: string): Digest {
+  return digestOf(name);
+}
+
+export const BLOB = digest('blob');
+
+/** Numbers in [0, 1) that look random and are the same each time. */
+export function numbers(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+/** Drives a swarm by hand: short words for events, and what it said, by kind. */
+export class Driver {
+  readonly swarm: Swarm;
+  now = 1000;
+  /** All decisions since `take` was called last. */
+  #said: Decision[] = [];
+
+  constructor(options: { rules?: Partial<SwarmRules>; settleMs?: number; seed?: number; firstLease?: number } = {}) {
+    const { rules = {}, settleMs = 0, seed = 1, firstLease = 1 } = options;
+    this.swarm = new Swarm({ now: this.now, random: numbers(seed), settleMs, rules, firstLease });
+  }
+
+  tell(event: SwarmEvent): Decision[] {
+    const said = this.swarm.apply(event, this.now);
+    this.#said.push(...said);
+    return said;
+  }
+
+  /** Lets time pass, with every tick in its time. */
+  pass(ms: number): Decision[] {
+    const end = this.now + ms;
+    const said: Decision[] = [];
+    while (this.swarm.nextTick <= end) {
+      this.now = Math.max(this.now, this.swarm.nextTick);
+      said.push(...this.swarm.tick(this.now));
+    }
+    this.now = end;
+    this.#said.push(...said);
+    return said;
+  }
+
+  /** What was said since the last call. */
+  take(): Decision[] {
+    const said = this.#said;
+    this.#said = [];
+    return said;
+  }
+
+  peers(...names: string[]): void {
+    for (const peer of names) this.tell({ kind: 'peer', peer, reachable: true });
+  }
+
+  /** Has the origin prove that it gives ranges. */
+  proveRanges(upstream = 'origin'): void {
+    this.peers('earlier');
+    const blob = digest('earlier');
+    const said = this.want('earlier', { blob, mib: 2, held: [0], origin: upstream });
+    this.tell({ kind: 'progress', peer: 'earlier', digest: blob, lease: leases(said)[0]!.lease });
+    this.tell({ kind: 'gone', peer: 'earlier' });
+    this.take();
+  }
+
+  have(peer: string, mib: number, pieces?: number[], blob = BLOB): Decision[] {
+    return this.tell({ kind: 'have', peer, digest: blob, size: mib * MiB, pieces });
+  }
+
+  want(
+    peer: string,
+    options: {
+      blob?: Digest;
+      mib?: number;
+      held?: number[];
+      awaited?: PieceRun[];
+      origin?: string;
+      image?: string;
+    } = {},
+  ): Decision[] {
+    const {
+      blob = BLOB,
+      mib,
+      held = [],
+      awaited = [{ first: 0, count: mib ?? Number.POSITIVE_INFINITY }],
+      origin,
+      image,
+    } = options;
+    return this.tell({
+      kind: 'want',
+      peer,
+      digest: blob,
+      size: mib === undefined ? undefined : mib * MiB,
+      held,
+      awaited,
+      origin,
+      image,
+    });
+  }
+
+  got(
+    peer: string,
+    piece: number,
+    from?: string,
+    options: { ms?: number; blob?: Digest; crc32?: number } = {},
+  ): Decision[] {
+    const { ms = 10, blob = BLOB, crc32 = piece } = options;
+    return this.tell({ kind: 'piece', peer, digest: blob, piece, from, ms, crc32 });
+  }
+
+  failed(peer: string, piece: number, from: string, reason: PieceFailure, blob = BLOB): Decision[] {
+    return this.tell({ kind: 'failed', peer, digest: blob, piece, from, reason });
+  }
+
+  progress(peer: string, lease: number, blob = BLOB): Decision[] {
+    return this.tell({ kind: 'progress', peer, digest: blob, lease });
+  }
+
+  ended(peer: string, lease: number, failure?: LeaseFailure, blob = BLOB): Decision[] {
+    return this.tell({ kind: 'ended', peer, digest: blob, lease, failure });
+  }
+}
+
+export function leases(said: readonly Decision[], peer?: string): Lease[] {
+  return said.filter((one): one is Lease => one.kind === 'lease' && (peer === undefined || one.peer === peer));
+}
+
+export function fetches(said: readonly Decision[], peer?: string): Fetch[] {
+  return said.filter((one): one is Fetch => one.kind === 'fetch' && (peer === undefined || one.peer === peer));
+}
+
+export function cuts(said: readonly Decision[], peer?: string): Cut[] {
+  return said.filter((one): one is Cut => one.kind === 'cut' && (peer === undefined || one.peer === peer));
+}
+
+export function kinds(said: readonly Decision[]): string[] {
+  return said.map((one) => one.kind);
+}

@@ -1,0 +1,459 @@
+import { request } from 'node:http';
+import t, { type Test } from 'tap';
+import { WebSocket } from 'ws';
+import { digestOf } from '../../../src/base/digest.ts';
+import { Metrics } from '../../../src/base/metrics.ts';
+import { MiB } from '../../../src/base/units.ts';
+import { HELLO_TIMEOUT_MS, MAX_MESSAGE_BYTES } from '../../../src/p2p/protocol/limits.ts';
+import { Membership } from '../../../src/p2p/protocol/membership.ts';
+import type { FromSupernode, Message } from '../../../src/p2p/protocol/messages.ts';
+import { packCrcs, packPieces } from '../../../src/p2p/protocol/packed.ts';
+import type { Supernode, SupernodeOptions } from '../../../src/p2p/supernode/supernode.ts';
+import { ManualClock } from '../../support/manual-clock.ts';
+import { askFrom, makeSupernode, SECRET, serve, until, type Phonebook } from '../../support/swarm-rig.ts';
+
+const digest = digestOf('a blob');
+const membership = new Membership(SECRET);
+
+interface Rig {
+  readonly supernode: Supernode;
+  readonly clock: ManualClock;
+  readonly url: string;
+  readonly metrics: Metrics;
+  readonly book: Phonebook;
+}
+
+async function rig(t: Test, options: Partial<SupernodeOptions> = {}): Promise<Rig> {
+  const clock = new ManualClock();
+  const metrics = new Metrics();
+  const book: Phonebook = new Map();
+  const supernode = makeSupernode(clock, { metrics, ask: askFrom(book, membership), ...options });
+  const { url } = await serve(t, supernode, { metrics });
+  return { supernode, clock, url, metrics, book };
+}
+
+type HelloFields = Record<string, unknown>;
+
+/** A proxy that says what a test tells it to. */
+class Client {
+  readonly ws: WebSocket;
+  readonly got: FromSupernode[] = [];
+  closedWith: number | undefined;
+
+  constructor(t: Test, url: string, options: { headers?: Record<string, string>; path?: string } = {}) {
+    this.ws = new WebSocket(`${url.replace('http', 'ws')}${options.path ?? '/api/v1/session'}`, options);
+    this.ws.on('message', (data: Buffer) => this.got.push(JSON.parse(data.toString()) as FromSupernode));
+    this.ws.on('close', (code) => {
+      this.closedWith = code;
+    });
+    this.ws.on('error', () => undefined);
+    t.teardown(() => this.ws.terminate());
+  }
+
+  async next<T extends FromSupernode['t']>(type: T): Promise<Message<FromSupernode, T>> {
+    const find = () => this.got.find((message) => message.t === type);
+    await until(`${type} comes`, () => find() !== undefined);
+    const message = find()!;
+    this.got.splice(this.got.indexOf(message), 1);
+    return message as Message<FromSupernode, T>;
+  }
+
+  say(message: unknown): void {
+    this.ws.send(typeof message === 'string' ? message : JSON.stringify(message));
+  }
+
+  /** Registers; fields of the hello may be replaced (undefined leaves one out). */
+  async hello(fields: HelloFields = {}, prove = membership): Promise<string> {
+    const { nonce, epoch } = await this.next('challenge');
+    const peer = (fields['peer'] as string | undefined) ?? 'peer-a-00';
+    const about = { peer, instance: 'instance-1', addresses: [] as string[], ...fields };
+    const proof = prove.sessionProof('peer', { supernodeNonce: nonce, peerNonce: 'n'.repeat(22), epoch, ...about });
+    this.say({
+      t: 'hello',
+      protocol: '1.0',
+      version: '1.2.3',
+      host: 'node',
+      zone: '',
+      nonce: 'n'.repeat(22),
+      proof,
+      time: 0,
+      ...about,
+    });
+    return epoch;
+  }
+
+  async open(fields: HelloFields = {}): Promise<string> {
+    const epoch = await this.hello(fields);
+    await this.next('welcome');
+    return epoch;
+  }
+
+  async refused(t: Test, kind: 'reject' | 'error', code: string): Promise<string> {
+    const { code: got, message } = await this.next(kind);
+    t.equal(got, code);
+    await until('it is closed', () => this.closedWith !== undefined);
+    return message;
+  }
+}
+
+t.test('a session: challenge, hello, welcome with the supernode’s own proof; then the peer is known', async (t) => {
+  const { supernode, clock, url, book } = await rig(t);
+  book.set('10.0.0.9:65002', { peer: 'peer-a-00', instance: 'instance-1' });
+  const client = new Client(t, url);
+  const epoch = await client.hello({ addresses: ['10.0.0.9:65002'], time: clock.now() + 1234, zone: 'z' });
+  const welcome = await client.next('welcome');
+  t.equal(welcome.epoch, epoch);
+  t.match(welcome.proof, /^[\w-]{43}$/);
+  await until('it is ready', () => supernode.peers().peers[0]?.state === 'ready');
+  t.match(supernode.peers().peers, [
+    {
+      id: 'peer-a-00',
+      instance: 'instance-1',
+      host: 'node',
+      addresses: ['10.0.0.9:65002'],
+      zone: 'z',
+      version: '1.2.3',
+      protocol: '1.0',
+      state: 'ready',
+      reason: '',
+      since: '2026-01-01T00:00:00.000Z',
+      lastHeartbeat: '2026-01-01T00:00:00.000Z',
+      blobs: 0,
+      from: '127.0.0.1',
+      clockSkewMs: 1234,
+    },
+  ]);
+  client.say({ t: 'beat', n: 7, time: 0 });
+  t.match(await client.next('beat'), { n: 7, time: clock.now() });
+  client.say({ t: 'bye' });
+  client.ws.close();
+  await until('it has left', () => supernode.peers().peers[0]?.reason === 'it stopped');
+});
+
+t.test('registrations that are refused: code, reason, remembered and counted', async (t) => {
+  const { supernode, url, metrics, clock } = await rig(t);
+  const refuse = async (fields: HelloFields, code: string, prove = membership) => {
+    const client = new Client(t, url);
+    await client.hello(fields, prove);
+    return client.refused(t, 'reject', code);
+  };
+  t.match(await refuse({ protocol: '2.0' }, 'PROTOCOL_VERSION'), /upgrade the supernode/);
+  t.match(await refuse({ protocol: '0.9', addresses: 'of another form' }, 'PROTOCOL_VERSION'), /upgrade the proxy/);
+  t.match(await refuse({}, 'NOT_A_MEMBER', new Membership('x'.repeat(32))), /cluster.secretFile/);
+  t.match(await refuse({ addresses: ['0.0.0.0:1'] }, 'BAD_ADDRESS'), /0\.0\.0\.0:1 is no address/);
+  t.match(await refuse({ peer: 'no' }, 'MESSAGE_INVALID'), /hello\/peer/);
+  const early = new Client(t, url);
+  await early.next('challenge');
+  early.say({ t: 'beat', n: 1, time: 0 });
+  await early.refused(t, 'reject', 'MESSAGE_ORDER');
+  const mute = new Client(t, url);
+  await mute.next('challenge');
+  await clock.advance(HELLO_TIMEOUT_MS + 300);
+  await mute.refused(t, 'reject', 'HELLO_TIMEOUT');
+  t.match(supernode.peers().peers, []);
+  t.same(
+    supernode.peers().rejected.map(({ code, address, count }) => [code, address, count]),
+    [
+      ['HELLO_TIMEOUT', '127.0.0.1', 1],
+      ['MESSAGE_ORDER', '127.0.0.1', 1],
+      ['MESSAGE_INVALID', '127.0.0.1', 1],
+      ['BAD_ADDRESS', '127.0.0.1', 1],
+      ['NOT_A_MEMBER', '127.0.0.1', 1],
+      ['PROTOCOL_VERSION', '127.0.0.1', 2],
+    ],
+  );
+  const text = await metrics.registry.metrics();
+  t.match(text, 'hawker_registration_failures_total{code="PROTOCOL_VERSION"} 2');
+  t.match(text, 'hawker_peers{state="rejected"} 6');
+});
+
+t.test('what breaks the protocol ends the session and changes nothing', async (t) => {
+  const { supernode, url } = await rig(t);
+  const want = { t: 'want', w: 1, digest, size: 2 * MiB, held: '', awaited: [[0, 2]], origin: 'x' };
+  const cases: [string, (epoch: string) => unknown[]][] = [
+    ['MESSAGE_INVALID', () => ['garbage']],
+    ['MESSAGE_INVALID', () => [{ t: 'r', p: [[1, 'x', 0, 0, 0]] }]],
+    [
+      'MESSAGE_ORDER',
+      () => [
+        {
+          t: 'hello',
+          protocol: '1.0',
+          version: '1',
+          peer: 'peer-a-00',
+          instance: 'instance-1',
+          host: '',
+          addresses: [],
+          zone: '',
+          nonce: 'n'.repeat(22),
+          proof: 'p'.repeat(43),
+          time: 0,
+        },
+      ],
+    ],
+    ['OLD_EPOCH', () => [{ t: 'announce', epoch: 'epoch-of-old', blobs: [[digest, 1, '']] }]],
+    ['OLD_EPOCH', () => [{ ...want, epoch: 'epoch-of-old' }]],
+    ['IMPOSSIBLE', () => [{ t: 'r', p: [[5, 0, 0, 0, 0]] }]],
+    ['IMPOSSIBLE', () => [{ t: 'awaiting', w: 5, awaited: [] }]],
+    ['IMPOSSIBLE', (epoch) => [{ ...want, epoch, held: packPieces([2], 3) }]],
+    ['IMPOSSIBLE', (epoch) => [{ ...want, epoch, size: Number.MAX_SAFE_INTEGER }]],
+    [
+      'IMPOSSIBLE',
+      (epoch) => [
+        { ...want, epoch },
+        { ...want, epoch },
+      ],
+    ],
+    [
+      'IMPOSSIBLE',
+      (epoch) => [
+        { ...want, epoch },
+        { t: 'r', p: [[1, 7, 0, 1, 0]] },
+      ],
+    ],
+    [
+      'IMPOSSIBLE',
+      (epoch) => [
+        {
+          t: 'announce',
+          epoch,
+          blobs: [
+            [digestOf('x'), 1, ''],
+            [digest, 3 * MiB, packCrcs([1])],
+          ],
+        },
+      ],
+    ],
+    ['IMPOSSIBLE', (epoch) => [{ t: 'announce', epoch, parts: [[digest, MiB, packPieces([1], 2), '']] }]],
+    [
+      'IMPOSSIBLE',
+      (epoch) => Array.from({ length: 129 }, (_, w) => ({ ...want, epoch, w, digest: digestOf(String(w)) })),
+    ],
+  ];
+  for (const [code, messages] of cases) {
+    const client = new Client(t, url);
+    const epoch = await client.open();
+    for (const message of messages(epoch)) client.say(message);
+    await client.refused(t, 'error', code);
+    t.same(supernode.blobs().blobs, [], code);
+  }
+  const large = new Client(t, url);
+  await large.open();
+  large.say(`"${'x'.repeat(MAX_MESSAGE_BYTES)}"`);
+  await until('it is closed', () => large.closedWith === 1009);
+  await until('it has left', () => supernode.peers().peers[0]?.state === 'left');
+  const binary = new Client(t, url);
+  await binary.open();
+  binary.ws.send(Buffer.from('{"t":"bye"}'));
+  await binary.refused(t, 'error', 'MESSAGE_INVALID');
+});
+
+t.test('who holds what, and who fetches: one reads the origin, the other gets it from there', async (t) => {
+  const { supernode, url, book } = await rig(t);
+  book.set('a:1', { peer: 'peer-a-00', instance: 'instance-1' });
+  book.set('b:1', { peer: 'peer-b-00', instance: 'instance-1' });
+  const a = new Client(t, url);
+  const epoch = await a.open({ addresses: ['a:1'] });
+  const b = new Client(t, url);
+  await b.open({ peer: 'peer-b-00', addresses: ['b:1'] });
+  await until('both are ready', () => supernode.peers().peers.every(({ state }) => state === 'ready'));
+  const want = { t: 'want', epoch, w: 1, digest, size: MiB, held: '', awaited: [[0, 0]], origin: 'x' };
+  a.say(want);
+  const { l } = await a.next('a');
+  const lease = l![0]![1];
+  t.same(l, [[1, lease, 0, 1]]);
+  b.say({ ...want, w: 9 });
+  t.same(await b.next('a'), { t: 'a', w: [9] });
+  t.match(supernode.blobs().blobs, [{ digest, size: MiB, holders: [], downloading: ['peer-a-00', 'peer-b-00'] }]);
+  a.say({ t: 'r', g: [[1, lease]], p: [[1, 0, 0, 12, 77]], e: [[1, lease, '', 0, 0]] });
+  const { p, f } = await b.next('a');
+  t.match(p, [[Number, 'peer-a-00', 'instance-1', ['a:1']]]);
+  t.same(f, [[9, 0, p![0]![0], 77]], 'with the check sum that the reader of the origin gave');
+  b.say({ t: 'r', p: [[9, 0, p![0]![0], 3, 77]] });
+  b.say({ t: 'leave', w: 9 });
+  b.say({ t: 'r', p: [[9, 0, 0, 3, 77]] });
+  b.say({ t: 'announce', epoch, blobs: [[digest, MiB, packCrcs([77])]] });
+  await until('b is known to hold it', () => supernode.blobs().blobs[0]!.holders.includes('peer-b-00'));
+  t.equal(supernode.peers().peers.find(({ id }) => id === 'peer-b-00')!.blobs, 1);
+  b.say({ t: 'announce', epoch, gone: [digest] });
+  await until('b has lost it', () => !supernode.blobs().blobs[0]!.holders.includes('peer-b-00'));
+  a.ws.terminate();
+  await until('a has left', () => supernode.peers().peers[0]!.state === 'left');
+  t.same(supernode.blobs().blobs, [], 'and what it held with it');
+});
+
+t.test('an origin read of an earlier session goes on, parts are announced, failures are told', async (t) => {
+  const { supernode, url, book } = await rig(t);
+  book.set('a:1', { peer: 'peer-a-00', instance: 'instance-1' });
+  const a = new Client(t, url);
+  const epoch = await a.open({ addresses: ['a:1'] });
+  await until('it is ready', () => supernode.peers().peers[0]!.state === 'ready');
+  const size = 8 * MiB;
+  a.say({
+    t: 'want',
+    epoch,
+    w: 1,
+    digest,
+    size,
+    held: packPieces([0], 8),
+    awaited: [[0, 8]],
+    origin: 'x',
+    reading: [[2 ** 52 + 1, 1, 7]],
+  });
+  a.say({ t: 'beat', n: 1, time: 0 });
+  await a.next('beat');
+  t.same(a.got, [], 'nothing else is to be read');
+  const b = new Client(t, url);
+  await b.open({ peer: 'peer-b-00' });
+  b.say({ t: 'want', epoch, w: 1, digest, size, held: '', awaited: [[0, 1]] });
+  const { p, f } = await b.next('a');
+  t.same(f, [[1, 0, p![0]![0], -1]], 'the part that a holds');
+  b.say({ t: 'r', f: [[1, 0, p![0]![0], 3]] });
+  t.match(await b.next('a'), { w: [1] }, 'gone: nobody else has it');
+  const c = new Client(t, url);
+  await c.open({ peer: 'peer-c-00' });
+  const other = digestOf('other');
+  c.say({ t: 'announce', epoch, parts: [[other, 3 * MiB, packPieces([0, 2], 3), packCrcs([5, 6])]] });
+  c.say({ t: 'want', epoch, w: 1, digest: other, held: '', awaited: [[1, 1]] });
+  t.same((await c.next('a')).n, [[1, 0, '']], 'it can read no origin, and nobody else has it');
+});
+
+t.test('the last word on reachability have two peers', async (t) => {
+  const { supernode, clock, url, book } = await rig(t);
+  for (const name of ['b', 'c']) {
+    book.set(`${name}:1`, { peer: `peer-${name}-00`, instance: 'instance-1' });
+    const client = new Client(t, url);
+    await client.open({ peer: `peer-${name}-00`, addresses: [`${name}:1`] });
+    client.ws.on('message', (data: Buffer) => {
+      const dial = JSON.parse(data.toString()) as Message<FromSupernode, 'dial'>;
+      if (dial.t !== 'dial') return;
+      const proof = membership.whoamiProof({ nonce: dial.nonce, peer: dial.peer, instance: dial.instance });
+      const good = dial.peer === 'peer-a-00' && name === 'c';
+      client.say({
+        t: 'dialed',
+        n: dial.n,
+        ...(good ? { address: dial.addresses[0], proof } : { error: 'not from here' }),
+      });
+    });
+  }
+  await until('they are ready', () => supernode.peers().peers.every(({ state }) => state === 'ready'));
+  await new Client(t, url).open({ addresses: ['hidden:1'] });
+  await until(
+    'one of them reaches it',
+    () => supernode.peers().peers.find(({ id }) => id === 'peer-a-00')?.state === 'ready',
+  );
+  await new Client(t, url).open({ peer: 'peer-d-00', addresses: ['lost:1'] });
+  const lost = () => supernode.peers().peers.find(({ id }) => id === 'peer-d-00')!;
+  await until('it is known to be unreachable', () => {
+    // One of the two may be asked that does not answer: it has some seconds.
+    void clock.advance(1000);
+    return /other peers/.test(lost().reason);
+  });
+  t.match(lost(), { state: 'unreachable', reason: 'lost:1: connect ECONNREFUSED; nor could 2 other peers' });
+});
+
+t.test('another peer, or another life of this one, at the address is no proof', async (t) => {
+  const { supernode, url, book } = await rig(t);
+  book.set('x:1', { peer: 'peer-z-00', instance: 'instance-1' });
+  book.set('y:1', { peer: 'peer-b-00', instance: 'instance-0' });
+  await new Client(t, url).open({ addresses: ['x:1'] });
+  await new Client(t, url).open({ peer: 'peer-b-00', addresses: ['y:1'] });
+  const reasons = () => supernode.peers().peers.map(({ reason }) => reason);
+  await until('both are tested', () => !reasons().some((reason) => /being tested/.test(reason)));
+  t.match(reasons(), [/another peer answers there, peer-z-00/, /another instance of this peer/]);
+  const forged = await rig(t, {
+    ask: async () => ({ peer: 'peer-a-00', instance: 'instance-1', proof: 'p'.repeat(43) }),
+  });
+  await new Client(t, forged.url).open({ addresses: ['x:1'] });
+  await until('it is tested', () => /cannot prove/.test(forged.supernode.peers().peers[0]!.reason));
+});
+
+t.test(
+  'same id: a newer session of one instance takes over; of another it is refused while the first answers',
+  async (t) => {
+    const { supernode, url } = await rig(t);
+    const first = new Client(t, url);
+    const epoch = await first.open();
+    first.say({ t: 'announce', epoch, blobs: [[digest, 1, '']] });
+    await until('it is announced', () => supernode.peers().peers[0]!.blobs === 1);
+    const second = new Client(t, url);
+    await second.open();
+    await first.refused(t, 'error', 'REPLACED');
+    t.match(supernode.peers().peers, [{ state: 'unreachable', blobs: 1 }]);
+    t.equal(supernode.blobs().blobs.length, 1, 'what it was doing goes on');
+    second.ws.on('message', (data: Buffer) => {
+      if ((JSON.parse(data.toString()) as FromSupernode).t === 'ping') second.say({ t: 'beat', n: 1, time: 0 });
+    });
+    const copy = new Client(t, url);
+    await copy.hello({ instance: 'instance-2' });
+    t.match(await copy.refused(t, 'reject', 'DUPLICATE_ID'), /in use by instance instance-1 on node/);
+    t.equal(second.closedWith, undefined);
+  },
+);
+
+t.test('a peer that falls silent is stale, and its work is given to others', async (t) => {
+  const { supernode, url, clock } = await rig(t, { heartbeatMs: 1000 });
+  const client = new Client(t, url);
+  const epoch = await client.open();
+  client.say({ t: 'announce', epoch, blobs: [[digest, 1, '']] });
+  await until('it is announced', () => supernode.blobs().blobs.length === 1);
+  await clock.advance(3500);
+  t.match(supernode.peers().peers, [{ state: 'stale' }]);
+  t.same(supernode.blobs().blobs, []);
+  client.say({ t: 'beat', n: 1, time: 0 });
+  await client.refused(t, 'error', 'STALE');
+});
+
+t.test('HTTP: the API, its Host check, and what is no session', async (t) => {
+  const { url, supernode, metrics } = await rig(t);
+  const get = (path: string, headers: Record<string, string> = {}) =>
+    new Promise<{ status: number; body: string }>((resolve, reject) => {
+      const asking = request(`${url}${path}`, { headers, agent: false }, (response) => {
+        let body = '';
+        response.on('data', (chunk) => (body += String(chunk)));
+        response.on('end', () => resolve({ status: response.statusCode!, body }));
+      });
+      asking.on('error', reject).end();
+    });
+  t.match(JSON.parse((await get('/api/v1/peers')).body), { peers: [], rejected: [] });
+  t.match(JSON.parse((await get('/api/v1/blobs')).body), { blobs: [] });
+  t.match(JSON.parse((await get('/api/v1/status')).body), {
+    role: 'supernode',
+    protocol: '1.0',
+    epoch: supernode.epoch,
+    peers: { ready: 0 },
+  });
+  t.match(await get('/livez'), { status: 200 });
+  t.match(await get('/readyz'), { status: 200 });
+  t.match((await get('/metrics')).body, 'hawker_peers{state="ready"} 0');
+  for (const path of ['/api/v1/peers', '/api/v1/blobs', '/api/v1/status', '/metrics']) {
+    t.match(await get(path, { host: 'evil.example' }), { status: 403 }, path);
+  }
+  t.match(await get('/api/v1/session'), { status: 404 }, 'without an upgrade');
+  const status = async (options: { headers?: Record<string, string>; path?: string }) => {
+    const client = new Client(t, url, options);
+    return new Promise<number>((resolve) => {
+      client.ws.on('unexpected-response', (_request, response) => resolve(response.statusCode!));
+    });
+  };
+  t.equal(await status({ path: '/api/v1/else' }), 404);
+  t.equal(await status({ headers: { origin: 'http://127.0.0.1' } }), 403, 'a page in a browser');
+  t.ok(metrics);
+});
+
+t.test('closing says so to everyone', async (t) => {
+  const { supernode, url } = await rig(t);
+  const client = new Client(t, url);
+  await client.open();
+  supernode.close();
+  supernode.close();
+  t.match(await client.next('error'), { code: 'SHUTTING_DOWN' });
+  await until('it is closed', () => client.closedWith === 1001);
+  const late = new Client(t, url);
+  t.equal(
+    await new Promise((resolve) =>
+      late.ws.on('unexpected-response', (_request, response) => resolve(response.statusCode)),
+    ),
+    503,
+  );
+});

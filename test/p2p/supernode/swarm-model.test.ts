@@ -1,0 +1,346 @@
+import fc from 'fast-check';
+import t from 'tap';
+import type { Digest } from '../../../src/base/digest.ts';
+import { Pieces } from '../../../src/base/pieces.ts';
+import { MiB } from '../../../src/base/units.ts';
+import type { Decision, PieceFailure, SwarmEvent } from '../../../src/p2p/supernode/events.ts';
+import { DOWNLOAD_SLOTS, LEASE_SILENT_MS, ONE_PIECE_SLOTS, UPLOAD_SLOTS } from '../../../src/p2p/supernode/limits.ts';
+import { digest, Driver } from './driver.ts';
+
+/*
+ * A model of the world around the swarm: proxies that do what they are told, or fail, die and lie. It checks each decision
+ * against what it knows to be true, and at the end lets all go well: then everybody must be served or told that nobody can.
+ */
+
+const BLOBS = [1, 3, 40].map((mib, i) => ({
+  digest: digest(`model ${i}`),
+  size: mib * MiB,
+  count: new Pieces(mib * MiB).count,
+}));
+const PEERS = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
+const REASONS: PieceFailure[] = ['reset', 'timeout', 'busy', 'gone', 'bad'];
+
+interface Read {
+  readonly id: number;
+  next: number;
+  last: number;
+  heardAt: number;
+}
+
+interface Part {
+  readonly held: Set<number>;
+  wants: boolean;
+  origin: boolean;
+  toldNone: boolean;
+  readonly fetching: Map<number, string>;
+  readonly reads: Map<number, Read>;
+}
+
+class Model {
+  readonly driver = new Driver({ seed: 7 });
+  readonly alive = new Set<string>();
+  readonly unreachable = new Set<string>();
+  readonly parts = new Map<string, Part>();
+  readonly log: Decision[] = [];
+  /** Who had trouble with anybody: for those the origin may be read again. */
+  readonly failedOnce = new Set<string>();
+
+  constructor() {
+    this.driver.proveRanges();
+  }
+
+  part(peer: string, blob: Digest): Part {
+    const key = `${peer} ${blob}`;
+    let part = this.parts.get(key);
+    if (!part) {
+      part = { held: new Set(), wants: false, origin: false, toldNone: false, fetching: new Map(), reads: new Map() };
+      this.parts.set(key, part);
+    }
+    return part;
+  }
+
+  tell(event: SwarmEvent): void {
+    this.hear(this.driver.tell(event));
+  }
+
+  pass(ms: number): void {
+    this.hear(this.driver.pass(ms));
+  }
+
+  /** Checks and takes in what the swarm said. */
+  hear(said: readonly Decision[]): void {
+    this.log.push(...said);
+    for (const one of said) {
+      if (one.kind === 'reject' || one.kind === 'trouble') continue;
+      const part = this.part(one.peer, one.digest);
+      const blob = BLOBS.find((known) => known.digest === one.digest)!;
+      if (!this.alive.has(one.peer) || !part.wants) throw new Error(`said to nobody: ${JSON.stringify(one)}`);
+      if (one.kind === 'fetch') this.#fetch(one, part, blob.count);
+      else if (one.kind === 'lease') this.#lease(one, part, blob.count);
+      else if (one.kind === 'cut') part.reads.get(one.lease)!.last = one.last;
+      else if (one.kind === 'none') part.toldNone = true;
+    }
+  }
+
+  #fetch(one: Extract<Decision, { kind: 'fetch' }>, part: Part, count: number): void {
+    const from = this.part(one.from, one.digest);
+    if (one.from === one.peer || !this.alive.has(one.from) || this.unreachable.has(one.from))
+      throw new Error(`from nobody ${JSON.stringify(one)}`);
+    if (!from.held.has(one.piece)) throw new Error(`from one who has it not ${JSON.stringify(one)}`);
+    if (part.held.has(one.piece) || part.fetching.has(one.piece)) throw new Error(`twice ${JSON.stringify(one)}`);
+    part.fetching.set(one.piece, one.from);
+    const small = count === 1 ? ONE_PIECE_SLOTS : 0;
+    let downloads = 0;
+    let uploads = 0;
+    for (const [key, other] of this.parts) {
+      if (key.startsWith(`${one.peer} `)) downloads += other.fetching.size;
+      for (const source of other.fetching.values()) if (source === one.from) uploads += 1;
+    }
+    if (downloads > DOWNLOAD_SLOTS + small) throw new Error('too many pieces on their way to one proxy');
+    if (uploads > UPLOAD_SLOTS + small) throw new Error('too many pieces on their way from one proxy');
+  }
+
+  #lease(one: Extract<Decision, { kind: 'lease' }>, part: Part, count: number): void {
+    if (!part.origin) throw new Error('a lease to one who cannot read');
+    const { first } = one.run;
+    const last = first + one.run.count - 1;
+    if (first < 0 || last >= count || last < first) throw new Error(`a lease of nothing ${JSON.stringify(one)}`);
+    for (let piece = first; piece <= last; piece += 1) {
+      if (part.held.has(piece)) throw new Error('a lease of what is there');
+      for (const [key, other] of this.parts) {
+        if (!key.endsWith(` ${one.digest}`)) continue;
+        const name = key.split(' ')[0]!;
+        for (const read of other.reads.values()) {
+          const isLive = this.driver.now - read.heardAt < LEASE_SILENT_MS;
+          if (isLive && read.next <= piece && piece <= read.last) throw new Error(`piece ${piece} is leased twice`);
+        }
+        // Holders that nobody has complained of have to be asked before the origin.
+        if (
+          this.failedOnce.size === 0 &&
+          other.held.has(piece) &&
+          this.alive.has(name) &&
+          !this.unreachable.has(name)
+        ) {
+          throw new Error(`piece ${piece} is leased though ${name} has it`);
+        }
+      }
+    }
+    part.reads.set(one.lease, { id: one.lease, next: first, last, heardAt: this.driver.now });
+  }
+
+  join(peer: string, reachable: boolean): void {
+    this.alive.add(peer);
+    if (reachable) this.unreachable.delete(peer);
+    else this.unreachable.add(peer);
+    this.tell({ kind: 'peer', peer, reachable });
+  }
+
+  die(peer: string): void {
+    if (!this.alive.delete(peer)) return;
+    for (const [key, part] of this.parts) {
+      if (key.startsWith(`${peer} `)) {
+        this.parts.delete(key);
+        continue;
+      }
+      // Connections are reset, and reported only later.
+      for (const source of part.fetching.values()) if (source === peer) this.failedOnce.add(peer);
+    }
+    this.tell({ kind: 'gone', peer });
+  }
+
+  want(peer: string, blob: (typeof BLOBS)[number], origin: boolean): void {
+    const part = this.part(peer, blob.digest);
+    if (!this.alive.has(peer) || part.wants || part.held.size === blob.count) return;
+    part.wants = true;
+    part.origin = origin;
+    part.toldNone = false;
+    const want = {
+      kind: 'want',
+      peer,
+      digest: blob.digest,
+      size: blob.size,
+      held: [...part.held],
+      image: 'image',
+    } as const;
+    this.tell({ ...want, awaited: [{ first: 0, count: blob.count }], ...(origin && { origin: 'origin' }) });
+  }
+
+  leave(peer: string, blob: (typeof BLOBS)[number]): void {
+    const part = this.part(peer, blob.digest);
+    if (!part.wants) return;
+    part.wants = false;
+    part.fetching.clear();
+    part.reads.clear();
+    this.tell({ kind: 'leave', peer, digest: blob.digest });
+  }
+
+  /** All work that is under way: fetches, then reads. */
+  work(): { peer: string; blob: (typeof BLOBS)[number]; part: Part; fetch?: [number, string]; read?: Read }[] {
+    return [...this.parts].flatMap(([key, part]) => {
+      const [peer, name] = key.split(' ') as [string, string];
+      const blob = BLOBS.find((known) => known.digest === name)!;
+      return [
+        ...[...part.fetching].map((fetch) => ({ peer, blob, part, fetch })),
+        ...[...part.reads.values()].map((read) => ({ peer, blob, part, read })),
+      ];
+    });
+  }
+
+  /** One piece of work goes well. */
+  step(pick: number): boolean {
+    const all = this.work();
+    const item = all[pick % Math.max(1, all.length)];
+    if (!item) return false;
+    const { peer, blob, part, fetch, read } = item;
+    const of = { peer, digest: blob.digest };
+    if (fetch) {
+      const [piece, from] = fetch;
+      part.fetching.delete(piece);
+      const sender = this.parts.get(`${from} ${blob.digest}`);
+      if (!this.alive.has(from) || !sender?.held.has(piece)) {
+        this.failedOnce.add(from);
+        this.tell({ kind: 'failed', ...of, piece, from, reason: this.alive.has(from) ? 'gone' : 'reset' });
+      } else {
+        part.held.add(piece);
+        this.tell({ kind: 'piece', ...of, piece, from, ms: 20, crc32: piece });
+      }
+    } else if (read) {
+      read.heardAt = this.driver.now;
+      if (read.next > read.last) {
+        part.reads.delete(read.id);
+        this.tell({ kind: 'ended', ...of, lease: read.id });
+      } else {
+        const piece = read.next;
+        read.next += 1;
+        part.held.add(piece);
+        this.tell({ kind: 'piece', ...of, piece, ms: 20, crc32: piece });
+      }
+    }
+    if (part.held.size === blob.count) this.leave(peer, blob);
+    return true;
+  }
+
+  fail(pick: number, reason: PieceFailure): void {
+    const all = this.work();
+    const item = all[pick % Math.max(1, all.length)];
+    if (!item) return;
+    const of = { peer: item.peer, digest: item.blob.digest };
+    if (item.fetch) {
+      const [piece, from] = item.fetch;
+      item.part.fetching.delete(piece);
+      this.failedOnce.add(from);
+      this.tell({ kind: 'failed', ...of, piece, from, reason });
+    } else if (item.read) {
+      item.part.reads.delete(item.read.id);
+      const final = reason === 'gone';
+      if (final) item.part.origin = false;
+      this.tell({ kind: 'ended', ...of, lease: item.read.id, failure: { code: 'ORIGIN_CUT', final } });
+    }
+  }
+
+  lose(peer: string, blob: (typeof BLOBS)[number]): void {
+    const part = this.part(peer, blob.digest);
+    if (!this.alive.has(peer) || part.wants) return;
+    for (const other of this.parts.values()) if ([...other.fetching.values()].includes(peer)) this.failedOnce.add(peer);
+    part.held.clear();
+    this.tell({ kind: 'lost', peer, digest: blob.digest });
+  }
+
+  lie(peer: string, blob: (typeof BLOBS)[number], pick: number): void {
+    const of = {
+      peer: pick % 5 === 0 ? 'stranger' : peer,
+      digest: pick % 7 === 0 ? digest('no such blob') : blob.digest,
+    };
+    const piece = blob.count + pick;
+    if (pick % 3 === 0) this.tell({ kind: 'piece', ...of, piece, ms: -1, crc32: 0 });
+    else if (pick % 3 === 1) this.tell({ kind: 'failed', ...of, piece: pick, from: 'nobody', reason: 'bad' });
+    else this.tell({ kind: 'ended', ...of, lease: pick + 100_000, failure: { code: 'X', final: true } });
+  }
+}
+
+const actions = fc.array(
+  fc.record({
+    what: fc.constantFrom(
+      'join',
+      'join',
+      'want',
+      'want',
+      'want',
+      'step',
+      'step',
+      'step',
+      'step',
+      'step',
+      'fail',
+      'die',
+      'leave',
+      'lose',
+      'lie',
+      'pass',
+    ),
+    peer: fc.constantFrom(...PEERS),
+    blob: fc.constantFrom(...BLOBS),
+    pick: fc.nat(1000),
+    flag: fc.boolean(),
+  }),
+  { minLength: 20, maxLength: 250 },
+);
+type Action = typeof actions extends fc.Arbitrary<(infer A)[]> ? A : never;
+
+function play(model: Model, list: readonly Action[]): void {
+  for (const { what, peer, blob, pick, flag } of list) {
+    if (what === 'join') model.join(peer, flag || pick % 3 > 0);
+    else if (what === 'want') model.want(peer, blob, flag || pick % 2 === 0);
+    else if (what === 'step') for (let n = 0; n < 6; n += 1) model.step(pick + n);
+    else if (what === 'fail') model.fail(pick, REASONS[pick % REASONS.length]!);
+    else if (what === 'die') model.die(peer);
+    else if (what === 'leave') model.leave(peer, blob);
+    else if (what === 'lose') model.lose(peer, blob);
+    else if (what === 'lie') model.lie(peer, blob, pick);
+    else model.pass(pick);
+  }
+}
+
+t.test(
+  'whatever happens: no slot is overdrawn, no piece leased twice, nobody forgotten, nothing left behind',
+  async (t) => {
+    fc.assert(
+      fc.property(actions, (list) => {
+        const model = new Model();
+        play(model, list);
+        // From here on all goes well.
+        for (let turns = 0; turns < 20_000; turns += 1) {
+          const open = [...model.parts.values()].filter((part) => part.wants && !part.toldNone);
+          if (open.length === 0) break;
+          if (!model.step(turns)) model.pass(500);
+          if (turns % 50 === 49) model.pass(100);
+        }
+        for (const [key, part] of model.parts) {
+          if (part.wants && !part.toldNone) throw new Error(`${key} was forgotten with ${part.held.size} pieces`);
+          if (part.toldNone && part.origin && part.wants) throw new Error(`${key} could read the origin itself`);
+        }
+        for (const peer of PEERS) for (const blob of BLOBS) model.leave(peer, blob);
+        const { transfers, leases, wishes } = model.driver.swarm.stats();
+        if (transfers + leases + wishes > 0) throw new Error('something was left behind');
+        for (const peer of PEERS) model.die(peer);
+        const { peers, blobs } = model.driver.swarm.stats();
+        if (peers + blobs > 0) throw new Error('peers or blobs were left behind');
+      }),
+      { numRuns: 500 },
+    );
+    t.pass('500 histories');
+  },
+);
+
+t.test('the same events with the same numbers give the same decisions', async (t) => {
+  fc.assert(
+    fc.property(actions, (list) => {
+      const [one, two] = [new Model(), new Model()];
+      play(one, list);
+      play(two, list);
+      return JSON.stringify(one.log) === JSON.stringify(two.log);
+    }),
+    { numRuns: 20 },
+  );
+  t.pass('20 histories, twice each');
+});
