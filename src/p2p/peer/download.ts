@@ -10,11 +10,10 @@
  * with a read of its own (`ThroughBody`).
  */
 import type { Clock } from '../../base/clock.ts';
-import { hasherFor, type Digest } from '../../base/digest.ts';
+import type { Digest } from '../../base/digest.ts';
 import { asError, codeOf, describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { ByteSource, Metrics } from '../../base/metrics.ts';
-import { MiB } from '../../base/units.ts';
 import type { BufferPool } from '../../http/buffer-pool.ts';
 import type { BlobHead } from '../../http/byte-sink.ts';
 import type { BlobStore } from '../../store/blob-store.ts';
@@ -508,15 +507,7 @@ export class Download implements FetchTarget {
   async #startThrough(reader: Reader, position: number): Promise<ThroughBody> {
     // A range that starts where nothing is here cannot be hashed; it may go out as it comes from our own read (I1).
     const isWhole = reader.holdsBack && this.#bytes.covers(0, position);
-    const hash = isWhole ? hasherFor(this.digest) : undefined;
-    if (hash && position > 0) {
-      const buffer = Buffer.allocUnsafe(MiB);
-      for (let at = 0; at < position;) {
-        const count = await this.read(buffer.subarray(0, Math.min(buffer.length, position - at)), at);
-        hash.update(buffer.subarray(0, count));
-        at += count;
-      }
-    }
+    const hash = isWhole ? await this.#bytes.hashBefore(position) : undefined;
     return new ThroughBody({
       digest: this.digest,
       size: reader.size,

@@ -1,5 +1,6 @@
 import { CodedError, codedError } from '../../base/errors.ts';
 import { formatSize } from '../../base/units.ts';
+import type { PieceFailure } from '../protocol/coordinator.ts';
 
 export const BlobDigestMismatch = codedError('BLOB_DIGEST_MISMATCH', {
   message: (p: { digest: string; actual: string; sources: string }) =>
@@ -77,13 +78,8 @@ export const TooManyPeerConnections = codedError('PEER_CONNECTIONS_EXHAUSTED', {
   todo: 'the piece is asked for elsewhere by itself; if it goes on, report it: no node should need so many',
 });
 
-/**
- * What a failed read from a peer says of that peer: `reset` (refused, unreachable, broken off) and `timeout` are reasons to
- * ask elsewhere, `busy` and `gone` nobody's fault, and `bad` is a peer that does not give what it should.
- */
-export type PeerFailure = 'reset' | 'timeout' | 'busy' | 'gone' | 'bad';
-
-const PEER_FAILURES: ReadonlyMap<string, PeerFailure> = new Map([
+/** What each error of a read from a peer says of that peer. */
+const PEER_FAILURES: ReadonlyMap<string, PieceFailure> = new Map([
   [PeerUnreachable.code, 'reset'],
   [PeerCut.code, 'reset'],
   [PeerRefused.code, 'reset'],
@@ -94,6 +90,6 @@ const PEER_FAILURES: ReadonlyMap<string, PeerFailure> = new Map([
 ]);
 
 /** The peer's part in an error of a read; undefined where it has none (the receiver's own errors, an abort). */
-export function peerFailureOf(error: unknown): PeerFailure | undefined {
+export function peerFailureOf(error: unknown): PieceFailure | undefined {
   return error instanceof CodedError ? PEER_FAILURES.get(error.code) : undefined;
 }

@@ -242,11 +242,11 @@ export class Fetcher {
     const abort = new AbortController();
     const run: Run = { writer, abort, done: Promise.resolve() };
     this.#runs.set(lease, run);
-    run.done = this.#carryOut(lease, run, missing);
+    run.done = this.#carryOut(lease, run, missing.end);
   }
 
-  async #carryOut(lease: number, { writer, abort }: Run, missing: { start: number; end: number }): Promise<void> {
-    const failure = await this.#readFromOrigins(writer, missing.end, abort.signal);
+  async #carryOut(lease: number, { writer, abort }: Run, end: number): Promise<void> {
+    const failure = await this.#readFromOrigins(writer, end, abort.signal);
     await writer.finish().catch(() => undefined);
     this.#runs.delete(lease);
     if (failure === undefined && writer.failure === undefined && this.#target.size() === undefined) {

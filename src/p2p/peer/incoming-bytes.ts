@@ -1,5 +1,6 @@
+import type { Hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
-import type { Digest } from '../../base/digest.ts';
+import { hasherFor, type Digest } from '../../base/digest.ts';
 import { Pieces } from '../../base/pieces.ts';
 import { MiB } from '../../base/units.ts';
 import type { ByteSource } from '../../base/metrics.ts';
@@ -141,6 +142,18 @@ export class IncomingBytes {
   /** The digest of all bytes, once complete; ends the hash. */
   digestOfAll(): Digest {
     return this.#hash.finish();
+  }
+
+  /** A hash that has taken in the bytes before `position`, read back; `covers(0, position)` must hold. */
+  async hashBefore(position: number): Promise<Hash> {
+    const hash = hasherFor(this.#digest);
+    const buffer = Buffer.allocUnsafe(Math.min(position, MiB));
+    for (let at = 0; at < position;) {
+      const count = await this.read(buffer.subarray(0, position - at), at);
+      hash.update(buffer.subarray(0, count));
+      at += count;
+    }
+    return hash;
   }
 
   /** Rejects as `IncomingBlob.publish`. */

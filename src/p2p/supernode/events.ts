@@ -1,5 +1,5 @@
 import type { Digest } from '../../base/digest.ts';
-import type { LeaseFailure, PieceRun } from '../protocol/coordinator.ts';
+import type { LeaseFailure, PieceFailure, PieceRun } from '../protocol/coordinator.ts';
 
 /** A proxy, by the id that it keeps on disk. */
 export type PeerId = string;
@@ -87,12 +87,6 @@ export interface FailedEvent extends OfWish {
   readonly from: PeerId;
   readonly reason: PieceFailure;
 }
-
-/**
- * `reset` (or refused) and `timeout` (1 s without a byte): a retry; `busy` and `gone` (evicted): nobody's fault; `bad`: the
- * bytes are not what their CRC says.
- */
-export type PieceFailure = 'reset' | 'timeout' | 'busy' | 'gone' | 'bad';
 
 /** What the swarm says: to the proxy `peer`, about the blob `digest`. */
 export type Decision =

@@ -1,6 +1,7 @@
 import { digestOf, type Digest } from '../../../src/base/digest.ts';
 import { MiB } from '../../../src/base/units.ts';
-import type { Decision, PieceFailure, SwarmEvent } from '../../../src/p2p/supernode/events.ts';
+import type { PieceFailure } from '../../../src/p2p/protocol/coordinator.ts';
+import type { Decision, SwarmEvent } from '../../../src/p2p/supernode/events.ts';
 import type { SwarmRules } from '../../../src/p2p/supernode/limits.ts';
 import { Swarm } from '../../../src/p2p/supernode/swarm.ts';
 import type { LeaseFailure, PieceRun } from '../../../src/p2p/protocol/coordinator.ts';

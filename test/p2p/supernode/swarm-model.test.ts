@@ -3,7 +3,8 @@ import t from 'tap';
 import type { Digest } from '../../../src/base/digest.ts';
 import { Pieces } from '../../../src/base/pieces.ts';
 import { MiB } from '../../../src/base/units.ts';
-import type { Decision, PieceFailure, SwarmEvent } from '../../../src/p2p/supernode/events.ts';
+import type { PieceFailure } from '../../../src/p2p/protocol/coordinator.ts';
+import type { Decision, SwarmEvent } from '../../../src/p2p/supernode/events.ts';
 import { DOWNLOAD_SLOTS, LEASE_SILENT_MS, ONE_PIECE_SLOTS, UPLOAD_SLOTS } from '../../../src/p2p/supernode/limits.ts';
 import { digest, Driver } from './driver.ts';
 
