@@ -147,3 +147,49 @@ t.test('what nobody caught: a fatal line in the log, one on standard error, stat
   t.equal((await early.ended).status, 1);
   t.match(early.err, /early/);
 });
+
+t.test(
+  'supernode, proxy, peers, blobs and status work together; a supernode that is gone is one line, status 1',
+  async (t) => {
+    const addressOf = (run: Run, role: string) => new RegExp(`"role":"${role}","address":"([^"]+)"`).exec(run.out)![1]!;
+    const supernode = new Run(t, ['supernode', '--supernode-listen', '127.0.0.1:0']);
+    await supernode.until(/"role":"supernode"/);
+    const url = `http://${addressOf(supernode, 'supernode')}`;
+    const free = ['--proxy-listen', '127.0.0.1:0', '--api-listen', '127.0.0.1:0', '--peer-listen', '127.0.0.1:0'];
+    const proxy = new Run(t, ['proxy', ...free, '--store-dir', t.testdir({}), '--supernodes', url]);
+    await proxy.until(/"role":"pieces"[^]*"role":"api"/);
+    const deadline = Date.now() + BOUND_MS;
+    for (let ready = false; !ready;) {
+      if (Date.now() > deadline) throw new Error(`no peer was ready\n${proxy.out}\n${supernode.out}`);
+      const { peers } = (await (await fetch(`${url}/api/v1/peers`)).json()) as { peers: { state: string }[] };
+      ready = peers.some(({ state }) => state === 'ready');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    const [peers, blobs, status] = await Promise.all([
+      run(t, ['peers', '--supernodes', url]),
+      run(t, ['blobs', '--json'], { HAWKER_SUPERNODES: url }),
+      run(t, ['status', '--supernodes', url, '--api-listen', addressOf(proxy, 'api')]),
+    ]);
+    t.same([peers.status, blobs.status, status.status], [0, 0, 0], `${peers.err}${blobs.err}${status.err}`);
+    t.match(peers.out, /^1 peer at \S+: 1 ready\.\n/);
+    t.same(JSON.parse(blobs.out), { blobs: [] });
+    t.match(status.out, /supernode  \S+ connected since [^]*peers      1 ready/);
+    for (const each of [proxy, supernode]) {
+      each.child.kill('SIGTERM');
+      t.same(await each.ended, { status: 0, signal: null });
+    }
+    const gone = await run(t, ['peers', '--supernodes', url]);
+    t.equal(gone.status, 1);
+    t.match(gone.err, /^hawker: SERVICE_UNREACHABLE: [^\n]*\n$/);
+  },
+);
+
+t.test('an open port without a join secret, and a bad secret file: one line', async (t) => {
+  const [open, short] = await Promise.all([
+    run(t, ['supernode', '--supernode-listen', '0.0.0.0:0']),
+    run(t, ['supernode', '--cluster-secret-file', '/nope/secret']),
+  ]);
+  t.match(open.err, /^hawker: CONFIG_REFUSED: supernode\.listen is 0\.0\.0\.0:0, .*hawker token[^\n]*\n$/);
+  t.match(short.err, /^hawker: CONFIG_REFUSED: cluster\.secretFile is \/nope\/secret, [^\n]*\n$/);
+  t.same([open.status, short.status], [2, 2]);
+});

@@ -7,7 +7,7 @@ export interface Service {
 }
 
 export interface ListeningAddress {
-  /** `mirror`, `api`. */
+  /** `mirror`, `api`, `pieces`, `supernode`. */
   readonly role: string;
   /** As in the configuration; an IPv6 address without its brackets. */
   readonly host: string;

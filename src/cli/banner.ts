@@ -3,28 +3,50 @@ import type { ListeningAddress } from '../app/service.ts';
 import type { Config } from '../config/config.ts';
 import { formatAddress } from '../config/formats.ts';
 
-/** What a person sees on the terminal when Hawker is up: where it is, what to try, where data lies. Under ten lines. */
+/**
+ * What a person sees on the terminal when Hawker is up: where it is, what to try, where data lies, how others join. Under ten
+ * lines. What it says follows from what has started.
+ */
 export function banner(version: string, config: Config, addresses: readonly ListeningAddress[]): string {
-  const mirrors = addresses.filter(({ role }) => role === 'mirror');
-  const others = addresses.filter(({ role }) => role !== 'mirror');
-  const shared = mirrors.find(({ upstream }) => upstream === undefined) ?? mirrors[0];
-  const lines = [`Hawker ${version} is up`, `  mirror  ${mirrors.map(shown).join(', ')}`];
-  if (others.length > 0) lines.push(`  ${others[0]!.role.padEnd(6)}  ${others.map(shown).join(', ')}`);
-  lines.push(`  data    ${config.store.dir} (up to ${formatSize(config.store.quotaBytes)})`);
-  if (shared) {
-    const near = formatAddress({ host: nearHost(shared.host), port: shared.port });
-    lines.push(
-      `  try     docker pull ${near}/docker.io/library/alpine`,
-      `          curl -i http://${near}/v2/docker.io/library/alpine/manifests/latest`,
-    );
-  }
-  lines.push('          hawker demo', '');
-  return lines.join('\n');
+  const of = (role: string) => addresses.filter((address) => address.role === role);
+  const mirrors = of('mirror');
+  const pieces = of('pieces').map((address) => `${formatAddress(address)} (pieces)`);
+  const supernodes = of('supernode').map((address) => `${urlOf(address)} (supernode)`);
+  const asked = pieces.length > 0 && supernodes.length === 0 && config.supernodes.length > 0;
+  const swarm = [...supernodes, ...(asked ? [`looks for ${config.supernodes.join(', ')}`] : []), ...pieces];
+  return [
+    `Hawker ${version} is up`,
+    ...row('mirror', mirrors.map(shown)),
+    ...row('swarm', swarm),
+    ...row('api', of('api').map(shown)),
+    ...(mirrors.length > 0 ? mirrorLines(config, mirrors) : []),
+    ...row('join', supernodes.length > 0 ? ['hawker token   (shows how another node joins)'] : []),
+    '',
+  ].join('\n');
+}
+
+function row(name: string, items: readonly string[]): string[] {
+  return items.length === 0 ? [] : [`  ${name.padEnd(6)}  ${items.join(', ')}`];
+}
+
+function mirrorLines({ store }: Config, mirrors: readonly ListeningAddress[]): string[] {
+  const { host, port } = mirrors.find(({ upstream }) => upstream === undefined) ?? mirrors[0]!;
+  const near = formatAddress({ host: nearHost(host), port });
+  return [
+    ...row('data', [`${store.dir} (up to ${formatSize(store.quotaBytes)})`]),
+    ...row('try', [`docker pull ${near}/docker.io/library/alpine`]),
+    ...row('', [`curl -i http://${near}/v2/docker.io/library/alpine/manifests/latest`]),
+    ...row('', ['hawker demo']),
+  ];
 }
 
 function shown(address: ListeningAddress): string {
   const bound = address.upstream === undefined ? '' : ` (${address.upstream})`;
-  return `http://${formatAddress(address)}${bound}`;
+  return `${urlOf(address)}${bound}`;
+}
+
+function urlOf(address: ListeningAddress): string {
+  return `http://${formatAddress(address)}`;
 }
 
 /** Where this machine reaches what listens on all addresses. */

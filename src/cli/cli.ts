@@ -1,9 +1,11 @@
 import { Command, CommanderError, Option } from 'commander';
 import { createLogger, LOG_LEVELS, type LogLevel } from '../base/log.ts';
 import { programVersion } from '../app/version.ts';
-import { addConfigFlags, configSources } from './config-flags.ts';
+import { addConfigFlags, configSources, sections, type Concerns } from './config-flags.ts';
 import { DONE, failureLine, statusOf, usageLine, WRONG_USAGE } from './exit.ts';
+import { addLooks } from './looks.ts';
 import type { ProcessPort } from './process-port.ts';
+import type { StartService } from './run-service.ts';
 import { versionText } from './version.ts';
 
 /** Runs the command that argv asks for, and gives the exit status. What fails is one line on standard error. */
@@ -11,10 +13,52 @@ export async function runCli(port: ProcessPort): Promise<number> {
   let status = DONE;
   const program = createProgram(port);
 
-  const up = addConfigFlags(program.command('up').description('run the mirror until it is stopped'));
-  up.action(async () => {
-    const [{ runUp }, { startUp }] = await Promise.all([import('./up.ts'), import('../app/up.ts')]);
-    status = await runUp(configSources(up, port), port, startUp);
+  const service = (name: string, description: string, concerns: Concerns, load: () => Promise<StartService>) => {
+    const command = addConfigFlags(program.command(name).description(description), concerns);
+    command.action(async () => {
+      const [{ runService }, start] = await Promise.all([import('./run-service.ts'), load()]);
+      status = await runService(configSources(command, port), port, start, concerns);
+    });
+  };
+  const ofSupernode = sections('supernode');
+  service(
+    'up',
+    'run the mirror until it is stopped',
+    () => true,
+    async () => (await import('../app/up.ts')).startUp,
+  );
+  service(
+    'proxy',
+    "run this node's mirror as a member of a cluster, whose supernode runs elsewhere",
+    (key) => !ofSupernode(key),
+    async () => (await import('../app/proxy-service.ts')).startProxyService,
+  );
+  service(
+    'supernode',
+    'run a supernode, which tells proxies from where to fetch',
+    sections('supernode', 'cluster', 'log'),
+    async () => (await import('../app/supernode-service.ts')).startSupernode,
+  );
+
+  addLooks(program, port, (result) => (status = result));
+
+  const token = program
+    .command('token')
+    .description("make or find the cluster's join secret, and show how a node joins");
+  token
+    .option('--config <file>', 'YAML file with settings; its cluster.secretFile is where the secret is')
+    .option(
+      '--secret-file <path>',
+      'where the secret is (default: /etc/hawker/join-secret, or in ~/.config for a user)',
+    )
+    .option('--show', 'print the secret itself, and nothing else')
+    .option('--json', 'as JSON');
+  token.action(async () => {
+    const { runToken } = await import('./token.ts');
+    const { secretFile, show = false, json = false } = token.opts<{ secretFile?: string; show?: true; json?: true }>();
+    const sources = configSources(token, port);
+    const flags = secretFile === undefined ? {} : { 'cluster-secret-file': secretFile };
+    await runToken({ ...sources, flags }, port, { show, json });
   });
 
   const demo = program.command('demo').description('show what it does: needs no network and no set-up, ends by itself');

@@ -13,18 +13,33 @@ const VALUE_NAMES: Record<string, string> = {
   containerd: 'path',
   level: 'level',
   format: 'format',
+  advertise: 'host:port,…',
+  zone: 'name',
+  limit: 'size',
+  slots: 'number',
+  heartbeat: 'time',
+  supernodes: 'url,…',
+  file: 'path',
 };
 
-/** Gives a command `--config` and a flag for every setting that a person sets by hand. */
-export function addConfigFlags(command: Command): Command {
+/** Whether a setting, by its dotted key, matters to a command. */
+export type Concerns = (key: string) => boolean;
+
+/** Everything of these sections. */
+export function sections(...names: readonly string[]): Concerns {
+  return (key) => names.includes(key.split('.')[0]!);
+}
+
+/** Gives a command `--config` and a flag for every setting that concerns it and that a person sets by hand. */
+export function addConfigFlags(command: Command, concerns: Concerns): Command {
   command.option('--config <file>', 'YAML file with settings; config/hawker.yaml shows them all');
-  for (const setting of SETTINGS) {
+  for (const setting of SETTINGS.filter(({ key }) => concerns(key))) {
     const option = optionOf(setting);
     if (option) command.addOption(option);
   }
   return command.addHelpText(
     'after',
-    '\nA flag goes before its variable (HAWKER_STORE_QUOTA, …), a variable before the file, the file before the default.',
+    '\nA flag goes before its variable (HAWKER_STORE_QUOTA, …), a variable before the file, the file before the default. A flag of a list takes several with\ncommas between them, or is repeated.',
   );
 }
 
@@ -41,9 +56,16 @@ export function configSources(command: Command, port: ProcessPort): ConfigSource
   return { file: given['config'], flags, environment, account, directory };
 }
 
-function optionOf({ flag, description, default: value }: Setting): Option | undefined {
+function optionOf({ flag, kind, description, default: value }: Setting): Option | undefined {
   if (flag === undefined) return undefined;
   const name = VALUE_NAMES[flag.split('-').at(-1)!] ?? 'value';
-  const suffix = typeof value === 'string' && value !== '' ? ` (default: ${value})` : '';
-  return new Option(`--${flag} <${name}>`, description + suffix);
+  const shown = String(value);
+  const suffix = shown === '' ? '' : ` (default: ${shown})`;
+  const option = new Option(`--${flag} <${name}>`, description + suffix);
+  return kind === 'texts' ? option.argParser(collect) : option;
+}
+
+/** A list's flag can be repeated: as if all had been written in one, with commas. */
+function collect(text: string, before: string | undefined): string {
+  return before === undefined ? text : `${before},${text}`;
 }

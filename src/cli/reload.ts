@@ -2,6 +2,7 @@ import { CodedError, codeOf, describeError } from '../base/errors.ts';
 import { setLogLevel, type Logger } from '../base/log.ts';
 import { changedKeys } from '../config/changes.ts';
 import type { Config } from '../config/config.ts';
+import type { Concerns } from './config-flags.ts';
 import { loadConfig, type ConfigSources } from '../config/load.ts';
 
 /** What SIGHUP can change in a running process. */
@@ -9,12 +10,17 @@ const RELOADABLE: ReadonlySet<string> = new Set(['log.level']);
 
 /**
  * Reads the configuration again, applies what can be applied, and says which changes wait for a restart. A faulty one is
- * reported and changes nothing. Gives what holds from now on.
+ * reported and changes nothing. What does not concern this process is left to the others that share the file. Gives what holds from now on.
  */
-export async function reloadConfig(running: Config, sources: ConfigSources, log: Logger): Promise<Config> {
+export async function reloadConfig(
+  running: Config,
+  sources: ConfigSources,
+  log: Logger,
+  concerns: Concerns,
+): Promise<Config> {
   try {
     const { config, warnings } = await loadConfig(sources);
-    const changed = changedKeys(running, config);
+    const changed = changedKeys(running, config).filter(concerns);
     setLogLevel(log, config.log.level);
     for (const { code, key, message } of warnings) log.warn({ code, key }, message);
     const applied = changed.filter((key) => RELOADABLE.has(key));

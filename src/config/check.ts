@@ -1,6 +1,6 @@
 import { Ajv, type ErrorObject } from 'ajv';
 import { ConfigInvalid, ConfigUnknownKey } from './errors.ts';
-import { FORMATS } from './formats.ts';
+import { FORMATS, type FormatName } from './formats.ts';
 import { dotted, ROOT, SETTINGS, type SchemaNode } from './settings.ts';
 import { nearest } from './suggest.ts';
 import type { Path } from './yaml.ts';
@@ -10,6 +10,9 @@ export type PlaceOf = (path: Path, part: 'key' | 'value') => string;
 
 /** Longer values are cut in messages. */
 const SHOWN_CHARACTERS = 60;
+
+/** A URL may have been written with a password in it. */
+const URL_FORMATS: ReadonlySet<string> = new Set<FormatName>(['egress', 'origin', 'supernode']);
 
 const ajv = new Ajv({ allErrors: false, verbose: true, strict: true });
 ajv.addVocabulary(['what', 'allowed', 'flag']);
@@ -61,7 +64,7 @@ function show({ data, schema, keyword }: ErrorObject): string {
   if (data === null) return 'empty';
   if (Array.isArray(data)) return 'a list';
   if (typeof data === 'object') return 'a map';
-  if (keyword === 'format' && (schema === 'egress' || schema === 'origin')) return 'a text';
+  if (keyword === 'format' && URL_FORMATS.has(String(schema))) return 'a text';
   const text = JSON.stringify(data);
   return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
 }

@@ -10,7 +10,25 @@ export interface Config {
     readonly defaultUpstream: string;
     readonly staleTagsMs: number;
   };
+  readonly peer: {
+    /** The piece port. */
+    readonly listen: Address;
+    /** `host:port`s at which others reach it; none: where it listens. */
+    readonly advertise: readonly string[];
+    readonly zone: string | undefined;
+    /** Undefined: no limit. */
+    readonly uploadBytesPerSecond: number | undefined;
+    readonly downloadBytesPerSecond: number | undefined;
+    readonly uploadSlots: number;
+  };
   readonly api: { readonly listen: Address };
+  readonly supernode: { readonly listen: Address; readonly heartbeatMs: number };
+  /** URLs; the first that is up is used. */
+  readonly supernodes: readonly string[];
+  readonly cluster: {
+    /** Absolute; undefined: no join secret. */
+    readonly secretFile: string | undefined;
+  };
   readonly store: {
     /** Absolute. */
     readonly dir: string;

@@ -32,7 +32,7 @@ const PUBLIC_REGISTRIES = [
 
 /** What holds where nothing else is said, as it would be written in the file. */
 export function defaultSettings(): Settings {
-  const settings: Record<string, Record<string, unknown>> = {
+  const settings: Record<string, unknown> = {
     upstreams: {
       'docker.io': { url: 'https://registry-1.docker.io' },
       ...Object.fromEntries(PUBLIC_REGISTRIES.map((host) => [host, {}])),
@@ -42,8 +42,10 @@ export function defaultSettings(): Settings {
   };
   for (const setting of SETTINGS) {
     const [section, name] = setting.path;
-    if (section === undefined || name === undefined) continue;
-    (settings[section] ??= {})[name] = structuredClone(setting.default);
+    if (section === undefined || setting.default === undefined) continue;
+    const value = structuredClone(setting.default);
+    if (name === undefined) settings[section] = value;
+    else settings[section] = { ...(settings[section] as object | undefined), [name]: value };
   }
   return settings as unknown as Settings;
 }

@@ -20,6 +20,12 @@ const REGISTRY_NAME = new RegExp(`^${LABEL}(\\.${LABEL})*$`);
 const REGISTRY_PATTERN = /^[a-z0-9*]([a-z0-9*_.-]*[a-z0-9*])?$/;
 const HELPER_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 const LONGEST_HOST_NAME = 253;
+/** What the protocol can carry of each. */
+const MAX_UPLOAD_SLOTS = 1000;
+const MAX_ZONE_CHARACTERS = 64;
+const MAX_HEARTBEAT_MS = 3_600_000;
+/** More often, and the heartbeats themselves are the load. */
+const MIN_HEARTBEAT_MS = 100;
 /** Other names under which clients know Docker Hub: as keys they would never be looked up. */
 const HUB_ALIASES = new Set(['index.docker.io', 'registry-1.docker.io']);
 
@@ -29,8 +35,41 @@ export const FORMATS = {
     allowed: 'host:port, as in 127.0.0.1:65001, "[::1]:65001" or 0.0.0.0:65001 (port 0: a free one)',
     test: (text) => parseAddress(text) !== undefined,
   },
+  endpoint: {
+    what: 'an address that others can connect to',
+    allowed: 'host:port, as in 10.0.0.5:65002 or "[fd00::5]:65002", with a real port',
+    test: isEndpoint,
+  },
+  supernode: {
+    what: 'the URL of a supernode',
+    allowed: 'http://host[:port] or https://host[:port], without a path and without credentials',
+    test: (text) => isOrigin(text, false),
+  },
   size: { what: 'a size', allowed: SIZE_FORMAT, test: (text) => parseSize(text) !== undefined },
   time: { what: 'a time', allowed: TIME_FORMAT, test: (text) => parseTime(text) !== undefined },
+  rate: {
+    what: 'a rate',
+    allowed: `bytes a second: ${SIZE_FORMAT}; empty or 0B for no limit`,
+    test: (text) => text === '' || parseSize(text) !== undefined,
+  },
+  slots: {
+    what: 'a number of slots',
+    allowed: `a whole number from 1 to ${MAX_UPLOAD_SLOTS}`,
+    test: (text) => /^[1-9]\d{0,4}$/.test(text) && Number(text) <= MAX_UPLOAD_SLOTS,
+  },
+  heartbeat: {
+    what: 'a time between heartbeats',
+    allowed: `from ${MIN_HEARTBEAT_MS}ms to ${MAX_HEARTBEAT_MS / 60_000}m, as in 5s`,
+    test: (text) => {
+      const ms = parseTime(text);
+      return ms !== undefined && ms >= MIN_HEARTBEAT_MS && ms <= MAX_HEARTBEAT_MS;
+    },
+  },
+  zone: {
+    what: 'the name of a zone',
+    allowed: `letters, digits and . _ - /, at most ${MAX_ZONE_CHARACTERS}; empty for none`,
+    test: (text) => text.length <= MAX_ZONE_CHARACTERS && /^[\w./-]*$/.test(text),
+  },
   registry: {
     what: 'a registry host',
     allowed: 'a host as in image names, in lower case: docker.io for Docker Hub, registry.example:5000',
@@ -89,6 +128,11 @@ export function isLoopback(host: string): boolean {
   return host === '::1' || host.toLowerCase() === 'localhost';
 }
 
+/** An address to listen on that stands for all addresses of this machine: nobody can connect to it from elsewhere. */
+export function isUnspecified(host: string): boolean {
+  return isIPv4(host) ? host === '0.0.0.0' : isIPv6(host) && /^[0:.]+$/.test(host);
+}
+
 /** A key of `upstreams` that stands for several hosts. */
 export function isPattern(upstream: string): boolean {
   return upstream.includes('*');
@@ -99,6 +143,11 @@ export function standsFor(upstream: string, host: string): boolean {
   if (upstream === '*' || upstream === host) return true;
   const parts = upstream.split('*').map((part) => part.replaceAll(/[.[\]]/g, String.raw`\$&`));
   return new RegExp(`^${parts.join('[a-z0-9_-]+')}$`).test(host);
+}
+
+function isEndpoint(text: string): boolean {
+  const address = parseAddress(text);
+  return address !== undefined && address.port > 0 && !isUnspecified(address.host);
 }
 
 /** A dotted number that is no IPv4 address is a mistake, not a name. */

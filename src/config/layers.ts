@@ -34,6 +34,9 @@ const EVERY_UPSTREAM = '*';
 /** What Kubernetes sets in every pod for a Service called `hawker` or `hawker-…` (its Docker-links variables): not ours. */
 const SERVICE_LINK = /^HAWKER(_\w+)?_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$/;
 
+/** A list as YAML or JSON: no list with commas looks like this, since an address ends with its port. */
+const BRACKETED = /^\s*\[[^]*\]\s*$/;
+
 /** Reads a file. Throws CONFIG_UNREADABLE, CONFIG_SYNTAX, CONFIG_UNKNOWN_KEY, CONFIG_INVALID. */
 export async function fileLayer(file: string, directory: string): Promise<Layer> {
   const path = resolve(directory, file);
@@ -77,10 +80,16 @@ export function mergeLayers(layers: readonly Layer[]): Merged {
 }
 
 function settingLayer(setting: Setting, text: string, name: string, directory: string): Layer {
-  const parsed = setting.plain ? undefined : parseYaml(text, name);
-  const value = setting.path.reduceRight<unknown>((inner, key) => ({ [key]: inner }), parsed ? parsed.value : text);
+  const isYaml = setting.kind === 'tree' || (setting.kind === 'texts' && BRACKETED.test(text));
+  const parsed = isYaml ? parseYaml(text, name) : undefined;
+  const plain = setting.kind === 'texts' ? splitList(text) : text;
+  const value = setting.path.reduceRight<unknown>((inner, key) => ({ [key]: inner }), parsed ? parsed.value : plain);
   const placeOf: PlaceOf = (path, part) => parsed?.placeOf(path.slice(setting.path.length), part) ?? name;
   return layer(value, placeOf, directory);
+}
+
+function splitList(text: string): string[] {
+  return text.trim() === '' ? [] : text.split(',').map((item) => item.trim());
 }
 
 function layer(value: unknown, placeOf: PlaceOf, directory: string): Layer {

@@ -16,6 +16,11 @@ export interface ConfigSources {
   readonly account: Account;
   /** The working directory. */
   readonly directory: string;
+  /**
+   * The files that it names need not be there or readable: for commands that use none of them, and may be run by a user who
+   * must not read them.
+   */
+  readonly withoutFiles?: boolean;
 }
 
 export interface LoadedConfig {
@@ -34,12 +39,13 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
     ...variableLayers(sources.environment, directory),
     ...flagLayers(sources.flags, directory),
   ]);
-  const warnings = await applyRules(merged);
+  const warnings = await applyRules(merged, { withoutFiles: sources.withoutFiles ?? false });
   return { config: deepFreeze(toConfig(merged.settings, sources)), warnings };
 }
 
 /** Texts become numbers and addresses; the checks have made sure that they can. */
-function toConfig({ proxy, api, store, upstreams, log }: Settings, sources: ConfigSources): Config {
+function toConfig(settings: Settings, sources: ConfigSources): Config {
+  const { proxy, peer, api, supernode, supernodes, cluster, store, upstreams, log } = settings;
   const dir = store.dir === '' ? defaultStoreDir(sources.account, sources.environment['XDG_DATA_HOME']) : store.dir;
   return {
     proxy: {
@@ -48,7 +54,18 @@ function toConfig({ proxy, api, store, upstreams, log }: Settings, sources: Conf
       defaultUpstream: proxy.defaultUpstream,
       staleTagsMs: parseTime(proxy.staleTags)!,
     },
+    peer: {
+      listen: parseAddress(peer.listen)!,
+      advertise: peer.advertise,
+      zone: peer.zone === '' ? undefined : peer.zone,
+      uploadBytesPerSecond: toRate(peer.uploadLimit),
+      downloadBytesPerSecond: toRate(peer.downloadLimit),
+      uploadSlots: Number(peer.uploadSlots),
+    },
     api: { listen: parseAddress(api.listen)! },
+    supernode: { listen: parseAddress(supernode.listen)!, heartbeatMs: parseTime(supernode.heartbeat)! },
+    supernodes,
+    cluster: { secretFile: cluster.secretFile === '' ? undefined : cluster.secretFile },
     store: {
       dir,
       quotaBytes: parseSize(store.quota)!,
@@ -59,6 +76,11 @@ function toConfig({ proxy, api, store, upstreams, log }: Settings, sources: Conf
     ),
     log,
   };
+}
+
+/** Bytes a second; nothing written and zero are no limit. */
+function toRate(text: string): number | undefined {
+  return parseSize(text) || undefined;
 }
 
 function deepFreeze<T>(value: T): T {

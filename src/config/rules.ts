@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import { codeOf } from '../base/errors.ts';
 import { ConfigInvalid, ConfigRefused } from './errors.ts';
-import { FORMATS, formatAddress, isLoopback, isPattern, parseAddress, standsFor } from './formats.ts';
+import { FORMATS, formatAddress, isLoopback, isPattern, isUnspecified, parseAddress, standsFor } from './formats.ts';
 import type { Merged } from './layers.ts';
 import type { Settings } from './schema.ts';
 import { dotted } from './settings.ts';
@@ -22,27 +22,35 @@ const CREDENTIAL_KEYS = ['passwordFile', 'dockerConfig', 'credentialHelper'] as 
 const READ_FILES = ['passwordFile', 'dockerConfig', 'ca'] as const;
 
 /** What no schema can say. Throws CONFIG_INVALID or CONFIG_REFUSED; returns what is only worth a warning. */
-export async function applyRules({ settings, placeOf }: Merged): Promise<ConfigWarning[]> {
+export async function applyRules(
+  { settings, placeOf }: Merged,
+  { withoutFiles }: { withoutFiles: boolean },
+): Promise<ConfigWarning[]> {
   const invalid = (path: Path, why: string, allowed: string) =>
     new ConfigInvalid({ key: dotted(path), place: placeOf(path), why, allowed });
   checkAddresses(settings, placeOf, invalid);
   checkNamedUpstreams(settings, invalid);
   refuseOpenApi(settings, placeOf);
+  refuseOpenCluster(settings, placeOf);
+  checkAdvertised(settings, invalid);
   const warnings: ConfigWarning[] = [];
   for (const [host, upstream] of Object.entries(settings.upstreams)) {
     checkUpstream(host, upstream, invalid);
-    warnings.push(...(await checkFiles(host, upstream, invalid)));
+    if (!withoutFiles) warnings.push(...(await checkFiles(host, upstream, invalid)));
   }
+  if (!withoutFiles) await checkSecretFile(settings, placeOf);
   return warnings;
 }
 
 type Invalid = (path: Path, why: string, allowed: string) => Error;
 
-function checkAddresses({ proxy, api }: Settings, placeOf: Merged['placeOf'], invalid: Invalid): void {
+function checkAddresses({ proxy, peer, api, supernode }: Settings, placeOf: Merged['placeOf'], invalid: Invalid): void {
   const all: (readonly [Path, string])[] = [
     [['proxy', 'listen'], proxy.listen],
     ...proxy.listeners.map(({ listen }, i) => [['proxy', 'listeners', i, 'listen'], listen] as const),
+    [['peer', 'listen'], peer.listen],
     [['api', 'listen'], api.listen],
+    [['supernode', 'listen'], supernode.listen],
   ];
   const taken = new Map<string, Path>();
   for (const [path, text] of all) {
@@ -79,6 +87,44 @@ function refuseOpenApi({ api }: Settings, placeOf: Merged['placeOf']): void {
   });
 }
 
+/** Whoever reaches these ports takes part in the cluster: with a secret, only members do. */
+function refuseOpenCluster({ peer, supernode, cluster }: Settings, placeOf: Merged['placeOf']): void {
+  if (cluster.secretFile !== '') return;
+  for (const [section, { listen }] of Object.entries({ supernode, peer })) {
+    if (isLoopback(parseAddress(listen)!.host)) continue;
+    throw new ConfigRefused({
+      key: `${section}.listen`,
+      place: placeOf([section, 'listen']),
+      why: `is ${listen}, which other machines can reach, and cluster.secretFile is not set`,
+      todo: 'make a join secret with `hawker token` and name its file (cluster.secretFile), or use a loopback address',
+    });
+  }
+}
+
+/** A supernode would turn away who says that it is reached at 0.0.0.0. */
+function checkAdvertised({ peer }: Settings, invalid: Invalid): void {
+  if (peer.advertise.length > 0 || !isUnspecified(parseAddress(peer.listen)!.host)) return;
+  const why = `is ${peer.listen}, which is no address that others can connect to, and peer.advertise is empty`;
+  throw invalid(['peer', 'listen'], why, "this node's own address, as in 10.0.0.5:65002; or peer.advertise set to it");
+}
+
+/** What is in it is read, and checked, where it is used. */
+async function checkSecretFile({ cluster }: Settings, placeOf: Merged['placeOf']): Promise<void> {
+  const { secretFile } = cluster;
+  if (secretFile === '') return;
+  const refused = (why: string, todo: string) =>
+    new ConfigRefused({ key: 'cluster.secretFile', place: placeOf(['cluster', 'secretFile']), why, todo });
+  const mode = await modeOf(secretFile).catch((error: unknown) => {
+    const why = `is ${secretFile}, which cannot be read (${codeOf(error)})`;
+    throw refused(why, `copy it from another node, or make it: hawker token --secret-file ${secretFile}`);
+  });
+  if ((mode & OTHERS) === 0) return;
+  throw refused(
+    `is ${secretFile}, which others on this machine can use (mode ${octal(mode)})`,
+    `chmod 0600 ${secretFile}`,
+  );
+}
+
 function checkUpstream(host: string, upstream: UpstreamSettings, invalid: Invalid): void {
   const at = (key: keyof UpstreamSettings): Path => ['upstreams', host, key];
   const credentials = CREDENTIAL_KEYS.filter((key) => upstream[key] !== undefined);
@@ -107,12 +153,15 @@ async function checkFiles(host: string, upstream: UpstreamSettings, invalid: Inv
       throw invalid(path, `is ${file}, which cannot be read (${codeOf(error)})`, FORMATS.path.allowed);
     });
     if (name === 'passwordFile' && (mode & OTHERS) !== 0) {
-      const octal = (mode & 0o777).toString(8).padStart(4, '0');
-      const message = `${file} has mode ${octal}: others on this machine can read it; use chmod 0600`;
+      const message = `${file} has mode ${octal(mode)}: others on this machine can read it; use chmod 0600`;
       warnings.push({ code: 'PASSWORD_FILE_OPEN', key: dotted(path), message });
     }
   }
   return warnings;
+}
+
+function octal(mode: number): string {
+  return (mode & 0o777).toString(8).padStart(4, '0');
 }
 
 async function modeOf(file: string): Promise<number> {

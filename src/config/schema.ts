@@ -15,6 +15,9 @@ export interface Annotations extends SchemaOptions {
 
 export const LOG_FORMATS = ['auto', 'json', 'pretty'] as const;
 
+/** What the protocol carries. */
+const MAX_ADVERTISED = 8;
+
 const closed = { additionalProperties: false };
 
 function text(format: FormatName, options: Omit<SchemaOptions, 'format'> = {}) {
@@ -26,6 +29,11 @@ function choice<T extends string>(values: readonly T[], options: SchemaOptions) 
   return Type.Unsafe<T>(
     Type.String({ enum: values, what: 'one of the choices', allowed: values.join(', '), ...options }),
   );
+}
+
+function list(format: FormatName, options: SchemaOptions) {
+  const { what, allowed } = FORMATS[format];
+  return Type.Array(text(format), { what: `a list (each ${what})`, allowed: `a list, each ${allowed}`, ...options });
 }
 
 function map(what: string, properties: Record<string, TSchema>): SchemaOptions {
@@ -91,11 +99,63 @@ const sections = {
       description: 'how long the last known digest of a tag may be used while its registry fails',
     }),
   }),
+  peer: section({
+    listen: text('address', {
+      default: '127.0.0.1:65002',
+      flag: 'peer-listen',
+      description: 'where other nodes fetch pieces; beyond loopback only with a join secret',
+    }),
+    advertise: list('endpoint', {
+      default: [],
+      maxItems: MAX_ADVERTISED,
+      flag: 'peer-advertise',
+      description: 'where other nodes reach the piece port, when not where it listens',
+    }),
+    zone: text('zone', {
+      default: '',
+      flag: 'peer-zone',
+      description: 'nodes of the same zone fetch from each other first; empty: none',
+    }),
+    uploadLimit: text('rate', {
+      default: '',
+      flag: 'peer-upload-limit',
+      description: 'bytes a second to other nodes, as in 100MB; empty: no limit',
+    }),
+    downloadLimit: text('rate', {
+      default: '',
+      flag: 'peer-download-limit',
+      description: 'bytes a second from other nodes, as in 100MB; empty: no limit',
+    }),
+    uploadSlots: text('slots', {
+      default: '4',
+      flag: 'peer-upload-slots',
+      description: 'how many pieces are sent at the same time',
+    }),
+  }),
   api: section({
     listen: text('address', {
       default: '127.0.0.1:65003',
       flag: 'api-listen',
       description: 'status, health and metrics; loopback only',
+    }),
+  }),
+  supernode: section({
+    listen: text('address', {
+      default: '127.0.0.1:6789',
+      flag: 'supernode-listen',
+      description: 'where proxies find the supernode; beyond loopback only with a join secret',
+    }),
+    heartbeat: text('heartbeat', {
+      default: '5s',
+      flag: 'supernode-heartbeat',
+      description: 'how often proxies say that they live; after three missed ones they are stale',
+    }),
+  }),
+  cluster: section({
+    secretFile: text('path', {
+      default: '',
+      flag: 'cluster-secret-file',
+      description: 'the join secret that all nodes share (`hawker token` makes it); empty: none',
     }),
   }),
   store: section({
@@ -129,6 +189,12 @@ function section<P extends Record<string, TSchema>>(properties: P) {
   return Type.Object(properties, map('a section', properties));
 }
 
+const Supernodes = list('supernode', {
+  default: ['http://127.0.0.1:6789'],
+  flag: 'supernodes',
+  description: 'where the supernode is; of several, the first that is up is used',
+});
+
 const Upstreams = Type.Unsafe<Record<string, Static<typeof Upstream>>>({
   type: 'object',
   propertyNames: { type: 'string', format: 'upstream', what: FORMATS.upstream.what, allowed: FORMATS.upstream.allowed },
@@ -142,18 +208,26 @@ const Upstreams = Type.Unsafe<Record<string, Static<typeof Upstream>>>({
 export const ConfigSchema = Type.Partial(
   Type.Object({
     proxy: Type.Partial(sections.proxy),
+    peer: Type.Partial(sections.peer),
     api: Type.Partial(sections.api),
+    supernode: Type.Partial(sections.supernode),
+    supernodes: Supernodes,
+    cluster: Type.Partial(sections.cluster),
     store: Type.Partial(sections.store),
     upstreams: Upstreams,
     log: Type.Partial(sections.log),
   }),
-  { ...map('the configuration', { ...sections, upstreams: Upstreams }) },
+  { ...map('the configuration', { ...sections, supernodes: Supernodes, upstreams: Upstreams }) },
 );
 
 /** All layers together, as written: every key that has a default is there. */
 export interface Settings {
   proxy: Static<typeof sections.proxy>;
+  peer: Static<typeof sections.peer>;
   api: Static<typeof sections.api>;
+  supernode: Static<typeof sections.supernode>;
+  supernodes: Static<typeof Supernodes>;
+  cluster: Static<typeof sections.cluster>;
   store: Static<typeof sections.store>;
   upstreams: Static<typeof Upstreams>;
   log: Static<typeof sections.log>;

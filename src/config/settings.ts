@@ -7,10 +7,13 @@ export interface Setting {
   readonly key: string;
   /** `HAWKER_PROXY_DEFAULT_UPSTREAM`. */
   readonly variable: string;
-  /** Without its dashes: `default-upstream`. Lists and maps have none. */
+  /** Without its dashes: `default-upstream`. Lists of maps, and maps, have none. */
   readonly flag: string | undefined;
-  /** Plain text is taken as it stands; a list or map is written as YAML or JSON. */
-  readonly plain: boolean;
+  /**
+   * How it is written as a variable or flag: plain text as it stands; a list of texts with commas between them, or as YAML or
+   * JSON in brackets; any other list and a map as YAML or JSON.
+   */
+  readonly kind: 'text' | 'texts' | 'tree';
   readonly description: string;
   /** As it is written; undefined where there is none. */
   readonly default: unknown;
@@ -39,7 +42,7 @@ function leaves(node: SchemaNode, path: readonly string[]): Setting[] {
       key: dotted(path),
       variable: `HAWKER_${path.map(upperSnake).join('_')}`,
       flag: node.flag,
-      plain: node.type === 'string',
+      kind: node.type === 'string' ? 'text' : node.items?.type === 'string' ? 'texts' : 'tree',
       description: node.description ?? '',
       default: node.default,
     },

@@ -31,11 +31,12 @@ t.test('help lists what works', async (t) => {
   t.equal(err, '');
   const commands = [...out.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => name);
   t.ok(
-    ['up', 'version', 'help'].every((name) => commands.includes(name)),
+    ['up', 'proxy', 'supernode', 'peers', 'blobs', 'status', 'token', 'demo', 'version', 'help'].every((name) =>
+      commands.includes(name),
+    ),
     String(commands),
   );
-  for (const later of ['supernode', 'proxy', 'peers', 'doctor', 'pull', 'preheat', 'token'])
-    t.notOk(commands.includes(later), later);
+  for (const later of ['doctor', 'pull', 'preheat', 'get', 'setup']) t.notOk(commands.includes(later), later);
   t.equal((await run('help', 'up')).out, (await run('up', '--help')).out);
 });
 
@@ -46,10 +47,41 @@ t.test('each setting with a flag is in the help of up, with its default', async 
   for (const { flag, description, default: value } of SETTINGS.filter((s) => s.flag)) {
     t.match(text, ` --${flag} <`);
     t.match(text, description);
-    if (typeof value === 'string' && value !== '') t.match(text, `(default: ${value})`);
+    if (String(value) !== '') t.match(text, `(default: ${String(value)})`);
   }
   t.match(text, ' --config <file>');
   t.notMatch(text, /<value>/, 'each value has a name');
+});
+
+t.test('each command has the flags of what concerns it, and no others', async (t) => {
+  const flagsOf = async (command: string) =>
+    new Set([...(await run(command, '--help')).out.matchAll(/^ {2}--([a-z-]+) </gm)].map(([, name]) => name!));
+  const of = (concerns: (key: string) => boolean) =>
+    new Set(['config', ...SETTINGS.filter((s) => s.flag && concerns(s.key)).map((s) => s.flag!)]);
+  t.same(
+    await flagsOf('proxy'),
+    of((key) => !key.startsWith('supernode.')),
+  );
+  t.same(
+    await flagsOf('supernode'),
+    of((key) => /^(supernode|cluster|log)\./.test(key)),
+  );
+  t.same(await flagsOf('peers'), new Set(['config', 'supernodes']));
+  t.same(await flagsOf('blobs'), new Set(['config', 'supernodes']));
+  t.same(await flagsOf('status'), new Set(['config', 'supernodes', 'api-listen']));
+  t.same(await flagsOf('token'), new Set(['config', 'secret-file']));
+  const { status, err } = await run('supernode', '--store-quota', '1GiB');
+  t.equal(status, 2);
+  t.match(err, /^hawker: USAGE: unknown option '--store-quota'/);
+});
+
+t.test("a list's flag takes commas, or is repeated", async (t) => {
+  for (const args of [
+    ['--supernodes', 'http://a:1,nope'],
+    ['--supernodes', 'http://a:1', '--supernodes', 'nope'],
+  ]) {
+    t.match((await run('proxy', ...args)).err, /^hawker: CONFIG_INVALID: supernodes\[1\] .*\(--supernodes\)/);
+  }
 });
 
 t.test('version', async (t) => {

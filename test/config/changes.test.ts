@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { changedKeys } from '../../src/config/changes.ts';
 import { loadConfig } from '../../src/config/load.ts';
@@ -8,12 +10,24 @@ const load = async (environment: Record<string, string>) =>
     .config;
 
 t.test('each setting that differs is named, and nothing else', async (t) => {
+  const SECRET = join(t.testdir({}), 'secret');
+  writeFileSync(SECRET, 'x'.repeat(32), { mode: 0o600 });
   const other: Record<string, string> = {
     'proxy.listen': 'localhost:1',
     'proxy.listeners': '[{listen: "localhost:2", upstream: ghcr.io}]',
     'proxy.defaultUpstream': 'quay.io',
     'proxy.staleTags': '5m',
+    'peer.listen': 'localhost:4',
+    'peer.advertise': '10.0.0.5:65002,[fd00::5]:65002',
+    'peer.zone': 'rack-1',
+    'peer.uploadLimit': '100MB',
+    'peer.downloadLimit': '200MB',
+    'peer.uploadSlots': '8',
     'api.listen': 'localhost:3',
+    'supernode.listen': 'localhost:5',
+    'supernode.heartbeat': '1s',
+    supernodes: 'http://a:6789,https://b',
+    'cluster.secretFile': SECRET,
     'store.dir': '/d',
     'store.quota': '1TB',
     'store.containerd': '/c',
@@ -21,6 +35,7 @@ t.test('each setting that differs is named, and nothing else', async (t) => {
     'log.level': 'trace',
     'log.format': 'json',
   };
+  for (const { key } of SETTINGS) t.ok(other[key] !== undefined, key);
   const before = await load({});
   t.same(changedKeys(before, await load({})), []);
   t.same(changedKeys(before, await load({ HAWKER_PROXY_STALE_TAGS: '1440m' })), [], 'the same in another spelling');

@@ -36,6 +36,18 @@ const CASES: Record<FormatName, { good: string[]; bad: string[] }> = {
       `${'a'.repeat(254)}:1`,
     ]),
   },
+  endpoint: {
+    good: ['10.0.0.5:65002', '[fd00::5]:1', 'node-1.example:65535'],
+    bad: ['10.0.0.5:0', '10.0.0.5', '0.0.0.0:1', '[::]:1', '[0:0::0]:1', '', 'http://a:1'],
+  },
+  supernode: {
+    good: ['http://127.0.0.1:6789', 'https://hawker.example', 'http://[::1]:6789/'],
+    bad: ['', 'hawker:6789', 'ws://a:1', 'http://a/x', 'http://me:pw@a', 'http://a:0', 'http://a?x', 'http://'],
+  },
+  rate: { good: ['', '0B', '100MB', '1.5GiB'], bad: ['100', 'fast', '-1MB', '100MB/s'] },
+  slots: { good: ['1', '4', '1000'], bad: ['', '0', '1001', '-1', '4.0', '04', 'x'] },
+  heartbeat: { good: ['100ms', '5s', '1h'], bad: ['', '5', '0s', '99ms', '61m'] },
+  zone: { good: ['', 'eu-1', 'dc1/rack_7', 'a.b', 'z'.repeat(64)], bad: ['z'.repeat(65), 'a b', 'é', 'a\nb'] },
   size: { good: ['20GiB', '1.5 GB', '0'], bad: ['20', '20 gigs', '', '-1GiB', '1e3MB'] },
   time: { good: ['24h', '500ms', '0'], bad: ['24', 'soon', '1y', '-5s'] },
   registry: {

@@ -44,6 +44,12 @@ async function refusal(sources: Partial<ConfigSources>): Promise<string> {
   return 'it was taken';
 }
 
+function secretIn(t: Test): string {
+  const path = join(t.testdir({}), 'secret');
+  writeFileSync(path, 'x'.repeat(32), { mode: 0o600 });
+  return path;
+}
+
 function sourcesOf(t: Test, yaml: string, more: Record<string, string> = {}): Partial<ConfigSources> {
   const directory = t.testdir({ 'h.yaml': yaml, ...more });
   return { file: 'h.yaml', directory };
@@ -57,7 +63,18 @@ t.test('with nothing said, the defaults of the design', async (t) => {
     defaultUpstream: 'docker.io',
     staleTagsMs: 86_400_000,
   });
+  t.same(config.peer, {
+    listen: { host: '127.0.0.1', port: 65_002 },
+    advertise: [],
+    zone: undefined,
+    uploadBytesPerSecond: undefined,
+    downloadBytesPerSecond: undefined,
+    uploadSlots: 4,
+  });
   t.same(config.api, { listen: { host: '127.0.0.1', port: 65_003 } });
+  t.same(config.supernode, { listen: { host: '127.0.0.1', port: 6789 }, heartbeatMs: 5000 });
+  t.same(config.supernodes, ['http://127.0.0.1:6789']);
+  t.same(config.cluster, { secretFile: undefined });
   t.same(config.store, { dir: '/home/me/.local/share/hawker', quotaBytes: 20 * GiB, containerd: undefined });
   t.same(config.log, { level: 'info', format: 'auto' });
   t.same(config.upstreams['docker.io'], { url: 'https://registry-1.docker.io', insecure: false, allow: [] });
@@ -95,12 +112,23 @@ t.test('flag > variable > file > default', async (t) => {
 });
 
 t.test('every setting can be made by its variable and its flag', async (t) => {
+  const SECRET = secretIn(t);
   const samples: Record<string, string> = {
     'proxy.listen': '[::1]:1',
     'proxy.listeners': '[{listen: "localhost:2", upstream: ghcr.io}]',
     'proxy.defaultUpstream': 'quay.io',
     'proxy.staleTags': '5m',
+    'peer.listen': 'localhost:4',
+    'peer.advertise': '10.0.0.5:65002,[fd00::5]:65002',
+    'peer.zone': 'rack-1',
+    'peer.uploadLimit': '100MB',
+    'peer.downloadLimit': '200MB',
+    'peer.uploadSlots': '8',
     'api.listen': 'localhost:3',
+    'supernode.listen': 'localhost:5',
+    'supernode.heartbeat': '1s',
+    supernodes: 'http://a:6789,https://b',
+    'cluster.secretFile': SECRET,
     'store.dir': '/d',
     'store.quota': '1TB',
     'store.containerd': '/var/lib/containerd',
@@ -120,12 +148,23 @@ t.test('every setting can be made by its variable and its flag', async (t) => {
     defaultUpstream: 'quay.io',
     staleTagsMs: 300_000,
   });
+  t.same(config.peer, {
+    listen: { host: 'localhost', port: 4 },
+    advertise: ['10.0.0.5:65002', '[fd00::5]:65002'],
+    zone: 'rack-1',
+    uploadBytesPerSecond: 1e8,
+    downloadBytesPerSecond: 2e8,
+    uploadSlots: 8,
+  });
+  t.same(config.supernode, { listen: { host: 'localhost', port: 5 }, heartbeatMs: 1000 });
+  t.same([config.supernodes, config.cluster.secretFile], [['http://a:6789', 'https://b'], SECRET]);
   t.same(config.store, { dir: '/d', quotaBytes: 1e12, containerd: '/var/lib/containerd' });
   t.same(config.upstreams['r.example:5000'], { url: 'http://10.0.0.1:5000', allow: ['10.0.0.0/8'], insecure: true });
   const flags = Object.fromEntries(SETTINGS.filter((s) => s.flag).map((s) => [s.flag!, samples[s.key]!]));
   const byFlag = (await load({ flags })).config;
   t.same({ ...byFlag.proxy, listeners: [] }, { ...config.proxy, listeners: [] });
-  t.same([byFlag.api, byFlag.store, byFlag.log], [config.api, config.store, config.log]);
+  for (const section of ['peer', 'api', 'supernode', 'supernodes', 'cluster', 'store', 'log'] as const)
+    t.same(byFlag[section], config[section]);
 });
 
 t.test('upstreams: what is written adds to the built-in list, false takes off', async (t) => {
@@ -155,13 +194,11 @@ t.test('what is wrong is one line: the key, its place, what is allowed', async (
   const lines: [yaml: string, line: RegExp][] = [
     [
       'pxory: {}',
-      /^CONFIG_UNKNOWN_KEY: pxory is not a setting \(h\.yaml:1:1\)\. did you mean proxy\? allowed here: proxy, api, /,
+      /^CONFIG_UNKNOWN_KEY: pxory is not a setting \(h\.yaml:1:1\)\. did you mean proxy\? allowed here: proxy, peer, api, /,
     ],
     ['proxy:\n  listn: x', /^CONFIG_UNKNOWN_KEY: proxy\.listn is .* \(h\.yaml:2:3\)\. did you mean proxy\.listen\? /],
     ['quota: 1GiB', /quota is not a setting .*did you mean store\.quota\?/],
     ['zzz: 1', /zzz is not a setting \(h\.yaml:1:1\)\. allowed here/],
-    ['peer: {}', /CONFIG_UNKNOWN_KEY: peer /],
-    ['supernodes: []', /CONFIG_UNKNOWN_KEY: supernodes /],
     ['__proto__: {}', /CONFIG_UNKNOWN_KEY: __proto__/],
     ['upstreams: {a.b: {urll: x}}', /upstreams\.a\.b\.urll is .*did you mean upstreams\.a\.b\.url\?/],
     [
@@ -226,6 +263,27 @@ t.test('what is wrong is one line: the key, its place, what is allowed', async (
       /proxy\.listeners\[0\]\.upstream is ghcr\.io, which/,
     ],
     ['upstreams: {"*": false}', /proxy\.defaultUpstream is docker\.io, .*\(the default\)\. allowed: none/],
+    [
+      'supernode: {listen: 0.0.0.0:6789}',
+      /^CONFIG_REFUSED: supernode\.listen is 0\.0\.0\.0:6789, which other machines can reach, and cluster\.secretFile is not set .*hawker token/,
+    ],
+    ['peer: {listen: 10.0.0.5:65002}', /^CONFIG_REFUSED: peer\.listen is 10\.0\.0\.5:65002, .*hawker token/],
+    ['peer: {advertise: [10.0.0.5]}', /peer\.advertise\[0\] is "10\.0\.0\.5", which is not an address that others can/],
+    ['peer: {advertise: [10.0.0.5:0]}', /peer\.advertise\[0\] is .*with a real port/],
+    ['peer: {advertise: [0.0.0.0:1]}', /peer\.advertise\[0\] is/],
+    ['peer: {advertise: 10.0.0.5:1}', /peer\.advertise is "10\.0\.0\.5:1", which is not a list/],
+    [`peer: {advertise: [${'a:1,'.repeat(9)}]}`, /^CONFIG_INVALID: peer\.advertise is a list/],
+    ['peer: {uploadSlots: 0}', /peer\.uploadSlots is "0", .*from 1 to 1000/],
+    ['peer: {uploadLimit: 100}', /peer\.uploadLimit is "100", which is not a rate/],
+    [`peer: {zone: ${'z'.repeat(65)}}`, /peer\.zone is .*at most 64/],
+    ['supernode: {heartbeat: 2h}', /supernode\.heartbeat is "2h", .*from 100ms to 60m/],
+    ['supernodes: [http://a/path]', /supernodes\[0\] is a text, which is not the URL of a supernode .*without a path/],
+    ['supernodes: [a:6789]', /supernodes\[0\] is/],
+    ['supernode: {listen: 127.0.0.1:65002}', /supernode\.listen is .*, and so is peer\.listen at the default/],
+    [
+      'cluster: {secretFile: nope}',
+      /^CONFIG_REFUSED: cluster\.secretFile is \S+\/nope, .*ENOENT.*hawker token --secret-file/,
+    ],
     ['a: [', /^CONFIG_SYNTAX: h\.yaml:1:5: /],
     ['log: {}\nlog: {}', /^CONFIG_SYNTAX: h\.yaml:2:1: log is there twice/],
   ];
@@ -278,6 +336,41 @@ t.test('no credential gets into a message', async (t) => {
   t.notMatch(await refusal(sourcesOf(t, 'upstreams: {a.b: {url: "http://me:hunter2@host"}}')), /hunter2/);
 });
 
+t.test('a secret file must be for its owner alone; commands that use no file do not look at any', async (t) => {
+  const secret = secretIn(t);
+  const open = { 'supernode-listen': '0.0.0.0:6789', 'peer-listen': '10.0.0.5:1', 'cluster-secret-file': secret };
+  t.equal((await load({ flags: open })).config.cluster.secretFile, secret, 'with it, ports may be open');
+  const line = await refusal({ flags: { ...open, 'peer-listen': '[::]:1' } });
+  t.match(
+    line,
+    /^CONFIG_INVALID: peer\.listen is \[::\]:1, which is no address that others can .*peer\.advertise is empty/,
+  );
+  t.equal(await refusal({ flags: { ...open, 'peer-listen': '[::]:1', 'peer-advertise': 'node-1:1' } }), 'it was taken');
+  chmodSync(secret, 0o640);
+  t.match(
+    await refusal({ flags: open }),
+    /^CONFIG_REFUSED: cluster\.secretFile is \S+, which others .*mode 0640.*--cluster-secret-file\)\. chmod 0600 \//,
+  );
+  const yaml = 'cluster: {secretFile: nope}\nupstreams: {a.b: {ca: nope.pem}}';
+  t.ok(await load({ ...sourcesOf(t, yaml), withoutFiles: true }));
+});
+
+t.test('a list of texts: with commas, or as YAML or JSON; empty', async (t) => {
+  const supernodes = async (text: string) => (await load({ flags: { supernodes: text } })).config.supernodes;
+  t.same(await supernodes('http://a:1'), ['http://a:1']);
+  t.same(await supernodes(' http://a:1 , http://b:1'), ['http://a:1', 'http://b:1']);
+  t.same(await supernodes('["http://a:1", http://b]'), ['http://a:1', 'http://b']);
+  t.same(await supernodes(''), []);
+  t.same(await supernodes('[]'), []);
+  const { config } = await load({ environment: { HAWKER_PEER_ADVERTISE: '[::1]:1,[::2]:2' } });
+  t.same(config.peer.advertise, ['[::1]:1', '[::2]:2'], 'brackets of an address are not those of a list');
+  t.match(await refusal({ flags: { supernodes: 'http://a,' } }), /supernodes\[1\] is .*\(--supernodes\)/);
+  t.notMatch(await refusal({ flags: { supernodes: 'http://me:hunter2@a' } }), /hunter2/);
+  for (const none of ['', '0B']) {
+    t.equal((await load({ flags: { 'peer-upload-limit': none } })).config.peer.uploadBytesPerSecond, undefined);
+  }
+});
+
 t.test('a file that cannot be used', async (t) => {
   const directory = t.testdir({ big: 'a'.repeat(256 * 1024 + 1), latin1: Buffer.from([0x61, 0xe9, 0x3a]), dir: {} });
   t.match(
@@ -316,7 +409,7 @@ t.test('config/hawker.yaml says the defaults, and names every setting', async (t
 });
 
 t.test('the examples of config/hawker.yaml load, and show every key of a registry and a listener', async (t) => {
-  const yaml = SHIPPED.replaceAll(/^( *)#(?! \S|$)/gm, '$1').replace(/^ *listeners: \[\]\n/m, '');
+  const yaml = SHIPPED.replaceAll(/^( *)#(?! \S|$)/gm, '$1').replaceAll(/^ *(?:listeners|advertise): \[\]\n/gm, '');
   const { value } = parseYaml(yaml, 'hawker.yaml') as { value: { upstreams: Record<string, object> } };
   const shown = new Set(Object.values(value.upstreams).flatMap((upstream) => Object.keys(upstream)));
   const upstreamNode = ROOT.properties!['upstreams']!.additionalProperties as SchemaNode;
@@ -324,6 +417,7 @@ t.test('the examples of config/hawker.yaml load, and show every key of a registr
   const here = t.testdir({ x: '' });
   const files = yaml.replaceAll(/(passwordFile|dockerConfig|ca): \S+/g, `$1: ${here}/x`);
   const { config } = await load(sourcesOf(t, files, { x: '' }));
+  t.same(config.peer.advertise, ['10.0.0.5:65002']);
   t.same(config.proxy.listeners, [{ listen: { host: '127.0.0.1', port: 65_011 }, upstream: 'ghcr.io' }]);
   t.equal(config.upstreams['*.dkr.ecr.*.amazonaws.com']?.credentialHelper, 'ecr-login');
   t.notOk('registry.gitlab.com' in config.upstreams);

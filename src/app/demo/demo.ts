@@ -48,7 +48,18 @@ async function* pulls(image: ReturnType<typeof makeDemoImage>, log: Logger): Asy
     const service = await startUp(
       {
         proxy: { listen: LOOPBACK, listeners: [], defaultUpstream: REGISTRY, staleTagsMs: 3_600_000 },
+        peer: {
+          listen: LOOPBACK,
+          advertise: [],
+          zone: undefined,
+          uploadBytesPerSecond: undefined,
+          downloadBytesPerSecond: undefined,
+          uploadSlots: 4,
+        },
         api: { listen: LOOPBACK },
+        supernode: { listen: LOOPBACK, heartbeatMs: 5000 },
+        supernodes: [],
+        cluster: { secretFile: undefined },
         store: { dir, quotaBytes: GiB, containerd: undefined },
         upstreams: { [REGISTRY]: { url: origin.url, insecure: false, allow: [] } },
         log: { level: 'info', format: 'json' },

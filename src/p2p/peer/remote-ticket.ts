@@ -11,8 +11,8 @@ import type {
 } from '../protocol/coordinator.ts';
 import { MAX_PIECES, MAX_READS, MAX_RUNS } from '../protocol/limits.ts';
 import { PIECE_FAILURES, type WireRun } from '../protocol/messages.ts';
-import { packPieces } from '../protocol/packed.ts';
-import type { TicketHost } from './remote-coordinator.ts';
+import { packCrcs, packPieces } from '../protocol/packed.ts';
+import type { CoordinatorLink, TicketHost } from './remote-coordinator.ts';
 
 /** Reads that a supernode did not grant are told to it under numbers from here on, which it does not give itself. */
 const OWN_LEASES = 2 ** 52;
@@ -36,6 +36,8 @@ export class RemoteTicket implements Ticket {
   readonly #want: Want;
   readonly #listener: (assignment: Assignment) => void;
   readonly #held: Set<number>;
+  /** Of the pieces that are here, where known. */
+  readonly #crcs: Map<number, number>;
   readonly #leases = new Map<number, Lease>();
   readonly #fetches = new Set<number>();
   #pieceCount: number | undefined;
@@ -61,6 +63,7 @@ export class RemoteTicket implements Ticket {
     this.#want = want;
     this.#listener = listener;
     this.#held = new Set(want.held);
+    this.#crcs = new Map(want.crcs);
     this.#pieceCount = want.pieceCount;
     this.#size = want.size;
   }
@@ -200,6 +203,7 @@ export class RemoteTicket implements Ticket {
     const reading = this.#reading();
     this.#saidAwaited = JSON.stringify(awaited);
     this.#host.flushReports();
+    this.#tellCrcs(link);
     link.send({
       t: 'want',
       epoch: link.epoch,
@@ -215,6 +219,16 @@ export class RemoteTicket implements Ticket {
     if (this.#noRanges) (this.#host.reports().n ??= []).push(wish);
     this.#idleSince = undefined;
     this.#watch();
+  }
+
+  /** A supernode that has been told nothing yet could give others these pieces on trust only. */
+  #tellCrcs(link: CoordinatorLink): void {
+    const size = this.#size;
+    if (size === undefined || this.#crcs.size === 0) return;
+    const known = [...this.#crcs.keys()].filter((piece) => this.#held.has(piece)).sort((a, b) => a - b);
+    const bits = packPieces(known, new Pieces(size).count);
+    const crcs = packCrcs(known.map((piece) => this.#crcs.get(piece)!));
+    link.send({ t: 'announce', epoch: link.epoch, parts: [[this.#want.digest, size, bits, crcs]] });
   }
 
   /** The reads that go on, under numbers that this session's supernode does not give. */
@@ -334,6 +348,7 @@ export class RemoteTicket implements Ticket {
 
   #piece({ piece, crc32, from, ms }: PieceReport): void {
     this.#held.add(piece);
+    this.#crcs.set(piece, crc32);
     this.#fetches.delete(piece);
     for (const lease of this.#leases.values()) if (lease.next === piece) lease.next += 1;
     if (this.#wish !== undefined) {

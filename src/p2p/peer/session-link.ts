@@ -106,15 +106,18 @@ export class SessionLink implements SocketListener {
   message(text: string): void {
     if (this.#phase === 'over') return;
     this.#lastHeard = this.#now();
+    let message: FromSupernode;
     try {
-      this.#take(parseFromSupernode(text));
+      message = parseFromSupernode(text);
     } catch (error) {
       const { address } = this;
       const theirs = this.#phase === 'challenge' ? protocolOf(text) : undefined;
       const versions = theirs === undefined ? undefined : compatibility({ proxy: PROTOCOL_VERSION, supernode: theirs });
       if (versions?.works === false) this.end(this.#refused('PROTOCOL_VERSION', versions.message));
       else this.end(new SupernodeNotHawker({ address, why: describeError(error) }, { cause: error }));
+      return;
     }
+    this.#take(message);
   }
 
   closed(code: number, reason: string, fault?: string): void {

@@ -22,6 +22,8 @@ export interface Want {
   readonly pieceCount: number | undefined;
   /** Pieces that are here already. */
   readonly held: Iterable<number>;
+  /** CRC-32s of such pieces, where they were kept. */
+  readonly crcs?: ReadonlyMap<number, number> | undefined;
   /** In bytes, where known: coordination among several proxies needs it as soon as `pieceCount` is known. */
   readonly size?: number | undefined;
   /** The upstream (its key in the configuration) that this proxy's own client may read the blob from; undefined: none. */

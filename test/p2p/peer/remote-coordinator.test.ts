@@ -1,4 +1,4 @@
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { digestOf } from '../../../src/base/digest.ts';
 import { MiB } from '../../../src/base/units.ts';
 import {
@@ -17,17 +17,22 @@ import {
   type FromSupernode,
   type Message,
 } from '../../../src/p2p/protocol/messages.ts';
-import { packPieces } from '../../../src/p2p/protocol/packed.ts';
+import { packCrcs, packPieces } from '../../../src/p2p/protocol/packed.ts';
+import { Membership } from '../../../src/p2p/protocol/membership.ts';
+import { Swarm } from '../../../src/p2p/supernode/swarm.ts';
 import type { Supernode } from '../../../src/p2p/supernode/supernode.ts';
 import { coordinatorConformance, settle } from '../../support/coordinator-conformance.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import {
+  askFrom,
   makeSession,
   makeSupernode,
   pairedCandidates,
+  SECRET,
   serve,
   until,
   WatchedCandidates,
+  type Phonebook,
 } from '../../support/swarm-rig.ts';
 
 function connect(clock: ManualClock, url: string, candidates: FindCandidates) {
@@ -221,7 +226,13 @@ t.test('after 2 s of silence it goes on alone, and back when it hears of the sup
   ticket.report({ kind: 'piece', piece: 0, crc32: 5, source: 'origin' });
   t.same(await rig.take(), [], 'what comes now is told later');
   rig.coordinator.heard();
-  const [want] = await rig.take();
+  const parts = [[digestOf('a blob'), 10 * MiB, packPieces([0], 10), packCrcs([5])]];
+  const [announce, want] = await rig.take();
+  t.same(
+    announce,
+    { t: 'announce', epoch: 'epoch-01', parts },
+    'with the check sums: others are to check what they get',
+  );
   t.match(want, { t: 'want', w: 2, held: packPieces([0], 10), reading: [[2 ** 52 + 1, 1, 9]] });
   await rig.assign({ c: [[2, 2 ** 52 + 1, 4]] });
   t.same(rig.takeAssigned(), [{ kind: 'cut', lease: 1, last: 4 }]);
@@ -296,7 +307,10 @@ t.test('a lease survives the loss of its session and is told to the next', async
   await rig.clock.advance(60_000);
   t.same(rig.takeAssigned(), [], 'it is read on');
   rig.open('epoch-02');
-  t.match(await rig.take(), [{ t: 'want', size: 4 * MiB, held: packPieces([0], 4), reading: [[2 ** 52 + 1, 1, 3]] }]);
+  t.match(await rig.take(), [
+    { t: 'announce' },
+    { t: 'want', size: 4 * MiB, held: packPieces([0], 4), reading: [[2 ** 52 + 1, 1, 3]] },
+  ]);
   // Alone again, and this time the read breaks off.
   await rig.assign({ n: [[2, 1, 'SIZE_CONFLICT']] });
   t.same(await rig.take(), [{ t: 'leave', w: 2 }]);
@@ -329,4 +343,93 @@ t.test('what the supernode cannot coordinate is decided here; what nobody has is
   t.equal((await rig.take()).length, 128, 'a session takes so many');
   t.equal(rig.takeAssigned().length, 2, 'the others go on alone');
   for (const ticket of many) ticket.close();
+});
+/** Proxies that do what they are told, each piece in no time. */
+async function swarmOf(t: Test, count: number, supernode: () => Supernode, clock: ManualClock, book: Phonebook) {
+  return Promise.all(
+    Array.from({ length: count }, async (_, n) => {
+      const peer = `peer-${n}-000`;
+      book.set(`${peer}:1`, { peer, instance: 'instance-1' });
+      const coordinator = new RemoteCoordinator({ solo: new SoloCoordinator({ clock }), clock });
+      const session = makeSession({
+        clock,
+        urls: ['http://x'],
+        candidates: pairedCandidates(supernode),
+        peer,
+        addresses: [`${peer}:1`],
+      });
+      session.start(coordinator);
+      t.teardown(() => session.close());
+      await until('it is open', () => session.link !== undefined);
+      return { coordinator, held: new Set<number>(), fromOrigin: 0, fromPeers: 0 };
+    }),
+  );
+}
+
+t.test('several proxies, one supernode that is replaced midway: each piece comes from the origin once', async (t) => {
+  const clock = new ManualClock();
+  const book: Phonebook = new Map();
+  const ask = askFrom(book, new Membership(SECRET));
+  let supernode = makeSupernode(clock, { ask });
+  const proxies = await swarmOf(t, 4, () => supernode, clock, book);
+  await until('all are ready', () => supernode.peers().peers.every(({ state }) => state === 'ready'));
+  const pieceCount = 40;
+  const reads = new Map<number, { next: number; last: number }>();
+  for (const proxy of proxies) {
+    const leases = new Map<number, { next: number; last: number }>();
+    const ticket = proxy.coordinator.want(
+      { digest: digestOf('a blob'), pieceCount, size: pieceCount * MiB, held: [], origin: 'x' },
+      (assignment) => {
+        if (assignment.kind === 'lease') {
+          const { first, count } = assignment.run;
+          leases.set(assignment.lease, { next: first, last: first + count - 1 });
+          reads.set(reads.size, leases.get(assignment.lease)!);
+          const step = () => {
+            const read = leases.get(assignment.lease)!;
+            if (read.next > read.last) {
+              ticket.report({ kind: 'ended', lease: assignment.lease });
+              return;
+            }
+            const piece = read.next;
+            read.next += 1;
+            proxy.held.add(piece);
+            proxy.fromOrigin += 1;
+            ticket.report({ kind: 'progress', lease: assignment.lease });
+            ticket.report({ kind: 'piece', piece, crc32: piece, source: 'origin', ms: 1 });
+            setTimeout(step, 4);
+          };
+          setTimeout(step, 4);
+        } else if (assignment.kind === 'cut') leases.get(assignment.lease)!.last = assignment.last;
+        else if (assignment.kind === 'fetch') {
+          const { piece, from, crc32 } = assignment;
+          const sender = proxies[Number(from.peer.split('-')[1])]!;
+          if (!sender.held.has(piece)) throw new Error('the sender does not have it');
+          if (crc32 !== piece) throw new Error('the check sum is lost');
+          setTimeout(() => {
+            proxy.held.add(piece);
+            proxy.fromPeers += 1;
+            ticket.report({ kind: 'piece', piece, crc32: piece, source: 'peers', from: from.peer, ms: 1 });
+          }, 1);
+        } else throw new Error('given up');
+      },
+    );
+    ticket.awaiting(allOf(pieceCount));
+  }
+  await until('half of it is here', () => proxies[0]!.held.size >= pieceCount / 2);
+  const before = supernode;
+  const swarm = new Swarm({ now: clock.monotonic(), random: Math.random });
+  supernode = makeSupernode(clock, { ask, swarm });
+  before.close();
+  for (let n = 0; n < 400 && proxies.some(({ held }) => held.size < pieceCount); n += 1) {
+    await clock.advance(20);
+    await new Promise((resolve) => setTimeout(resolve, 4));
+  }
+  t.same(
+    proxies.map(({ held }) => held.size),
+    [pieceCount, pieceCount, pieceCount, pieceCount],
+  );
+  const fromOrigin = proxies.reduce((sum, proxy) => sum + proxy.fromOrigin, 0);
+  // The reads that a change of supernode cuts short may cost a piece or two.
+  t.ok(fromOrigin >= pieceCount && fromOrigin <= pieceCount + 8, `${fromOrigin} of ${pieceCount} from the origin`);
+  t.match(supernode.peers().peers.length, 4);
 });

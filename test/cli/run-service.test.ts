@@ -3,12 +3,13 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Service } from '../../src/app/service.ts';
 import { banner } from '../../src/cli/banner.ts';
+import { sections } from '../../src/cli/config-flags.ts';
 import type { ProcessPort, Signal } from '../../src/cli/process-port.ts';
 import { reloadConfig } from '../../src/cli/reload.ts';
-import { runUp } from '../../src/cli/up.ts';
+import { runService, type StartService } from '../../src/cli/run-service.ts';
 import type { Config } from '../../src/config/config.ts';
 import { loadConfig, type ConfigSources } from '../../src/config/load.ts';
-import { createLogger } from '../../src/base/log.ts';
+import { createLogger, type Logger } from '../../src/base/log.ts';
 
 interface Entry {
   level: string;
@@ -24,6 +25,11 @@ const NOTHING: ConfigSources = {
   account: { root: false, home: '/home/me' },
   directory: '/',
 };
+
+/** As `up`: everything concerns it. */
+const runUp = (sources: ConfigSources, port: ProcessPort, start: StartService) =>
+  runService(sources, port, start, () => true);
+const reload = (config: Config, sources: ConfigSources, log: Logger) => reloadConfig(config, sources, log, () => true);
 
 /** A process in which signals come when the test says so. */
 class FakeProcess implements ProcessPort {
@@ -205,7 +211,7 @@ t.test('what nobody caught is logged, said in one line, and ends the process', a
   });
   const fatal = logged.filter(({ level }) => level === 'fatal');
   t.match(fatal, [
-    { code: 'UNCAUGHT', msg: /broken/, stack: /up\.test/ },
+    { code: 'UNCAUGHT', msg: /broken/, stack: /run-service\.test/ },
     { code: 'UNCAUGHT', msg: /only text/ },
   ]);
   t.match(port.complained, /^hawker: UNKNOWN: broken\. .*\nhawker: UNKNOWN: only text\. .*\n$/);
@@ -248,6 +254,22 @@ t.test('the banner: addresses, data, one docker and one curl command, the demo',
   t.notMatch(banner('1', config, []), /docker pull/);
 });
 
+t.test('the banner of a node with all parts is under ten lines, and says how others join', async (t) => {
+  const { config } = await loadConfig(NOTHING);
+  const mirror = { role: 'mirror', host: '127.0.0.1', port: 11 };
+  const pieces = { role: 'pieces', host: '10.0.0.5', port: 12 };
+  const supernode = { role: 'supernode', host: '0.0.0.0', port: 13 };
+  const up = banner('1', config, [mirror, pieces, { role: 'api', host: '127.0.0.1', port: 14 }, supernode]);
+  t.ok(up.trimEnd().split('\n').length < 10, up);
+  t.match(up, '  swarm   http://0.0.0.0:13 (supernode), 10.0.0.5:12 (pieces)\n');
+  t.match(up, /  join    hawker token/);
+  const proxy = banner('1', config, [mirror, pieces]);
+  t.match(proxy, '  swarm   looks for http://127.0.0.1:6789, 10.0.0.5:12 (pieces)\n');
+  t.notMatch(proxy, /join/);
+  t.notMatch(banner('1', { ...config, supernodes: [] }, [mirror, pieces]), /looks for/);
+  t.notMatch(banner('1', config, [supernode]), /data|docker|mirror/);
+});
+
 t.test('SIGHUP: the log level changes, a faulty file changes nothing, the rest waits for a restart', async (t) => {
   const directory = t.testdir({ 'h.yaml': 'log: {level: info}' });
   const write = (yaml: string) => writeFileSync(join(directory, 'h.yaml'), yaml);
@@ -262,7 +284,7 @@ t.test('SIGHUP: the log level changes, a faulty file changes nothing, the rest w
   let config: Config = (await loadConfig(sources)).config;
   child.debug('unseen');
   write('log: {level: debug}');
-  config = await reloadConfig(config, sources, log);
+  config = await reload(config, sources, log);
   t.equal(config.log.level, 'debug');
   child.debug('seen');
   t.match(entries, [
@@ -273,21 +295,34 @@ t.test('SIGHUP: the log level changes, a faulty file changes nothing, the rest w
   entries.length = 0;
   write('log: {level: debug}\nstore: {quota: 1GiB}\nproxy: {staleTags: 1h}');
   for (let i = 0; i < 2; i += 1) {
-    config = await reloadConfig(config, sources, log);
+    config = await reload(config, sources, log);
     t.match(entries.at(-1), { level: 'warn', code: 'CONFIG_NEEDS_RESTART', keys: ['proxy.staleTags', 'store.quota'] });
   }
   t.equal(config.store.quotaBytes, 20 * 1024 ** 3);
 
   entries.length = 0;
   write('log: {level: loud}');
-  t.equal(await reloadConfig(config, sources, log), config);
+  t.equal(await reload(config, sources, log), config);
   t.match(entries, [{ level: 'error', code: 'CONFIG_INVALID', msg: /stays: log\.level is "loud".*allowed/ }]);
 
   entries.length = 0;
   writeFileSync(join(directory, 'pw'), 'x', { mode: 0o644 });
   write('log: {level: info}\nupstreams: {a.b: {username: me, passwordFile: pw}}');
-  await reloadConfig(config, sources, log);
+  await reload(config, sources, log);
   t.match(entries, [{ code: 'PASSWORD_FILE_OPEN' }, { code: 'CONFIG_RELOADED' }, { keys: ['upstreams'] }]);
+});
+
+t.test('SIGHUP says nothing of settings that concern other processes', async (t) => {
+  const directory = t.testdir({ 'h.yaml': '' });
+  const sources = { ...NOTHING, file: 'h.yaml', directory };
+  const entries: Entry[] = [];
+  const destination = { write: (line: string) => void entries.push(JSON.parse(line) as Entry) };
+  const log = createLogger({ level: 'info', format: 'json', destination });
+  const { config } = await loadConfig(sources);
+  writeFileSync(join(directory, 'h.yaml'), 'store: {quota: 1GiB}\nsupernode: {heartbeat: 1s}');
+  await reloadConfig(config, sources, log, sections('supernode', 'cluster', 'log'));
+  t.equal(entries.at(-1)?.code, 'CONFIG_NEEDS_RESTART');
+  t.same(entries.at(-1)?.keys, ['supernode.heartbeat']);
 });
 
 t.test('SIGHUP of a terminal that was closed ends Hawker, another does not', async (t) => {

@@ -7,10 +7,11 @@ import type { Service } from '../app/service.ts';
 import { programVersion } from '../app/version.ts';
 import { banner } from './banner.ts';
 import { DONE, FAILED, failureLine } from './exit.ts';
+import type { Concerns } from './config-flags.ts';
 import type { ProcessPort } from './process-port.ts';
 import { reloadConfig } from './reload.ts';
 
-export type StartUp = (config: Config, deps: { log: Logger }) => Promise<Service>;
+export type StartService = (config: Config, deps: { log: Logger }) => Promise<Service>;
 
 /**
  * A second signal within this time is the first one again: on Ctrl-C both the terminal and npm (`npm start`) send one.
@@ -22,7 +23,12 @@ const KEEP_ALIVE_MS = 3_600_000;
  * Runs a service until SIGTERM or SIGINT, then drains it; gives the exit status. Rejects when it cannot start. A second
  * signal ends the process at once.
  */
-export async function runUp(sources: ConfigSources, port: ProcessPort, startUp: StartUp): Promise<number> {
+export async function runService(
+  sources: ConfigSources,
+  port: ProcessPort,
+  start: StartService,
+  concerns: Concerns,
+): Promise<number> {
   const { config, warnings } = await loadConfig(sources);
   const format = formatOf(config, port);
   const forPerson = format === 'pretty' && port.isTerminal;
@@ -35,11 +41,11 @@ export async function runUp(sources: ConfigSources, port: ProcessPort, startUp: 
     port.exit(FAILED);
   });
   const asked = stopSignal(port, log);
-  onHangUp(config, sources, port, log, asked.stop);
+  onHangUp(port, asked.stop, config, (running) => reloadConfig(running, sources, log, concerns));
   // The bounds of starting and stopping are timers that hold no process up.
   const keepAlive = setInterval(() => {}, KEEP_ALIVE_MS);
   try {
-    const service = await startUp(config, { log });
+    const service = await start(config, { log });
     announce(service, config, log, forPerson ? port : undefined);
     const why = await asked.signal;
     log.info({ code: 'STOPPING', signal: why }, `${why}: ending what runs; a second signal stops at once`);
@@ -92,15 +98,14 @@ function stopSignal(port: ProcessPort, log: Logger): { signal: Promise<string>; 
 
 /** SIGHUP reads the configuration again; when it says that the terminal was closed, it ends Hawker as it would any program. */
 function onHangUp(
-  config: Config,
-  sources: ConfigSources,
   port: ProcessPort,
-  log: Logger,
   stop: (why: string) => void,
+  config: Config,
+  reload: (running: Config) => Promise<Config>,
 ): void {
   let running = Promise.resolve(config);
   port.onSignal('SIGHUP', () => {
     if (port.isTerminal && port.terminalGone()) stop('SIGHUP');
-    else running = running.then((now) => reloadConfig(now, sources, log));
+    else running = running.then(reload);
   });
 }

@@ -1,0 +1,62 @@
+import { Type, type Static } from '@sinclair/typebox';
+
+/*
+ * What running services answer, as far as the commands print it; more fields are welcome. The shapes are those of the
+ * supernode's and the proxy's own APIs, which stay once released.
+ */
+
+const Text = Type.String();
+const Count = Type.Number();
+
+/** `/api/v1/peers` of a supernode. */
+export const PeersAnswer = Type.Object({
+  peers: Type.Array(
+    Type.Object({
+      id: Text,
+      host: Text,
+      state: Text,
+      reason: Text,
+      zone: Text,
+      version: Text,
+      since: Text,
+      blobs: Count,
+    }),
+  ),
+  rejected: Type.Array(Type.Object({ address: Text, code: Text, message: Text, at: Text, count: Count })),
+});
+export type PeersAnswer = Static<typeof PeersAnswer>;
+
+/** `/api/v1/blobs` of a supernode. */
+export const BlobsAnswer = Type.Object({
+  blobs: Type.Array(
+    Type.Object({
+      digest: Text,
+      size: Type.Union([Count, Type.Null()]),
+      holders: Type.Array(Text),
+      downloading: Type.Array(Text),
+    }),
+  ),
+});
+export type BlobsAnswer = Static<typeof BlobsAnswer>;
+
+/** `/api/v1/status` of a supernode. */
+export const SupernodeStatusAnswer = Type.Object({
+  role: Type.Literal('supernode'),
+  version: Text,
+  protocol: Text,
+  since: Text,
+  peers: Type.Record(Text, Count),
+});
+export type SupernodeStatusAnswer = Static<typeof SupernodeStatusAnswer>;
+
+/** `/api/v1/status` of a proxy. One that is alone has no peer id and no supernodes. */
+export const ProxyStatusAnswer = Type.Object({
+  version: Text,
+  peer: Type.Optional(Text),
+  supernodes: Type.Optional(
+    Type.Array(Type.Object({ url: Text, state: Text, code: Text, message: Text, since: Text })),
+  ),
+  store: Type.Object({ bytes: Count, quota: Count }),
+  downloads: Type.Array(Type.Unknown()),
+});
+export type ProxyStatusAnswer = Static<typeof ProxyStatusAnswer>;

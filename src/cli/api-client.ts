@@ -1,0 +1,96 @@
+import type { Static, TSchema } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import { request } from 'undici';
+import { describeError } from '../base/errors.ts';
+import { formatTime, MiB } from '../base/units.ts';
+import { NoSupernode, ServiceBadAnswer, ServiceUnreachable } from './errors.ts';
+
+/** For the whole of it: connect, ask, answer. */
+const TIMEOUT_MS = 5000;
+/** Some hundred bytes a blob and holder; what is longer is nothing that a person reads. */
+const MAX_ANSWER_BYTES = 64 * MiB;
+/** Of a service's own words in an error. */
+const MAX_SAID_CHARACTERS = 200;
+
+/** A running service: where it is, what it is, and the setting that names it. */
+export interface ServiceAddress {
+  readonly url: string;
+  readonly what: 'supernode' | 'proxy';
+  readonly setting: string;
+}
+
+/**
+ * One look at a running service: what it answers, in the shape of `schema`. Rejects with SERVICE_UNREACHABLE where nothing
+ * answers within 5 s, SERVICE_BAD_ANSWER where it is refused, or is no JSON or not of that shape.
+ */
+export async function askService<T extends TSchema>(
+  { url, what, setting }: ServiceAddress,
+  path: string,
+  schema: T,
+  timeoutMs = TIMEOUT_MS,
+): Promise<Static<T>> {
+  const full = new URL(path, url).href;
+  const { status, body } = await get(full, timeoutMs).catch((cause: unknown) => {
+    if (cause instanceof ServiceBadAnswer) throw cause;
+    throw new ServiceUnreachable({ url, what, setting, why: whyNot(cause, timeoutMs) });
+  });
+  const value = parse(body);
+  if (status !== 200) {
+    const said = saidBy(value);
+    throw new ServiceBadAnswer({ url: full, why: `HTTP status ${status}${said === '' ? '' : ` (${said})`}` });
+  }
+  if (value === undefined) throw new ServiceBadAnswer({ url: full, why: 'it is no JSON' });
+  if (!Value.Check(schema, value)) {
+    const at = Value.Errors(schema, value).First()!.path;
+    throw new ServiceBadAnswer({ url: full, why: `it has another shape${at === '' ? '' : ` at ${at}`}` });
+  }
+  return value;
+}
+
+/** Asks the first supernode that answers, as proxies use the first that is up. Rejects with the first one's error. */
+export async function askSupernode<T extends TSchema>(
+  urls: readonly string[],
+  path: string,
+  schema: T,
+): Promise<{ url: string; answer: Static<T> }> {
+  let first: unknown;
+  for (const url of urls) {
+    try {
+      return { url, answer: await askService({ url, what: 'supernode', setting: 'supernodes' }, path, schema) };
+    } catch (error) {
+      first ??= error;
+      if (!(error instanceof ServiceUnreachable)) break;
+    }
+  }
+  throw first ?? new NoSupernode({});
+}
+
+async function get(url: string, timeoutMs: number): Promise<{ status: number; body: string }> {
+  const { statusCode, body } = await request(url, { signal: AbortSignal.timeout(timeoutMs), reset: true });
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length > MAX_ANSWER_BYTES) throw new ServiceBadAnswer({ url, why: 'it is too long' });
+  }
+  return { status: statusCode, body: Buffer.concat(chunks).toString() };
+}
+
+function whyNot(error: unknown, timeoutMs: number): string {
+  if (error instanceof Error && error.name === 'TimeoutError') return `no answer within ${formatTime(timeoutMs)}`;
+  return describeError(error);
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+function saidBy(value: unknown): string {
+  const { message } = (value ?? {}) as { message?: unknown };
+  return typeof message === 'string' ? message.slice(0, MAX_SAID_CHARACTERS) : '';
+}

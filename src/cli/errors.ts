@@ -1,0 +1,24 @@
+import { codedError } from '../base/errors.ts';
+
+/** A running service did not answer. `what` it is, and the setting (and flag) that names it. */
+export const ServiceUnreachable = codedError('SERVICE_UNREACHABLE', {
+  message: (p: { url: string; what: string; why: string; setting: string }) =>
+    `the ${p.what} does not answer at ${p.url}: ${p.why}`,
+  todo: (p) =>
+    `start it (\`hawker up\` or \`hawker ${p.what}\`), or name its address: ${p.setting} in the file of --config`,
+});
+
+export const ServiceBadAnswer = codedError('SERVICE_BAD_ANSWER', {
+  message: (p: { url: string; why: string }) => `what answers at ${p.url} is not what was asked for: ${p.why}`,
+  todo: 'check the address, and that both sides are Hawker of the same version (`hawker version`)',
+});
+
+export const NoSupernode = codedError('NO_SUPERNODE', {
+  message: (_: object) => 'the configuration names no supernode to ask: supernodes is empty',
+  todo: 'name one: --supernodes http://HOST:6789, or supernodes in the file of --config',
+});
+
+export const SecretNotMade = codedError('SECRET_NOT_MADE', {
+  message: (p: { path: string; why: string }) => `the join secret cannot be made in ${p.path}: ${p.why}`,
+  todo: 'name a file in a directory that this user may write to: --secret-file FILE',
+});

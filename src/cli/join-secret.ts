@@ -1,0 +1,64 @@
+import { randomBytes } from 'node:crypto';
+import { access, link, mkdir, unlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { codeOf, describeError } from '../base/errors.ts';
+import type { Account } from '../config/defaults.ts';
+import { SecretNotMade } from './errors.ts';
+
+const SECRET_BYTES = 32;
+/** This directory is not for this user, or a read-only system's: the next one may be. */
+const NOT_HERE = new Set(['EACCES', 'EPERM', 'EROFS']);
+
+/** Where the join secret is kept when nothing else is said, in the order of preference: root's own place, then the user's (XDG Base Directory spec). */
+export function defaultSecretPaths(account: Account, xdgConfigHome: string | undefined): string[] {
+  const base = xdgConfigHome?.startsWith('/') ? xdgConfigHome : join(account.home, '.config');
+  const own = join(base, 'hawker', 'join-secret');
+  return account.root ? ['/etc/hawker/join-secret', own] : [own];
+}
+
+/**
+ * Finds the secret in the first of `paths` where there is one, else makes it in the first that can be written. What is there is
+ * never overwritten. Rejects with SECRET_NOT_MADE.
+ */
+export async function findOrMakeSecret(paths: readonly string[]): Promise<{ path: string; made: boolean }> {
+  for (const path of paths) if (await exists(path)) return { path, made: false };
+  let first: SecretNotMade | undefined;
+  for (const path of paths) {
+    try {
+      return { path, made: await make(path) };
+    } catch (cause) {
+      first ??= new SecretNotMade({ path, why: describeError(cause) });
+      if (!NOT_HERE.has(codeOf(cause))) break;
+    }
+  }
+  throw first!;
+}
+
+type SecretNotMade = InstanceType<typeof SecretNotMade>;
+
+/** A link appears whole or not at all, and never replaces. False: another process was faster, and its secret stands. */
+async function make(path: string): Promise<boolean> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const temporary = `${path}.${randomBytes(6).toString('hex')}`;
+  try {
+    const secret = randomBytes(SECRET_BYTES).toString('base64url');
+    await writeFile(temporary, `${secret}\n`, { mode: 0o600, flag: 'wx', flush: true });
+    await link(temporary, path);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false;
+    throw error;
+  } finally {
+    await unlink(temporary).catch(() => {});
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await access(path);
+    return true;
+  } catch (error) {
+    // What cannot be looked at may be there: reading it will say why.
+    return codeOf(error) === 'EACCES';
+  }
+}

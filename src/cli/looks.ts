@@ -1,0 +1,71 @@
+import type { Command } from 'commander';
+import type { Config } from '../config/config.ts';
+import { loadConfig } from '../config/load.ts';
+import { addConfigFlags, configSources, type Concerns } from './config-flags.ts';
+import { DONE, FAILED, failureLine } from './exit.ts';
+import type { ProcessPort } from './process-port.ts';
+
+interface Looking {
+  readonly config: Config;
+  readonly port: ProcessPort;
+  readonly json: boolean;
+}
+
+/** Adds the commands that ask running services, once, and print what they say. `done` is given the exit status. */
+export function addLooks(program: Command, port: ProcessPort, done: (status: number) => void): void {
+  const add = (name: string, description: string, concerns: Concerns, look: (looking: Looking) => Promise<number>) => {
+    const command = addConfigFlags(program.command(name).description(description), concerns).option(
+      '--json',
+      'as JSON',
+    );
+    command.action(async () => {
+      const { config } = await loadConfig({ ...configSources(command, port), withoutFiles: true });
+      done(await look({ config, port, json: command.opts<{ json?: true }>().json === true }));
+    });
+  };
+  const supernodes: Concerns = (key) => key === 'supernodes';
+  add('peers', 'show who is in the cluster, who is not, and why', supernodes, showPeers);
+  add('blobs', 'show which blobs the cluster holds and fetches', supernodes, showBlobs);
+  const both: Concerns = (key) => key === 'supernodes' || key === 'api.listen';
+  add('status', "show how this node's proxy and its supernode are; fails where one does not answer", both, showStatus);
+}
+
+async function showPeers({ config, port, json }: Looking): Promise<number> {
+  const [{ askSupernode }, { PeersAnswer }, { peersText }] = await Promise.all([
+    import('./api-client.ts'),
+    import('./answers.ts'),
+    import('./peers.ts'),
+  ]);
+  const { url, answer } = await askSupernode(config.supernodes, '/api/v1/peers', PeersAnswer);
+  port.print(json ? jsonLine(answer) : peersText(url, answer, { colour: hasColour(port) }));
+  return DONE;
+}
+
+async function showBlobs({ config, port, json }: Looking): Promise<number> {
+  const [{ askSupernode }, { BlobsAnswer }, { blobsText }] = await Promise.all([
+    import('./api-client.ts'),
+    import('./answers.ts'),
+    import('./blobs.ts'),
+  ]);
+  const { url, answer } = await askSupernode(config.supernodes, '/api/v1/blobs', BlobsAnswer);
+  port.print(json ? jsonLine(answer) : blobsText(url, answer));
+  return DONE;
+}
+
+async function showStatus({ config, port, json }: Looking): Promise<number> {
+  const { lookAtStatus, statusErrors, statusJson, statusText } = await import('./status.ts');
+  const look = await lookAtStatus(config);
+  port.print(json ? jsonLine(statusJson(look)) : statusText(look));
+  const errors = statusErrors(look);
+  for (const error of errors) port.complain(failureLine(error));
+  return errors.length === 0 ? DONE : FAILED;
+}
+
+function jsonLine(value: unknown): string {
+  return `${JSON.stringify(value)}\n`;
+}
+
+/** https://no-color.org */
+function hasColour({ isTerminal, environment }: ProcessPort): boolean {
+  return isTerminal && (environment['NO_COLOR'] ?? '') === '';
+}

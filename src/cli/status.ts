@@ -1,0 +1,86 @@
+import { CodedError, describeError } from '../base/errors.ts';
+import { formatSize } from '../base/units.ts';
+import type { Config } from '../config/config.ts';
+import { formatAddress } from '../config/formats.ts';
+import { ProxyStatusAnswer, SupernodeStatusAnswer } from './answers.ts';
+import { askService, askSupernode } from './api-client.ts';
+import { printable, shortTime } from './table.ts';
+
+/** One service's answer, or why there is none. */
+type Look<T> = { readonly url: string; readonly answer: T } | { readonly error: CodedError };
+
+/** What runs on this node and what it belongs to. */
+export interface StatusLook {
+  readonly proxy: Look<ProxyStatusAnswer>;
+  readonly supernode: Look<SupernodeStatusAnswer>;
+}
+
+/** Asks both at the same time. */
+export async function lookAtStatus({ api, supernodes }: Pick<Config, 'api' | 'supernodes'>): Promise<StatusLook> {
+  const url = `http://${formatAddress(api.listen)}`;
+  const path = '/api/v1/status';
+  const proxy = { url, what: 'proxy', setting: 'api.listen' } as const;
+  const [ofProxy, ofSupernode] = await Promise.all([
+    orError(askService(proxy, path, ProxyStatusAnswer).then((answer): Look<ProxyStatusAnswer> => ({ url, answer }))),
+    orError(askSupernode(supernodes, path, SupernodeStatusAnswer)),
+  ]);
+  return { proxy: ofProxy, supernode: ofSupernode };
+}
+
+/** What did not answer. */
+export function statusErrors({ proxy, supernode }: StatusLook): CodedError[] {
+  return [proxy, supernode].flatMap((look) => ('error' in look ? [look.error] : []));
+}
+
+/** `{ proxy, supernode, errors }`: each as its API gives it, null where it does not answer. */
+export function statusJson(look: StatusLook): object {
+  const errors = statusErrors(look).map((error) => ({
+    code: error.code,
+    message: describeError(error),
+    todo: error.todo,
+  }));
+  return { proxy: answerOf(look.proxy), supernode: answerOf(look.supernode), errors };
+}
+
+export function statusText({ proxy, supernode }: StatusLook): string {
+  const lines = [
+    ...('error' in proxy ? [`proxy      no answer (${proxy.error.code})`] : proxyLines(proxy.url, proxy.answer)),
+    ...('error' in supernode
+      ? [`supernode  no answer (${supernode.error.code})`]
+      : supernodeLines(supernode.url, supernode.answer)),
+  ];
+  return lines.map((line) => `${printable(line)}\n`).join('');
+}
+
+function proxyLines(url: string, answer: ProxyStatusAnswer): string[] {
+  const { version, peer, supernodes = [], store, downloads } = answer;
+  return [
+    `proxy      ${url}, version ${version}${peer === undefined ? '' : `, peer ${peer}`}`,
+    `  store      ${formatSize(store.bytes)} of ${formatSize(store.quota)}`,
+    `  downloads  ${downloads.length}`,
+    ...(supernodes.length === 0 ? ['  supernode  none: this node is alone'] : []),
+    ...supernodes.map(({ url, state, since, code, message }) => {
+      const why = code === '' ? '' : `: ${code}: ${message}`;
+      return `  supernode  ${url} ${state} since ${shortTime(since)}${why}`;
+    }),
+  ];
+}
+
+function supernodeLines(url: string, { version, protocol, since, peers }: SupernodeStatusAnswer): string[] {
+  const counts = Object.entries(peers).filter(([, count]) => count > 0);
+  return [
+    `supernode  ${url}, version ${version}, protocol ${protocol}, up since ${shortTime(since)}`,
+    `  peers      ${counts.map(([state, count]) => `${count} ${state}`).join(', ') || 'none (hawker peers says why)'}`,
+  ];
+}
+
+function answerOf<T>(look: Look<T>): T | null {
+  return 'error' in look ? null : look.answer;
+}
+
+function orError<T>(asked: Promise<Look<T>>): Promise<Look<T>> {
+  return asked.catch((error: unknown) => {
+    if (error instanceof CodedError) return { error };
+    throw error;
+  });
+}

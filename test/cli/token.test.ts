@@ -1,0 +1,99 @@
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { readSecretFile } from '../../src/app/join-secret.ts';
+import { runCli } from '../../src/cli/cli.ts';
+import { defaultSecretPaths, findOrMakeSecret } from '../../src/cli/join-secret.ts';
+
+async function run(argv: string[], home: string) {
+  const result = { status: -1, out: '', err: '' };
+  result.status = await runCli({
+    argv: ['token', ...argv],
+    environment: {},
+    account: { root: false, home },
+    directory: home,
+    isTerminal: false,
+    print: (text) => void (result.out += text),
+    complain: (text) => void (result.err += text),
+    onSignal: () => {},
+    onCrash: () => {},
+    terminalGone: () => false,
+    exit: () => {},
+  });
+  return result;
+}
+
+const modeOf = (path: string) => statSync(path).mode & 0o777;
+
+t.test('makes the secret once, for its owner alone, and shows how a node joins', async (t) => {
+  const home = t.testdir({});
+  const path = join(home, '.config/hawker/join-secret');
+  const first = await run([], home);
+  t.same([first.status, first.err], [0, '']);
+  t.match(first.out, `Made a join secret: ${path}\n`);
+  t.match(
+    first.out,
+    /hawker proxy --supernodes http:\/\/\S+:6789 --peer-listen ITS_ADDRESS:65002 --cluster-secret-file \//,
+  );
+  t.match(first.out, /hawker supernode --supernode-listen 0\.0\.0\.0:6789 --cluster-secret-file/);
+  t.same([modeOf(path), modeOf(join(home, '.config/hawker'))], [0o600, 0o700]);
+  const secret = await readSecretFile(path);
+  t.match(secret, /^[\w-]{43}$/);
+  t.notMatch(first.out, secret, 'not shown unless asked for');
+  const second = await run([], home);
+  t.match(second.out, `The join secret is in ${path}\n`);
+  t.equal(readFileSync(path, 'utf8'), `${secret}\n`, 'never overwritten');
+  t.equal((await run(['--show'], home)).out, `${secret}\n`, 'alone, to be piped');
+  const json = JSON.parse((await run(['--json'], home)).out) as object;
+  t.match(json, { secretFile: path, made: false, join: /^hawker proxy / });
+  t.notOk('secret' in json);
+  t.match(JSON.parse((await run(['--json', '--show'], home)).out), { secret });
+  t.same(readdirSync(join(home, '.config/hawker')), ['join-secret'], 'nothing is left beside it');
+});
+
+t.test('the configured file, or the one of the flag', async (t) => {
+  const home = t.testdir({ 'h.yaml': 'cluster: {secretFile: s1}\nsupernode: {listen: "10.0.0.5:7000"}' });
+  const configured = await run(['--config', 'h.yaml'], home);
+  t.match(configured.out, join(home, 's1'));
+  t.match(configured.out, '--supernodes http://10.0.0.5:7000 ');
+  t.notMatch(configured.out, /for this machine only/);
+  t.match((await run(['--config', 'h.yaml', '--secret-file', "it's"], home)).out, String.raw`/it'\''s'`);
+  t.ok(existsSync(join(home, "it's")));
+});
+
+t.test('a file that is no secret is said to be none, and left alone', async (t) => {
+  const home = t.testdir({ short: 'x\n' });
+  chmodSync(join(home, 'short'), 0o600);
+  const { status, err } = await run(['--secret-file', 'short'], home);
+  t.equal(status, 1);
+  t.match(err, /^hawker: SECRET_UNUSABLE: .*less than 32 characters.*\n$/);
+  t.equal(readFileSync(join(home, 'short'), 'utf8'), 'x\n');
+  const under = await run(['--secret-file', 'short/s'], home);
+  t.equal(under.status, 1);
+  t.match(under.err, /^hawker: SECRET_NOT_MADE: .*short\/s: .*--secret-file FILE\n$/);
+});
+
+t.test('where it is by default', async (t) => {
+  const root = { root: true, home: '/root' };
+  t.same(defaultSecretPaths(root, undefined), ['/etc/hawker/join-secret', '/root/.config/hawker/join-secret']);
+  t.same(defaultSecretPaths({ root: false, home: '/home/me' }, '/x'), ['/x/hawker/join-secret']);
+  t.same(defaultSecretPaths({ root: false, home: '/home/me' }, 'x'), ['/home/me/.config/hawker/join-secret']);
+});
+
+t.test('the next place where the first is not for this user; what is there goes before what can be made', async (t) => {
+  const own = join(t.testdir({}), 'own');
+  // Nobody may make a directory there, root neither.
+  const closed = '/sys/hawker/join-secret';
+  t.same(await findOrMakeSecret([closed, own]), { path: own, made: true });
+  t.same(await findOrMakeSecret([join(own, '../other'), own]), { path: own, made: false });
+  await t.rejects(findOrMakeSecret([closed]), { code: 'SECRET_NOT_MADE' });
+  writeFileSync(join(own, '../file'), '');
+  await t.rejects(findOrMakeSecret([join(own, '../file/x'), join(own, '../y')]), { code: 'SECRET_NOT_MADE' });
+});
+
+t.test('many at once: one makes it, all have the same', async (t) => {
+  const path = join(t.testdir({}), 'd/secret');
+  const results = await Promise.all(Array.from({ length: 8 }, () => findOrMakeSecret([path])));
+  t.equal(results.filter(({ made }) => made).length, 1);
+  await readSecretFile(path);
+});
