@@ -59,7 +59,7 @@ async function run(
 }
 
 function up(t: Test, more: string[] = [], node: string[] = []): Run {
-  const free = ['--proxy-listen', '127.0.0.1:0', '--api-listen', '127.0.0.1:0'];
+  const free = ['proxy', 'peer', 'api', 'supernode'].flatMap((part) => [`--${part}-listen`, '127.0.0.1:0']);
   return new Run(t, ['up', ...free, '--store-dir', t.testdir({}), ...more], {}, node);
 }
 

@@ -18,7 +18,7 @@ interface ListenParams {
 
 const AddressInUse = codedError('ADDRESS_IN_USE', {
   message: (p: ListenParams) => `another process listens on ${p.address}${p.key}`,
-  todo: 'stop that process, or choose another address (--proxy-listen, --api-listen)',
+  todo: 'stop that process, or choose another address (--proxy-listen, --peer-listen, --api-listen, --supernode-listen)',
 });
 
 const AddressNotAllowed = codedError('ADDRESS_NOT_ALLOWED', {

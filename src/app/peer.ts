@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import { Limiter } from '../base/limiter.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
-import type { ClusterConfig } from './cluster-config.ts';
+import type { Config } from '../config/config.ts';
 import { formatAddress } from '../config/formats.ts';
 import type { BufferPool } from '../http/buffer-pool.ts';
 import type { Downloads, Shelf } from '../p2p/peer/downloads.ts';
@@ -46,13 +46,13 @@ export interface PeerDeps {
 export class Peer {
   readonly identity: PeerIdentity;
   readonly coordinator: RemoteCoordinator;
-  readonly #config: ClusterConfig;
+  readonly #config: Config;
   readonly #deps: PeerDeps;
   readonly #client: PieceClient;
   #inventory: Inventory | undefined;
   #session: PeerSession | undefined;
 
-  private constructor(config: ClusterConfig, deps: PeerDeps, identity: PeerIdentity) {
+  private constructor(config: Config, deps: PeerDeps, identity: PeerIdentity) {
     const { clock, metrics, membership, solo } = deps;
     this.#config = config;
     this.#deps = deps;
@@ -69,7 +69,7 @@ export class Peer {
     });
   }
 
-  static async create(config: ClusterConfig, deps: PeerDeps): Promise<Peer> {
+  static async create(config: Config, deps: PeerDeps): Promise<Peer> {
     return new Peer(config, deps, await loadIdentity(config.store.dir));
   }
 

@@ -1,7 +1,7 @@
 import { systemClock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { networkCandidates } from '../p2p/peer/supernode-dial.ts';
-import type { ClusterConfig } from './cluster-config.ts';
+import type { Config } from '../config/config.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { loadMembership } from './membership.ts';
 import { Peer } from './peer.ts';
@@ -9,7 +9,7 @@ import { startProxy } from './proxy.ts';
 import type { Service } from './service.ts';
 
 /** Starts a node's proxy as a member of a cluster; it looks for its supernode over the network. Rejects as `startUp`. */
-export async function startProxyService(config: ClusterConfig, { log }: { log: Logger }): Promise<Service> {
+export async function startProxyService(config: Config, { log }: { log: Logger }): Promise<Service> {
   const clock = systemClock;
   const lifecycle = new Lifecycle({ log, clock });
   const membership = await loadMembership(config);

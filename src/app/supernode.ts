@@ -2,7 +2,7 @@ import type { AddressInfo } from 'node:net';
 import fastify from 'fastify';
 import { systemClock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
-import type { ClusterConfig } from './cluster-config.ts';
+import type { Config } from '../config/config.ts';
 import { formatAddress, isLoopback } from '../config/formats.ts';
 import type { Membership } from '../p2p/protocol/membership.ts';
 import { supernodeApi } from '../p2p/supernode/api.ts';
@@ -14,15 +14,27 @@ import { roleMetrics } from './metrics.ts';
 import type { ListeningAddress } from './service.ts';
 import { programVersion } from './version.ts';
 
+export interface SupernodeDeps {
+  readonly log: Logger;
+  readonly lifecycle: Lifecycle;
+  readonly membership: Membership;
+  /** How long peers that come back have until new leases are granted; undefined: as after any restart. */
+  readonly settleMs?: number | undefined;
+}
+
 /** Composes a supernode: the swarm and the roster, their sessions and their API. */
 export async function startSupernodeRole(
-  config: ClusterConfig,
-  { log, lifecycle, membership }: { log: Logger; lifecycle: Lifecycle; membership: Membership },
+  config: Config,
+  { log, lifecycle, membership, settleMs }: SupernodeDeps,
 ): Promise<{ supernode: Supernode; address: ListeningAddress }> {
   const clock = systemClock;
   const metrics = roleMetrics();
   const { listen, heartbeatMs } = config.supernode;
-  const swarm = new Swarm({ now: clock.monotonic(), random: Math.random });
+  const swarm = new Swarm({
+    now: clock.monotonic(),
+    random: Math.random,
+    ...(settleMs !== undefined && { settleMs }),
+  });
   const supernode = new Supernode({ swarm, membership, heartbeatMs, version: programVersion(), clock, log, metrics });
   const app = await lifecycle.start({
     name: 'supernode',

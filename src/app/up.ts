@@ -1,13 +1,67 @@
+import { networkInterfaces, hostname } from 'node:os';
 import { systemClock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Config } from '../config/config.ts';
+import { formatAddress, isLoopback, isUnspecified, type Address } from '../config/formats.ts';
+import { networkCandidates, type FindCandidates } from '../p2p/peer/supernode-dial.ts';
+import { socketPair } from '../p2p/protocol/socket.ts';
+import type { Supernode } from '../p2p/supernode/supernode.ts';
 import { Lifecycle } from './lifecycle.ts';
+import { loadMembership } from './membership.ts';
+import { Peer } from './peer.ts';
 import { startProxy } from './proxy.ts';
 import type { Service } from './service.ts';
+import { startSupernodeRole } from './supernode.ts';
 
-/** Starts everything that a node needs in one process. Rejects, with all that was started stopped again, when a part cannot start. */
+/**
+ * Starts everything that a node needs in one process: a supernode, and a proxy whose session with it stays in memory. Rejects,
+ * with all that was started stopped again, when a part cannot start.
+ */
 export async function startUp(config: Config, { log }: { log: Logger }): Promise<Service> {
-  const lifecycle = new Lifecycle({ log, clock: systemClock });
-  const addresses = await startProxy(config, { log, lifecycle });
-  return { addresses, stop: () => lifecycle.stop() };
+  const clock = systemClock;
+  const lifecycle = new Lifecycle({ log, clock });
+  const membership = await loadMembership(config);
+  const { listen } = config.supernode;
+  // Nobody but this process' own proxy can have been reading anything under an earlier life of a supernode on loopback.
+  const settleMs = isLoopback(listen.host) ? 0 : undefined;
+  const { supernode, address } = await startSupernodeRole(config, { log, lifecycle, membership, settleMs });
+  const own = `http://${formatAddress(address)}`;
+  const supernodes = config.supernodes.map((url) => (isOwn(url, listen) ? own : url));
+  if (!supernodes.includes(own)) {
+    log.warn(
+      { code: 'SUPERNODE_NOT_LISTED', supernodes, own },
+      'the supernode of this process is not among `supernodes`: this node joins another one, and nobody is told of its own',
+    );
+  }
+  const candidates = inMemoryFirst(own, supernode, networkCandidates(clock));
+  const addresses = await startProxy(config, {
+    log,
+    lifecycle,
+    cluster: (parts) => Peer.create(config, { log, lifecycle, membership, candidates, supernodes, ...parts }),
+  });
+  return { addresses: [...addresses, address], stop: () => lifecycle.stop() };
+}
+
+/** The supernode of this process is reached without a socket; any other one over the network. */
+function inMemoryFirst(own: string, supernode: Supernode, others: FindCandidates): FindCandidates {
+  return async (url) => {
+    if (url !== own) return others(url);
+    const open = async () => {
+      const [near, far] = socketPair();
+      supernode.accept(far, 'this process');
+      return near;
+    };
+    return [{ address: 'this process', open }];
+  };
+}
+
+/** Whether a URL of the list leads to what listens here: by its port, and one of this machine's own names or addresses. */
+function isOwn(url: string, listen: Address): boolean {
+  const { hostname: host, port, protocol } = new URL(url);
+  const name = host.replace(/^\[(.*)\]$/, '$1');
+  if (Number(port || (protocol === 'https:' ? 443 : 80)) !== listen.port) return false;
+  if (name === listen.host || (isLoopback(name) && isLoopback(listen.host))) return true;
+  if (!isUnspecified(listen.host)) return false;
+  const addresses = Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address));
+  return isLoopback(name) || name === hostname() || addresses.includes(name);
 }

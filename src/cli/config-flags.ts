@@ -59,7 +59,7 @@ export function configSources(command: Command, port: ProcessPort): ConfigSource
 function optionOf({ flag, kind, description, default: value }: Setting): Option | undefined {
   if (flag === undefined) return undefined;
   const name = VALUE_NAMES[flag.split('-').at(-1)!] ?? 'value';
-  const shown = String(value);
+  const shown = value === undefined ? '' : String(value);
   const suffix = shown === '' ? '' : ` (default: ${shown})`;
   const option = new Option(`--${flag} <${name}>`, description + suffix);
   return kind === 'texts' ? option.argParser(collect) : option;

@@ -22,7 +22,7 @@ export async function reloadConfig(
     const { config, warnings } = await loadConfig(sources);
     const changed = changedKeys(running, config).filter(concerns);
     setLogLevel(log, config.log.level);
-    for (const { code, key, message } of warnings) log.warn({ code, key }, message);
+    for (const { code, key, message } of warnings) if (concerns(key)) log.warn({ code, key }, message);
     const applied = changed.filter((key) => RELOADABLE.has(key));
     log.info({ code: 'CONFIG_RELOADED', keys: applied }, `configuration read again: ${list(applied)} applied`);
     const waiting = changed.filter((key) => !RELOADABLE.has(key));

@@ -33,7 +33,7 @@ export async function runService(
   const format = formatOf(config, port);
   const forPerson = format === 'pretty' && port.isTerminal;
   const log = createLogger({ level: forPerson ? quietStart(config.log.level) : config.log.level, format });
-  for (const { code, key, message } of warnings) log.warn({ code, key }, message);
+  for (const { code, key, message } of warnings) if (concerns(key)) log.warn({ code, key }, message);
   port.onCrash((error) => {
     const stack = error instanceof Error ? error.stack : undefined;
     log.fatal({ code: 'UNCAUGHT', stack }, `this is a fault in Hawker: ${describeError(error)}`);

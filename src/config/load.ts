@@ -1,7 +1,7 @@
 import { parseSize, parseTime } from '../base/units.ts';
 import type { Config } from './config.ts';
 import { defaultStoreDir, type Account } from './defaults.ts';
-import { parseAddress } from './formats.ts';
+import { formatAddress, isUnspecified, parseAddress, type Address } from './formats.ts';
 import { fileLayer, flagLayers, mergeLayers, variableLayers } from './layers.ts';
 import { applyRules, type ConfigWarning } from './rules.ts';
 import type { Settings } from './schema.ts';
@@ -45,7 +45,7 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
 
 /** Texts become numbers and addresses; the checks have made sure that they can. */
 function toConfig(settings: Settings, sources: ConfigSources): Config {
-  const { proxy, peer, api, supernode, supernodes, cluster, store, upstreams, log } = settings;
+  const { proxy, peer, api, supernode, cluster, store, upstreams, log } = settings;
   const dir = store.dir === '' ? defaultStoreDir(sources.account, sources.environment['XDG_DATA_HOME']) : store.dir;
   return {
     proxy: {
@@ -64,7 +64,7 @@ function toConfig(settings: Settings, sources: ConfigSources): Config {
     },
     api: { listen: parseAddress(api.listen)! },
     supernode: { listen: parseAddress(supernode.listen)!, heartbeatMs: parseTime(supernode.heartbeat)! },
-    supernodes,
+    supernodes: settings.supernodes ?? [nearUrl(parseAddress(supernode.listen)!)],
     cluster: { secretFile: cluster.secretFile === '' ? undefined : cluster.secretFile },
     store: {
       dir,
@@ -76,6 +76,12 @@ function toConfig(settings: Settings, sources: ConfigSources): Config {
     ),
     log,
   };
+}
+
+/** Where this machine reaches what listens there: the supernode that is meant where nobody names one. */
+function nearUrl({ host, port }: Address): string {
+  const near = isUnspecified(host) ? (host.includes(':') ? '::1' : '127.0.0.1') : host;
+  return `http://${formatAddress({ host: near, port })}`;
 }
 
 /** Bytes a second; nothing written and zero are no limit. */

@@ -33,7 +33,7 @@ export async function applyRules(
   refuseOpenApi(settings, placeOf);
   refuseOpenCluster(settings, placeOf);
   checkAdvertised(settings, invalid);
-  const warnings: ConfigWarning[] = [];
+  const warnings: ConfigWarning[] = [...warnOfLonePeer(settings)];
   for (const [host, upstream] of Object.entries(settings.upstreams)) {
     checkUpstream(host, upstream, invalid);
     if (!withoutFiles) warnings.push(...(await checkFiles(host, upstream, invalid)));
@@ -106,6 +106,15 @@ function checkAdvertised({ peer }: Settings, invalid: Invalid): void {
   if (peer.advertise.length > 0 || !isUnspecified(parseAddress(peer.listen)!.host)) return;
   const why = `is ${peer.listen}, which is no address that others can connect to, and peer.advertise is empty`;
   throw invalid(['peer', 'listen'], why, "this node's own address, as in 10.0.0.5:65002; or peer.advertise set to it");
+}
+
+/** It would register, and nobody could fetch from it. */
+function warnOfLonePeer({ peer, supernodes = [] }: Settings): ConfigWarning[] {
+  const isElsewhere = (url: string) => !isLoopback(new URL(url).hostname.replace(/^\[(.*)\]$/, '$1'));
+  if (!isLoopback(parseAddress(peer.listen)!.host) || peer.advertise.length > 0 || !supernodes.some(isElsewhere))
+    return [];
+  const message = `the supernode is on another machine, and this node's pieces are at ${peer.listen}, where only this one reaches them: it takes from others and gives nothing; set peer.listen to an address of its own`;
+  return [{ code: 'PEER_LISTENS_ON_LOOPBACK', key: 'peer.listen', message }];
 }
 
 /** What is in it is read, and checked, where it is used. */

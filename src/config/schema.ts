@@ -190,9 +190,8 @@ function section<P extends Record<string, TSchema>>(properties: P) {
 }
 
 const Supernodes = list('supernode', {
-  default: ['http://127.0.0.1:6789'],
   flag: 'supernodes',
-  description: 'where the supernode is; of several, the first that is up is used',
+  description: 'where the supernode is (default: on this machine); of several, the first that is up is used',
 });
 
 const Upstreams = Type.Unsafe<Record<string, Static<typeof Upstream>>>({
@@ -226,7 +225,8 @@ export interface Settings {
   peer: Static<typeof sections.peer>;
   api: Static<typeof sections.api>;
   supernode: Static<typeof sections.supernode>;
-  supernodes: Static<typeof Supernodes>;
+  /** Absent: the one at `supernode.listen`. */
+  supernodes?: Static<typeof Supernodes>;
   cluster: Static<typeof sections.cluster>;
   store: Static<typeof sections.store>;
   upstreams: Static<typeof Upstreams>;

@@ -5,9 +5,12 @@ import { changedKeys } from '../../src/config/changes.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { SETTINGS } from '../../src/config/settings.ts';
 
-const load = async (environment: Record<string, string>) =>
-  (await loadConfig({ file: undefined, flags: {}, environment, account: { root: true, home: '/' }, directory: '/' }))
-    .config;
+/** With `supernodes` said, which else follow `supernode.listen`. */
+const load = async (variables: Record<string, string>) => {
+  const environment = { HAWKER_SUPERNODES: 'http://c:6789', ...variables };
+  const account = { root: true, home: '/' };
+  return (await loadConfig({ file: undefined, flags: {}, environment, account, directory: '/' })).config;
+};
 
 t.test('each setting that differs is named, and nothing else', async (t) => {
   const SECRET = join(t.testdir({}), 'secret');

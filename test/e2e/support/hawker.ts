@@ -54,7 +54,9 @@ export class Hawker {
       config,
       JSON.stringify({
         proxy: { listen: this.address, defaultUpstream: 'docker.io' },
+        peer: { listen: '127.0.0.1:0' },
         api: { listen: '127.0.0.1:0' },
+        supernode: { listen: '127.0.0.1:0' },
         store: { dir: this.storeDir, quota: '20GiB' },
         upstreams: Object.fromEntries(
           ['docker.io', SECOND_UPSTREAM, THIRD_UPSTREAM].map((host) => [host, { url: this.#originUrl }]),

@@ -1,0 +1,79 @@
+import type { Test } from 'tap';
+import { startProxyService } from '../../src/app/proxy-service.ts';
+import type { Service } from '../../src/app/service.ts';
+import { startSupernode } from '../../src/app/supernode-service.ts';
+import { silentLogger, type Logger } from '../../src/base/log.ts';
+import { GiB } from '../../src/base/units.ts';
+import type { Config } from '../../src/config/config.ts';
+
+/** The registry of a test cluster, as clients spell it. */
+export const REGISTRY = 'demo.test';
+const ANY = { host: '127.0.0.1', port: 0 };
+const BOUND_MS = 15_000;
+
+/** A configuration of a node on free ports of loopback, whose one registry is at `origin`. */
+export function nodeConfig(options: { dir: string; origin: string; supernodes?: readonly string[] }): Config {
+  return {
+    proxy: { listen: ANY, listeners: [], defaultUpstream: REGISTRY, staleTagsMs: 3_600_000 },
+    api: { listen: ANY },
+    peer: {
+      listen: ANY,
+      advertise: [],
+      zone: undefined,
+      uploadBytesPerSecond: undefined,
+      downloadBytesPerSecond: undefined,
+      uploadSlots: 4,
+    },
+    supernode: { listen: ANY, heartbeatMs: 5000 },
+    supernodes: options.supernodes ?? ['http://127.0.0.1:0'],
+    cluster: { secretFile: undefined },
+    store: { dir: options.dir, quotaBytes: GiB, containerd: undefined },
+    upstreams: { [REGISTRY]: { url: options.origin, insecure: false, allow: [] } },
+    log: { level: 'info', format: 'json' },
+  };
+}
+
+export function urlOf(service: Service, role: string): string {
+  return `http://127.0.0.1:${service.addresses.find((address) => address.role === role)!.port}`;
+}
+
+export async function json<T>(url: string): Promise<T> {
+  return (await (await fetch(url)).json()) as T;
+}
+
+/** Waits until what is asked holds, with a bound. */
+export async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
+  for (const end = performance.now() + BOUND_MS; !(await holds());) {
+    if (performance.now() > end) throw new Error(`it did not come to this: ${what}`);
+    await new Promise((resolve) => {
+      setTimeout(resolve, 20);
+    });
+  }
+}
+
+/** Waits until so many peers of the supernode are ready. */
+export async function peersReady(supernode: string, count: number): Promise<void> {
+  await eventually(`${count} peers are ready at ${supernode}`, async () => {
+    const { peers } = await json<{ peers: { state: string }[] }>(`${supernode}/api/v1/peers`);
+    return peers.filter(({ state }) => state === 'ready').length === count;
+  });
+}
+
+/** A supernode and proxies in this process, ready, each with a store of its own. */
+export async function startCluster(
+  t: Test,
+  { origin, nodes, log = silentLogger }: { origin: string; nodes: number; log?: Logger },
+): Promise<{ supernode: Service; url: string; proxies: Service[] }> {
+  const supernode = await startSupernode(nodeConfig({ dir: '/nowhere', origin }), { log });
+  t.teardown(() => supernode.stop());
+  const url = urlOf(supernode, 'supernode');
+  const dir = t.testdir({});
+  const proxies: Service[] = [];
+  for (let i = 0; i < nodes; i += 1) {
+    const proxy = await startProxyService(nodeConfig({ dir: `${dir}/${i}`, origin, supernodes: [url] }), { log });
+    t.teardown(() => proxy.stop());
+    proxies.push(proxy);
+  }
+  await peersReady(url, nodes);
+  return { supernode, url, proxies };
+}
