@@ -79,7 +79,8 @@ export class Peer {
   };
 
   /** Opens the piece port and looks for a supernode. */
-  async start(downloads: Downloads, shelves: readonly ListedShelf[]): Promise<ListeningAddress> {
+  async start(downloads: Downloads, store: BlobStore, more: readonly ListedShelf[]): Promise<ListeningAddress> {
+    const shelves = [store, ...more];
     const { lifecycle } = this.#deps;
     const { listen } = this.#config.peer;
     const { port } = await lifecycle.start({
@@ -95,6 +96,7 @@ export class Peer {
       shelves,
       parts: () => downloads.parts(),
       isShared: (digest) => downloads.isShared(digest),
+      crcsOf: (digest) => store.crcsOf(digest),
     });
     await lifecycle.start({
       name: 'session',

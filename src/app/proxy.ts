@@ -80,7 +80,7 @@ export async function startProxy(config: Config, { log, lifecycle, cluster }: Pr
     },
     stop: (downloads) => downloads.close(),
   });
-  const pieces = await peer?.start(downloads, [store, ...shelves]);
+  const pieces = await peer?.start(downloads, store, shelves);
 
   const settings = config.proxy;
   const mirrorAddresses = await lifecycle.start({

@@ -59,8 +59,8 @@ export function configSources(command: Command, port: ProcessPort): ConfigSource
 function optionOf({ flag, kind, description, default: value }: Setting): Option | undefined {
   if (flag === undefined) return undefined;
   const name = VALUE_NAMES[flag.split('-').at(-1)!] ?? 'value';
-  const shown = value === undefined ? '' : String(value);
-  const suffix = shown === '' ? '' : ` (default: ${shown})`;
+  // That of a list is no list, and not said.
+  const suffix = typeof value === 'string' && value !== '' ? ` (default: ${value})` : '';
   const option = new Option(`--${flag} <${name}>`, description + suffix);
   return kind === 'texts' ? option.argParser(collect) : option;
 }

@@ -9,6 +9,7 @@ import { planByteranges } from './byteranges.ts';
 import { RangesRefused, RangeUnsatisfiable } from './errors.ts';
 import { etagOf, noneMatch, rangeApplies } from './etag.ts';
 import type { Exchange } from './exchange.ts';
+import type { ImageNames } from './image-names.ts';
 
 const MEDIA_TYPE = 'application/octet-stream';
 
@@ -16,11 +17,18 @@ const MEDIA_TYPE = 'application/octet-stream';
 export class Blobs {
   readonly #access: Access;
   readonly #downloads: Pick<Downloads, 'open' | 'sizeOf'>;
+  readonly #images: ImageNames;
   readonly #pool: BufferPool;
 
-  constructor(deps: { access: Access; downloads: Pick<Downloads, 'open' | 'sizeOf'>; pool: BufferPool }) {
+  constructor(deps: {
+    access: Access;
+    downloads: Pick<Downloads, 'open' | 'sizeOf'>;
+    images: ImageNames;
+    pool: BufferPool;
+  }) {
     this.#access = deps.access;
     this.#downloads = deps.downloads;
+    this.#images = deps.images;
     this.#pool = deps.pool;
   }
 
@@ -140,7 +148,14 @@ export class Blobs {
     try {
       const { digest, size, confirm } = grant;
       const blob = await this.#downloads.open(
-        { digest, origin, size, confirm, isPrivate: scope.upstream.usesCredentials },
+        {
+          digest,
+          origin,
+          size,
+          confirm,
+          image: this.#images.imageOf(digest),
+          isPrivate: scope.upstream.usesCredentials,
+        },
         range,
         signal,
       );

@@ -13,6 +13,7 @@ import { repoKey, type Access, type Grant } from './access.ts';
 import { ManifestTooLarge } from './errors.ts';
 import { etagOf, noneMatch } from './etag.ts';
 import type { Exchange } from './exchange.ts';
+import type { ImageNames } from './image-names.ts';
 import type { Scope } from './namespace.ts';
 import type { PassThrough } from './passthrough.ts';
 import { NOT_KEPT, type TagGrant, type Tags } from './tags.ts';
@@ -37,6 +38,7 @@ export class Manifests {
   readonly #downloads: Pick<Downloads, 'open' | 'sizeOf'>;
   readonly #clock: Clock;
   readonly #passThrough: PassThrough;
+  readonly #images: ImageNames;
   readonly #linked = new LRUCache<string, number>({ max: MAX_LINKED });
 
   constructor(deps: {
@@ -45,6 +47,7 @@ export class Manifests {
     refs: Refs;
     downloads: Pick<Downloads, 'open' | 'sizeOf'>;
     clock: Clock;
+    images: ImageNames;
     /** Serves what is not to be kept. */
     passThrough: PassThrough;
   }) {
@@ -53,6 +56,7 @@ export class Manifests {
     this.#refs = deps.refs;
     this.#downloads = deps.downloads;
     this.#clock = deps.clock;
+    this.#images = deps.images;
     this.#passThrough = deps.passThrough;
   }
 
@@ -112,7 +116,7 @@ export class Manifests {
       ? sourceOf(grant.bytes, upstream.host)
       : originSource(upstream.manifest(repository, grant.digest));
     // What a HEAD says of its size is not relied on: some registries compress the one and not the other.
-    const wanted = { digest: grant.digest, origin, size: undefined, confirm: grant.confirm };
+    const wanted = { digest: grant.digest, origin, size: undefined, isSmall: true, confirm: grant.confirm };
     const blob = await this.#open(exchange, { ...wanted, isPrivate: upstream.usesCredentials });
     try {
       const bytes = await exchange.unlessOver(readWhole(blob));
@@ -140,6 +144,7 @@ export class Manifests {
     if (last !== undefined && this.#clock.monotonic() - last < LINK_AGAIN_MS) return;
     // What has urls of its own is fetched from these, by the client (a registry seldom has it).
     const own = children.filter((child) => !child.foreign);
+    for (const child of own) this.#images.note(child.digest, digest);
     const repo = repoKey(scope);
     const itself = { digest, mediaType: manifest.mediaType, size: manifest.bytes.length, confirmed: true };
     const links = [this.#access.newLink(scope, itself)];

@@ -9,6 +9,7 @@ import type { Upstreams } from '../registry/upstreams.ts';
 import type { Refs } from '../store/refs.ts';
 import { Access } from './access.ts';
 import { Blobs } from './blobs.ts';
+import { ImageNames } from './image-names.ts';
 import { Manifests } from './manifests.ts';
 import { OriginAsking } from './origin-asking.ts';
 import { PassThrough } from './passthrough.ts';
@@ -54,8 +55,9 @@ export function createMirror(options: MirrorOptions): Mirror {
   const access = new Access({ refs, asking, clock, log, staleMs: settings.staleTagsMs });
   const tags = new Tags({ refs, access, asking });
   const passThrough = new PassThrough({ access });
-  const manifests = new Manifests({ access, tags, refs, downloads, clock, passThrough });
-  const blobs = new Blobs({ access, downloads, pool });
+  const images = new ImageNames();
+  const manifests = new Manifests({ access, tags, refs, downloads, clock, images, passThrough });
+  const blobs = new Blobs({ access, downloads, images, pool });
   const deps = { upstreams, manifests, blobs, passThrough, log, metrics, clock };
   const listeners = [
     { address: settings.listen, scope: { upstream: settings.defaultUpstream, bound: false } },

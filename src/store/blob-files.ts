@@ -4,6 +4,7 @@ import type { Digest } from '../base/digest.ts';
 import { codeOf, describeError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { StoredBlob } from './blob-store.ts';
+import type { CrcFiles } from './crc-files.ts';
 import { StoreReadFailed } from './errors.ts';
 import type { FilePort, OpenFile } from './files.ts';
 import type { Layout } from './layout.ts';
@@ -20,14 +21,24 @@ export class BlobFiles {
   readonly #layout: Layout;
   readonly #quota: Quota;
   readonly #removals: Removals;
+  readonly #crcs: CrcFiles;
   readonly #log: Logger;
   readonly #clock: Clock;
 
-  constructor(deps: { files: FilePort; layout: Layout; quota: Quota; removals: Removals; log: Logger; clock: Clock }) {
+  constructor(deps: {
+    files: FilePort;
+    layout: Layout;
+    quota: Quota;
+    removals: Removals;
+    crcs: CrcFiles;
+    log: Logger;
+    clock: Clock;
+  }) {
     this.#files = deps.files;
     this.#layout = deps.layout;
     this.#quota = deps.quota;
     this.#removals = deps.removals;
+    this.#crcs = deps.crcs;
     this.#log = deps.log;
     this.#clock = deps.clock;
   }
@@ -54,6 +65,7 @@ export class BlobFiles {
   drop(entry: BlobEntry): void {
     this.#quota.drop(entry);
     this.#removals.remove(this.#layout.blob(entry.digest));
+    this.#crcs.remove(entry.digest);
   }
 
   /**

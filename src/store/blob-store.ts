@@ -17,6 +17,8 @@ export interface BlobStore {
   receive(digest: Digest, shape: BlobShape): Promise<IncomingBlob>;
   /** Removes a verified blob; false if it was not here. What is being read stays readable to its readers. */
   remove(digest: Digest): Promise<boolean>;
+  /** The CRC-32 of each piece of a verified blob, where they were kept; a blob of one piece has none. Never rejects. */
+  crcsOf(digest: Digest): Promise<Uint32Array | undefined>;
   /** Every verified blob, most recently used first. */
   list(): Iterable<{ readonly digest: Digest; readonly size: number }>;
 }

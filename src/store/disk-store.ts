@@ -4,6 +4,7 @@ import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import { BlobFiles } from './blob-files.ts';
 import type { BlobShape, BlobStore, IncomingBlob, StoredBlob } from './blob-store.ts';
+import { CrcFiles } from './crc-files.ts';
 import { StoreClosed, StoreIncomingBusy } from './errors.ts';
 import { nodeFiles, type FileInfo, type FilePort } from './files.ts';
 import { IncomingFile, writeError, type IncomingHost } from './incoming.ts';
@@ -45,15 +46,20 @@ export class DiskStore implements BlobStore {
   readonly #removals: Removals;
   readonly #room: Room;
   readonly #blobs: BlobFiles;
+  readonly #crcs: CrcFiles;
   readonly #incoming = new Map<Digest, IncomingSlot>();
   #closing: Promise<void> | undefined;
 
   private constructor(options: DiskStoreOptions, files: FilePort, layout: Layout, lock: StoreLock) {
     const { dir, quotaBytes, log, metrics, clock, diskReserveBytes = DISK_RESERVE_BYTES } = options;
     const removals = new Removals(files, log);
+    const crcs = new CrcFiles({ files, layout, removals, log });
     const quota = new Quota({
       quotaBytes,
-      onEvict: (entry) => removals.remove(layout.blob(entry.digest)),
+      onEvict: ({ digest }) => {
+        removals.remove(layout.blob(digest));
+        crcs.remove(digest);
+      },
       onEvictIdle: (digest) => this.#removeIncoming(digest),
       onChange: (bytes) => metrics.storeBytes.set(bytes),
     });
@@ -67,7 +73,8 @@ export class DiskStore implements BlobStore {
     this.#quota = quota;
     this.#removals = removals;
     this.#room = new Room({ files, dir, quota, removals, diskReserveBytes });
-    this.#blobs = new BlobFiles({ files, layout, quota, removals, log, clock });
+    this.#crcs = crcs;
+    this.#blobs = new BlobFiles({ files, layout, quota, removals, crcs, log, clock });
   }
 
   /** Throws STORE_DIR_UNUSABLE, STORE_LOCKED, or the disk's own error where what is there cannot be listed. */
@@ -125,6 +132,11 @@ export class DiskStore implements BlobStore {
     return true;
   }
 
+  async crcsOf(digest: Digest): Promise<Uint32Array | undefined> {
+    const entry = this.#quota.find(digest);
+    return entry && this.#crcs.of(digest, entry.size);
+  }
+
   *list(): Generator<{ readonly digest: Digest; readonly size: number }> {
     for (const { digest, size } of this.#quota.entries()) yield { digest, size };
   }
@@ -150,6 +162,7 @@ export class DiskStore implements BlobStore {
       if (!this.#quota.load(entry)) this.#removals.remove(this.#layout.blob(entry.digest));
     }
     this.#quota.trim();
+    await this.#crcs.sweep((digest) => this.#quota.find(digest) !== undefined);
     await this.#removals.allSettled();
   }
 
@@ -186,7 +199,7 @@ export class DiskStore implements BlobStore {
         await this.#blobs.moveIn(digest);
         published = new BlobEntry(digest, file.size, file.modifiedMs);
         this.#quota.settle(hold, published);
-        this.#removals.remove(this.#layout.incomingJournal(digest));
+        await this.#crcs.keep(digest, file.size);
         await this.#blobs.syncName(digest);
       },
       ended: (kept) => {

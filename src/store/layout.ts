@@ -20,6 +20,7 @@ export class Layout {
   readonly blobs: string;
   readonly incoming: string;
   readonly refs: string;
+  readonly crcsDir: string;
 
   constructor(dir: string) {
     this.dir = dir;
@@ -27,6 +28,7 @@ export class Layout {
     this.blobs = join(this.version, 'blobs');
     this.incoming = join(this.version, 'incoming');
     this.refs = join(this.version, 'refs');
+    this.crcsDir = join(this.version, 'crcs');
   }
 
   /** `blobs/sha256`: holds a directory for each first two hex digits. */
@@ -46,6 +48,11 @@ export class Layout {
   incomingJournal(digest: Digest): string {
     return this.incomingData(digest) + JOURNAL_SUFFIX;
   }
+
+  /** The journal of a blob that was published. */
+  crcs(digest: Digest): string {
+    return join(this.crcsDir, `${digestAlgorithm(digest)}-${digestHex(digest)}${JOURNAL_SUFFIX}`);
+  }
 }
 
 /** The digest of the file `name` in the directory `prefix` of an algorithm; undefined: not a blob of ours. */
@@ -53,7 +60,7 @@ export function digestOfBlobName(algorithm: DigestAlgorithm, prefix: string, nam
   return prefix.length === PREFIX_LENGTH && name.startsWith(prefix) ? parseDigest(`${algorithm}:${name}`) : undefined;
 }
 
-/** What the file `name` in the directory of incoming blobs is; undefined: not ours. */
+/** What the file `name` in the directory of incoming blobs, or of kept journals, is; undefined: not ours. */
 export function parseIncomingName(name: string): { digest: Digest; part: 'data' | 'journal' } | undefined {
   const match = INCOMING_NAME.exec(name);
   const digest = match && parseDigest(`${match[1]}:${match[2]}`);
@@ -69,7 +76,7 @@ export async function prepareLayout(files: FilePort, dir: string): Promise<Layou
   if (parse(dir).root === dir) throw new StoreDirUnusable({ dir, why: 'it is the root of the file system' });
   const layout = new Layout(dir);
   const algorithmDirs = ALGORITHMS.map((algorithm) => layout.algorithmDir(algorithm));
-  for (const part of [dir, layout.version, layout.blobs, ...algorithmDirs, layout.incoming, layout.refs]) {
+  for (const part of [dir, layout.version, layout.blobs, ...algorithmDirs, layout.incoming, layout.crcsDir, layout.refs]) {
     await prepareDirectory(files, dir, part);
   }
   return layout;

@@ -47,7 +47,7 @@ t.test('each setting with a flag is in the help of up, with its default', async 
   for (const { flag, description, default: value } of SETTINGS.filter((s) => s.flag)) {
     t.match(text, ` --${flag} <`);
     t.match(text, description);
-    if (value !== undefined && String(value) !== '') t.match(text, `(default: ${String(value)})`);
+    if (typeof value === 'string' && value !== '') t.match(text, `(default: ${value})`);
   }
   t.match(text, ' --config <file>');
   t.notMatch(text, /<value>/, 'each value has a name');

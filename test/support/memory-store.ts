@@ -14,6 +14,7 @@ import {
 interface Blob {
   readonly digest: Digest;
   readonly bytes: Buffer;
+  readonly crcs: Uint32Array | undefined;
   users: number;
   dropped: boolean;
 }
@@ -30,6 +31,12 @@ interface IncomingHost {
   /** The returned function ends the use of the published blob. */
   publish(bytes: Buffer): () => void;
   ended(kept: Partial | undefined): void;
+}
+
+function crcsIn({ pieces }: Partial, size: number): Uint32Array | undefined {
+  const { count } = new Pieces(size);
+  if (count <= 1 || pieces.size !== count) return undefined;
+  return Uint32Array.from({ length: count }, (_, piece) => pieces.get(piece)!);
 }
 
 /** The twin of `DiskStore`, in memory: each byte counts as one byte of the quota. */
@@ -91,7 +98,7 @@ export class MemoryStore implements BlobStore {
         const before = this.#blobs.get(digest);
         if (before) this.#drop(before);
         slot.reserved = 0;
-        const blob: Blob = { digest, bytes, users: 1, dropped: false };
+        const blob: Blob = { digest, bytes, crcs: crcsIn(partial, bytes.length), users: 1, dropped: false };
         this.#blobs.set(digest, blob);
         return () => this.release(blob);
       },
@@ -106,6 +113,11 @@ export class MemoryStore implements BlobStore {
     const blob = this.#blobs.get(digest);
     if (blob) this.#drop(blob);
     return blob !== undefined;
+  }
+
+  async crcsOf(digest: Digest): Promise<Uint32Array | undefined> {
+    const blob = this.#blobs.get(digest);
+    return blob?.crcs;
   }
 
   *list(): Generator<{ readonly digest: Digest; readonly size: number }> {

@@ -183,6 +183,28 @@ export function storeConformance(
     t.ok((await contentOf(store, digest))?.equals(bytes));
   });
 
+  t.test(`${name}: the check sums of a published blob's pieces are kept`, async (t) => {
+    const store = await makeStore(t, 64 * MiB);
+    const publish = async (size: number, which?: number[]) => {
+      const { digest, bytes } = sampleBlob(size);
+      const incoming = await store.receive(digest, { size, pieceSize: MiB });
+      await incoming.write(bytes, 0);
+      await writePieces(incoming, bytes, MiB, which ?? Array.from({ length: Math.ceil(size / MiB) }, (_, i) => i));
+      await incoming.publish(digest, size);
+      await incoming.close();
+      return { digest, bytes };
+    };
+    const whole = await publish(2 * MiB + 5);
+    const crcs = [0, 1, 2].map((piece) => crc32(whole.bytes.subarray(piece * MiB, (piece + 1) * MiB)));
+    t.same(await store.crcsOf(whole.digest), Uint32Array.from(crcs));
+    t.equal(await store.crcsOf((await publish(2 * MiB + 6, [0, 2])).digest), undefined, 'one of them is not known');
+    t.equal(await store.crcsOf((await publish(1000)).digest), undefined, 'its digest is as good');
+    t.equal(await store.crcsOf(digestOf('not here')), undefined);
+    await store.remove(whole.digest);
+    t.equal(await store.crcsOf(whole.digest), undefined);
+    t.same(await store.crcsOf((await publish(2 * MiB + 5)).digest), Uint32Array.from(crcs), 'and come back with the blob');
+  });
+
   t.test(`${name}: what is discarded, of another shape or of unknown size is not taken up again`, async (t) => {
     const store = await makeStore(t, 64 * MiB);
     const { digest, bytes } = sampleBlob(5000);

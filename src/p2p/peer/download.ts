@@ -54,6 +54,10 @@ export interface DownloadRequest {
   readonly origin: PieceSource;
   /** Its size in bytes as a manifest says, or an earlier answer of the origin. */
   readonly size: number | undefined;
+  /** See `Want.isSmall`. */
+  readonly isSmall?: boolean | undefined;
+  /** The manifest that names it, where known: the blobs of an image share the origin's attention. */
+  readonly image?: Digest | undefined;
   /** What is read with a configured credential stays on this node, and comes from the origin alone. */
   readonly isPrivate?: boolean | undefined;
   /**
@@ -342,7 +346,7 @@ export class Download implements FetchTarget {
 
   // --- its own course ---
 
-  async #start({ origin, size }: DownloadRequest): Promise<void> {
+  async #start({ origin, size, image, isSmall }: DownloadRequest): Promise<void> {
     try {
       if (size !== undefined) {
         this.#sizeIs(size);
@@ -358,9 +362,12 @@ export class Download implements FetchTarget {
       want: {
         digest: this.digest,
         pieceCount: this.#bytes.pieces?.count,
-        held: this.#bytes.keptPieces,
+        held: this.#bytes.keptPieces.keys(),
+        crcs: this.#bytes.keptPieces,
         size: this.#bytes.size,
         origin: registryOf(origin),
+        image,
+        isSmall,
       },
       coordinator: this.isPrivate ? solo : coordinator,
       target: this,

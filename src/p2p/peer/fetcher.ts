@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { CodedError, codeOf, describeError } from '../../base/errors.ts';
 import type { Digest } from '../../base/digest.ts';
 import type { Logger } from '../../base/log.ts';
@@ -98,6 +99,8 @@ export class Fetcher {
     this.#pool = options.pool;
     this.#log = options.log;
     this.#origins.push(options.origin);
+    // Each piece on its way listens to it; how many these are the coordinator bounds.
+    setMaxListeners(0, this.#stop.signal);
     this.#ticket = options.coordinator.want(options.want, (assignment) => this.#assigned(assignment));
   }
 

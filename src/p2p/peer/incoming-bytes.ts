@@ -10,6 +10,8 @@ import { Intervals } from './intervals.ts';
 import { PieceCrcs, type WholePiece } from './piece-crcs.ts';
 import { PrefixHash } from './prefix-hash.ts';
 
+const NO_PIECES: ReadonlyMap<number, number> = new Map();
+
 /** The bytes of a blob that is coming in: its file, which of them are in it, their check sums, the hash over its prefix. */
 export class IncomingBytes {
   readonly #digest: Digest;
@@ -46,9 +48,9 @@ export class IncomingBytes {
     return this.#pieces;
   }
 
-  /** Pieces that an earlier try has left; known once `opened` has resolved. */
-  get keptPieces(): Iterable<number> {
-    return this.#file?.kept.keys() ?? [];
+  /** Pieces that an earlier try has left, with their CRC-32; known once `opened` has resolved. */
+  get keptPieces(): ReadonlyMap<number, number> {
+    return this.#file?.kept ?? NO_PIECES;
   }
 
   /** Sets the size and begins to open the file. */
@@ -112,6 +114,8 @@ export class IncomingBytes {
   /** Writes bytes; gives the pieces that have become whole with them. Rejects as `IncomingBlob.write`. */
   async write(bytes: Buffer, position: number, source: 'origin' | 'peers'): Promise<WholePiece[]> {
     await this.opened();
+    // Two reads may bring the same bytes; the second must not write into what may be verified by now.
+    if (this.#available.covers(position, position + bytes.length)) return [];
     for (const { piece, crc32 } of this.#crcs?.feed(bytes, position) ?? []) this.#crcOf.set(piece, crc32);
     this.#hash.feed(bytes, position);
     await this.#file!.write(bytes, position);

@@ -21,12 +21,14 @@ export interface InventoryOptions {
   readonly parts?: () => Iterable<PartialBlob>;
   /** What must stay on this node is not announced. */
   readonly isShared?: (digest: Digest) => boolean;
-  /** The pieces' CRC-32s of a blob, where they were kept. */
-  readonly crcsOf?: (digest: Digest) => ArrayLike<number> | undefined;
+  /** The pieces' CRC-32s of a blob, where they were kept. Never rejects. */
+  readonly crcsOf?: (digest: Digest) => Promise<ArrayLike<number> | undefined>;
 }
 
 /** Entries are cut into messages of about this size. */
 const MESSAGE_BYTES = MAX_MESSAGE_BYTES / 2;
+/** Blobs whose check sums are asked for at the same time. */
+const LOOKUPS = 32;
 
 /** What this proxy tells a supernode that it has: all of it to a new one, afterwards what has changed. */
 export class Inventory {
@@ -39,32 +41,37 @@ export class Inventory {
     this.#options = options;
   }
 
-  /** Everything, for a supernode that knows nothing (or what was true earlier). */
-  full(epoch: string): Announce[] {
+  /**
+   * Everything, for a supernode that knows nothing (or what was true earlier), message by message: a node may have many
+   * blobs. One that is left before its end is to be followed by another `full`.
+   */
+  async *full(epoch: string): AsyncGenerator<Announce> {
     const before = this.#told;
-    this.#told = new Set();
+    const told = new Set<Digest>();
+    this.#told = told;
     const frames = new Frames(epoch);
     const here = this.#list();
-    this.#tellNew(here, frames);
     for (const digest of before) if (!here.has(digest)) frames.gone(digest);
     const { parts, isShared } = this.#options;
     for (const part of parts?.() ?? []) if (isShared?.(part.digest) ?? true) frames.part(part);
-    return frames.take();
+    yield* this.#tellNew(here, told, frames);
+    yield* frames.take();
   }
 
   /** What has come and gone since it was last asked. */
-  changes(epoch: string): Announce[] {
+  async *changes(epoch: string): AsyncGenerator<Announce> {
+    const told = this.#told;
     const frames = new Frames(epoch);
     const here = this.#list();
-    for (const digest of this.#doubtful) if (!here.has(digest) && !this.#told.has(digest)) frames.gone(digest);
+    for (const digest of this.#doubtful) if (!here.has(digest) && !told.has(digest)) frames.gone(digest);
     this.#doubtful.clear();
-    for (const digest of this.#told) {
+    for (const digest of told) {
       if (here.has(digest)) continue;
-      this.#told.delete(digest);
+      told.delete(digest);
       frames.gone(digest);
     }
-    this.#tellNew(here, frames);
-    return frames.take();
+    yield* this.#tellNew(here, told, frames);
+    yield* frames.take();
   }
 
   /** The download of the blob is over: at the next look it is known whether it stays. */
@@ -84,11 +91,16 @@ export class Inventory {
     return here;
   }
 
-  #tellNew(here: ReadonlyMap<Digest, number>, frames: Frames): void {
-    for (const [digest, size] of here) {
-      if (this.#told.has(digest) || new Pieces(size).count > MAX_PIECES) continue;
-      this.#told.add(digest);
-      frames.blob(digest, size, this.#options.crcsOf?.(digest));
+  async *#tellNew(here: ReadonlyMap<Digest, number>, told: Set<Digest>, frames: Frames): AsyncGenerator<Announce> {
+    const fresh = [...here].filter(([digest, size]) => !told.has(digest) && new Pieces(size).count <= MAX_PIECES);
+    for (let at = 0; at < fresh.length; at += LOOKUPS) {
+      const some = fresh.slice(at, at + LOOKUPS);
+      const crcs = await Promise.all(some.map(([digest]) => this.#options.crcsOf?.(digest)));
+      for (const [index, [digest, size]] of some.entries()) {
+        told.add(digest);
+        frames.blob(digest, size, crcs[index]);
+      }
+      yield* frames.full();
     }
   }
 }
@@ -96,7 +108,7 @@ export class Inventory {
 /** Announcements, cut into messages. */
 class Frames {
   readonly #epoch: string;
-  readonly #done: Announce[] = [];
+  #done: Announce[] = [];
   #frame: Announce;
   #entries = 0;
   #bytes = 0;
@@ -127,21 +139,31 @@ class Frames {
     (this.#frame.gone ??= []).push(digest);
   }
 
+  /** The messages that are full, taken out. */
+  full(): Announce[] {
+    const done = this.#done;
+    this.#done = [];
+    return done;
+  }
+
+  /** All of them, taken out. */
   take(): Announce[] {
-    if (this.#entries > 0) this.#done.push(this.#frame);
-    return this.#done;
+    if (this.#entries > 0) this.#next();
+    return this.full();
   }
 
   #room(length: number): void {
     // Quotes, commas, a number.
     const bytes = length + 32;
-    if (this.#entries >= MAX_BATCH || this.#bytes + bytes > MESSAGE_BYTES) {
-      this.#done.push(this.#frame);
-      this.#frame = { t: 'announce', epoch: this.#epoch };
-      this.#entries = 0;
-      this.#bytes = 0;
-    }
+    if (this.#entries >= MAX_BATCH || this.#bytes + bytes > MESSAGE_BYTES) this.#next();
     this.#entries += 1;
     this.#bytes += bytes;
+  }
+
+  #next(): void {
+    this.#done.push(this.#frame);
+    this.#frame = { t: 'announce', epoch: this.#epoch };
+    this.#entries = 0;
+    this.#bytes = 0;
   }
 }

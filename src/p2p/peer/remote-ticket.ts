@@ -54,6 +54,8 @@ export class RemoteTicket implements Ticket {
   #leftAlone = false;
   #lastLease = 0;
   #closed = false;
+  /** The supernode knows of it and has nothing for it yet: it will say so every second. */
+  #toldToWait = false;
   /** Since when it has nothing to do though something is missing, and hears nothing. */
   #idleSince: number | undefined;
   #cancelWatch: (() => void) | undefined;
@@ -121,6 +123,7 @@ export class RemoteTicket implements Ticket {
 
   leased(remote: number, first: number, count: number): void {
     this.#heard();
+    this.#toldToWait = false;
     this.#grant({
       remote,
       solo: undefined,
@@ -136,12 +139,14 @@ export class RemoteTicket implements Ticket {
 
   fetch(piece: number, from: PeerTarget, crc32: number | undefined): void {
     this.#heard();
+    this.#toldToWait = false;
     this.#fetches.add(piece);
     this.#listener({ kind: 'fetch', piece, from, crc32 });
   }
 
   wait(): void {
     this.#heard();
+    this.#toldToWait = true;
     this.#watch();
   }
 
@@ -218,6 +223,7 @@ export class RemoteTicket implements Ticket {
     });
     if (this.#noRanges) (this.#host.reports().n ??= []).push(wish);
     this.#idleSince = undefined;
+    this.#toldToWait = false;
     this.#watch();
   }
 
@@ -402,7 +408,10 @@ export class RemoteTicket implements Ticket {
     this.#cancelWatch?.();
     // With no session for so long, nobody is waited for.
     const since = this.#host.link ? this.#idleSince : Math.min(this.#idleSince, this.#host.lostAt);
-    const left = since + this.#host.silenceMs((this.#pieceCount ?? 2) <= 1) - now;
+    // Who was told to wait waits for the next word: somebody reads the blob, and all who wait must not read it too.
+    const isSmall =
+      (this.#pieceCount === undefined ? this.#want.isSmall === true : this.#pieceCount <= 1) && !this.#toldToWait;
+    const left = since + this.#host.silenceMs(isSmall) - now;
     if (left <= 0) this.#goAlone();
     else this.#cancelWatch = this.#host.clock.after(left, () => this.#silent());
   }

@@ -137,7 +137,7 @@ export class PeerSession implements LinkListener {
   // --- what links say ---
 
   opened(link: SessionLink, welcome: Welcome): void {
-    const { inventory, log } = this.#options;
+    const { log } = this.#options;
     this.#link = link;
     this.#known = welcome.peers;
     this.#clockOffsetMs = { wall: welcome.time, at: this.#clock.monotonic() };
@@ -146,8 +146,7 @@ export class PeerSession implements LinkListener {
       log.warn({ code: 'PROTOCOL_VERSION_DIFFERS', address: link.address }, welcome.warning);
     }
     this.#user?.opened(link);
-    for (const announce of inventory.full(link.epoch)) link.send(announce);
-    this.#clock.after(INVENTORY_MS, () => this.#tellChanges(link));
+    void this.#announce(link, 'full');
     this.#wake();
   }
 
@@ -289,10 +288,15 @@ export class PeerSession implements LinkListener {
     log.warn({ code, url, todo }, `no session with the supernode: ${message}; it is tried again and again`);
   }
 
-  #tellChanges(link: SessionLink): void {
-    if (this.#link !== link) return;
-    for (const announce of this.#options.inventory.changes(link.epoch)) link.send(announce);
-    this.#clock.after(INVENTORY_MS, () => this.#tellChanges(link));
+  /** Tells all that is here, and from then on what changes. */
+  async #announce(link: SessionLink, what: 'full' | 'changes'): Promise<void> {
+    for await (const announce of this.#options.inventory[what](link.epoch)) {
+      if (this.#link !== link) return;
+      link.send(announce);
+    }
+    this.#clock.after(INVENTORY_MS, () => {
+      if (this.#link === link) void this.#announce(link, 'changes');
+    });
   }
 
   /** Tries whether this proxy can reach another one, for a supernode that cannot. */

@@ -26,6 +26,8 @@ export interface Want {
   readonly crcs?: ReadonlyMap<number, number> | undefined;
   /** In bytes, where known: coordination among several proxies needs it as soon as `pieceCount` is known. */
   readonly size?: number | undefined;
+  /** While its size is not known: it is a small thing, a manifest, for which nobody is to wait long. */
+  readonly isSmall?: boolean | undefined;
   /** The upstream (its key in the configuration) that this proxy's own client may read the blob from; undefined: none. */
   readonly origin?: string | undefined;
   /** The manifest that names the blob: the blobs of an image share the origin reads. */

@@ -14,11 +14,17 @@ function shelf(...blobs: Digest[]) {
   return { here, list: () => [...here].map(([digest, size]) => ({ digest, size })) };
 }
 
+async function all(messages: AsyncIterable<Announce>): Promise<Announce[]> {
+  const list: Announce[] = [];
+  for await (const message of messages) list.push(message);
+  return list;
+}
+
 t.test('all of it to a new supernode, then what changes', async (t) => {
   const store = shelf(a);
   const other = shelf(b, a);
   const inventory = new Inventory({ shelves: [store, other] });
-  t.same(inventory.full(EPOCH), [
+  t.same(await all(inventory.full(EPOCH)), [
     {
       t: 'announce',
       epoch: EPOCH,
@@ -28,15 +34,15 @@ t.test('all of it to a new supernode, then what changes', async (t) => {
       ],
     },
   ]);
-  t.same(inventory.changes(EPOCH), []);
+  t.same(await all(inventory.changes(EPOCH)), []);
   store.here.set(c, 3);
   other.here.delete(b);
-  t.same(inventory.changes(EPOCH), [{ t: 'announce', epoch: EPOCH, gone: [b], blobs: [[c, 3, '']] }]);
+  t.same(await all(inventory.changes(EPOCH)), [{ t: 'announce', epoch: EPOCH, gone: [b], blobs: [[c, 3, '']] }]);
   store.here.delete(a);
-  t.same(inventory.changes(EPOCH), [], 'the other shelf still has it');
+  t.same(await all(inventory.changes(EPOCH)), [], 'the other shelf still has it');
   other.here.delete(a);
   t.same(
-    inventory.full(EPOCH),
+    await all(inventory.full(EPOCH)),
     [{ t: 'announce', epoch: EPOCH, blobs: [[c, 3, '']], gone: [a] }],
     'what has gone meanwhile is said too',
   );
@@ -45,12 +51,12 @@ t.test('all of it to a new supernode, then what changes', async (t) => {
 t.test('a download that has ended: what did not stay is told as gone', async (t) => {
   const store = shelf();
   const inventory = new Inventory({ shelves: [store] });
-  inventory.full(EPOCH);
+  await all(inventory.full(EPOCH));
   inventory.ended(a);
   inventory.ended(b);
   store.here.set(b, 3);
-  t.same(inventory.changes(EPOCH), [{ t: 'announce', epoch: EPOCH, gone: [a], blobs: [[b, 3, '']] }]);
-  t.same(inventory.changes(EPOCH), []);
+  t.same(await all(inventory.changes(EPOCH)), [{ t: 'announce', epoch: EPOCH, gone: [a], blobs: [[b, 3, '']] }]);
+  t.same(await all(inventory.changes(EPOCH)), []);
 });
 
 t.test('parts, check sums, and what has to stay on this node', async (t) => {
@@ -61,7 +67,7 @@ t.test('parts, check sums, and what has to stay on this node', async (t) => {
   const inventory = new Inventory({
     shelves: [shelf(a, b)],
     isShared: (digest) => digest !== b,
-    crcsOf: () => [7],
+    crcsOf: async () => [7],
     parts: () => [
       { digest: c, size: 3 * MiB, pieces },
       { digest: b, size: MiB, pieces },
@@ -69,7 +75,7 @@ t.test('parts, check sums, and what has to stay on this node', async (t) => {
     ],
   });
   const parts = [[c, 3 * MiB, packPieces([0, 2], 3), packCrcs([11, 22])]];
-  t.same(inventory.full(EPOCH), [{ t: 'announce', epoch: EPOCH, blobs: [[a, 3, packCrcs([7])]], parts }]);
+  t.same(await all(inventory.full(EPOCH)), [{ t: 'announce', epoch: EPOCH, blobs: [[a, 3, packCrcs([7])]], parts }]);
 });
 
 t.test('many blobs are cut into messages that the protocol takes, and bounded', async (t) => {
@@ -79,9 +85,9 @@ t.test('many blobs are cut into messages that the protocol takes, and bounded', 
   }));
   const inventory = new Inventory({
     shelves: [{ list: () => many }],
-    crcsOf: () => Array.from({ length: 200 }, () => 1),
+    crcsOf: async () => Array.from({ length: 200 }, () => 1),
   });
-  const frames: Announce[] = inventory.full(EPOCH);
+  const frames: Announce[] = await all(inventory.full(EPOCH));
   t.equal(
     frames.reduce((sum, frame) => sum + frame.blobs!.length, 0),
     MAX_ANNOUNCED,
@@ -89,4 +95,24 @@ t.test('many blobs are cut into messages that the protocol takes, and bounded', 
   t.ok(frames.every((frame) => frame.blobs!.length <= MAX_BATCH));
   t.ok(frames.every((frame) => encode(frame).length <= MAX_MESSAGE_BYTES));
   t.same(parseFromProxy(encode(frames[0]!)), frames[0]);
+});
+
+t.test('what is begun anew while check sums are looked up tells everything', async (t) => {
+  const inventory = new Inventory({ shelves: [shelf(a, b)], crcsOf: async () => undefined });
+  const first = inventory.full(EPOCH);
+  const pending = first.next();
+  const second = await all(inventory.full('epoch-02'));
+  await pending;
+  await first.return(undefined);
+  t.same(second, [
+    {
+      t: 'announce',
+      epoch: 'epoch-02',
+      blobs: [
+        [a, 3, ''],
+        [b, 3, ''],
+      ],
+    },
+  ]);
+  t.same(await all(inventory.changes('epoch-02')), []);
 });
