@@ -95,7 +95,7 @@ export class Inventory {
     const fresh = [...here].filter(([digest, size]) => !told.has(digest) && new Pieces(size).count <= MAX_PIECES);
     for (let at = 0; at < fresh.length; at += LOOKUPS) {
       const some = fresh.slice(at, at + LOOKUPS);
-      const crcs = await Promise.all(some.map(([digest]) => this.#options.crcsOf?.(digest)));
+      const crcs = await Promise.all(some.map(async ([digest]) => this.#options.crcsOf?.(digest)));
       for (const [index, [digest, size]] of some.entries()) {
         told.add(digest);
         frames.blob(digest, size, crcs[index]);
