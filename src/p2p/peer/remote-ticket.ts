@@ -413,7 +413,21 @@ export class RemoteTicket implements Ticket {
       (this.#pieceCount === undefined ? this.#want.isSmall === true : this.#pieceCount <= 1) && !this.#toldToWait;
     const left = since + this.#host.silenceMs(isSmall) - now;
     if (left <= 0) this.#goAlone();
-    else this.#cancelWatch = this.#host.clock.after(left, () => this.#silent());
+    else this.#cancelWatch = this.#afterSilence(left);
+  }
+
+  /** What has come while this process was busy is still in the socket: it is read before the verdict. */
+  #afterSilence(ms: number): () => void {
+    let heard = false;
+    const cancel = this.#host.clock.after(ms, () =>
+      setImmediate(() => {
+        if (!heard) this.#silent();
+      }),
+    );
+    return () => {
+      heard = true;
+      cancel();
+    };
   }
 
   #silent(): void {

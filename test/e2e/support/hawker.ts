@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { Daemon } from './programs.ts';
 import type { Rig } from './rig.ts';
 
-const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
+export const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
 const START_BOUND_MS = 20_000;
 const STOP_BOUND_MS = 10_000;
 /** A second name for the same origin, without a port: podman and skopeo could not put one into a path. */
@@ -12,7 +12,15 @@ export const SECOND_UPSTREAM = 'registry.test';
 /** A third, with a port as a private registry has it. */
 export const THIRD_UPSTREAM = 'registry.test:5000';
 
-/** `hawker up` as a child process, with a store of its own. */
+/** How a node is run: the command, and what its configuration says beside the usual. */
+export interface Role {
+  readonly command: 'up' | 'proxy';
+  readonly config: Readonly<Record<string, unknown>>;
+}
+
+const UP: Role = { command: 'up', config: { supernode: { listen: '127.0.0.1:0' } } };
+
+/** A node as a child process (`hawker up`, or what `role` says), with a store of its own. */
 export class Hawker {
   /** `127.0.0.1:port` of the mirror; the same after a restart. */
   address = '127.0.0.1:0';
@@ -20,9 +28,15 @@ export class Hawker {
   readonly #rig: Rig;
   readonly #name: string;
   readonly #originUrl: string;
+  readonly #role: Role;
   #daemon: Daemon | undefined;
 
-  private constructor(rig: Rig, name: string, originUrl: string, storeDir: string) {
+  /** `127.0.0.1:port` of the piece port, and of the node's API. */
+  pieces = '';
+  api = '';
+
+  private constructor(rig: Rig, name: string, originUrl: string, storeDir: string, role: Role) {
+    this.#role = role;
     this.#rig = rig;
     this.#name = name;
     this.#originUrl = originUrl;
@@ -30,8 +44,8 @@ export class Hawker {
   }
 
   /** Starts one named `name` with an empty store, with the origin at `originUrl` as Docker Hub. */
-  static async start(rig: Rig, name: string, originUrl: string): Promise<Hawker> {
-    const hawker = new Hawker(rig, name, originUrl, await rig.folder(`${name}-store`));
+  static async start(rig: Rig, name: string, originUrl: string, role = UP): Promise<Hawker> {
+    const hawker = new Hawker(rig, name, originUrl, await rig.folder(`${name}-store`), role);
     await hawker.start();
     return hawker;
   }
@@ -56,8 +70,8 @@ export class Hawker {
         proxy: { listen: this.address, defaultUpstream: 'docker.io' },
         peer: { listen: '127.0.0.1:0' },
         api: { listen: '127.0.0.1:0' },
-        supernode: { listen: '127.0.0.1:0' },
-        store: { dir: this.storeDir, quota: '20GiB' },
+        ...this.#role.config,
+        store: { dir: this.storeDir, quota: '20GiB', ...(this.#role.config['store'] as object | undefined) },
         upstreams: Object.fromEntries(
           ['docker.io', SECOND_UPSTREAM, THIRD_UPSTREAM].map((host) => [host, { url: this.#originUrl }]),
         ),
@@ -65,11 +79,12 @@ export class Hawker {
       }),
     );
     const before = this.#daemon?.log().length ?? 0;
-    const daemon = this.#rig.daemon(this.#name, process.execPath, [MAIN, 'up', '--config', config]);
+    const daemon = this.#rig.daemon(this.#name, process.execPath, [MAIN, this.#role.command, '--config', config]);
     this.#daemon = daemon;
-    this.address = await daemon.ready('LISTENING of the mirror', START_BOUND_MS, () =>
-      mirrorAddress(daemon.log().slice(before)),
-    );
+    const address = (role: string) => listeningAddress(daemon.log().slice(before), role);
+    this.address = await daemon.ready('LISTENING of the mirror', START_BOUND_MS, () => address('mirror'));
+    this.pieces = await daemon.ready('LISTENING of the piece port', START_BOUND_MS, () => address('pieces'));
+    this.api = await daemon.ready('LISTENING of the API', START_BOUND_MS, () => address('api'));
   }
 
   /** SIGTERM; does not wait. */
@@ -108,11 +123,11 @@ export class Hawker {
 }
 
 /** The address in the log line `{"code":"LISTENING","role":"mirror","address":"127.0.0.1:65001"}`. */
-function mirrorAddress(log: string): string | undefined {
+export function listeningAddress(log: string, role: string): string | undefined {
   for (const line of log.split('\n').slice(0, -1)) {
     if (!line.includes('"LISTENING"')) continue;
     const entry = JSON.parse(line) as { role?: string; address?: string };
-    if (entry.role === 'mirror') return entry.address;
+    if (entry.role === role) return entry.address;
   }
   return undefined;
 }

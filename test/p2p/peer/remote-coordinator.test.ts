@@ -125,6 +125,12 @@ class Scripted {
     await settle();
   }
 
+  /** Time passes, and what follows from it. */
+  async advance(ms: number): Promise<void> {
+    await this.clock.advance(ms);
+    await settle();
+  }
+
   takeAssigned(): Assignment[] {
     return this.assigned.splice(0);
   }
@@ -215,11 +221,11 @@ t.test('after 2 s of silence it goes on alone, and back when it hears of the sup
   const ticket = rig.want();
   ticket.awaiting(allOf(10));
   await rig.take();
-  await rig.clock.advance(SILENCE_MS - 1);
+  await rig.advance(SILENCE_MS - 1);
   await rig.assign({ w: [1] });
-  await rig.clock.advance(SILENCE_MS - 1);
+  await rig.advance(SILENCE_MS - 1);
   t.same(rig.takeAssigned(), [], 'a word is enough');
-  await rig.clock.advance(1);
+  await rig.advance(1);
   t.same(rig.takeAssigned(), [{ kind: 'lease', lease: 1, run: { first: 0, count: 10 } }]);
   t.same(await rig.take(), [{ t: 'leave', w: 1 }]);
   ticket.report({ kind: 'progress', lease: 1 });
@@ -238,11 +244,11 @@ t.test('after 2 s of silence it goes on alone, and back when it hears of the sup
   t.same(rig.takeAssigned(), [{ kind: 'cut', lease: 1, last: 4 }]);
   ticket.report({ kind: 'piece', piece: 1, crc32: 6, source: 'origin' });
   t.same(await rig.take(), [{ t: 'r', p: [[2, 1, 0, 0, 6]] }]);
-  await rig.clock.advance(60_000);
+  await rig.advance(60_000);
   t.same(rig.takeAssigned(), [], 'it has something to do: nobody has to say a word');
   for (const piece of [2, 3, 4]) ticket.report({ kind: 'piece', piece, crc32: 0, source: 'origin' });
   ticket.report({ kind: 'ended', lease: 1 });
-  await rig.clock.advance(SILENCE_MS);
+  await rig.advance(SILENCE_MS);
   t.match(rig.takeAssigned(), [{ kind: 'lease', run: { first: 5, count: 5 } }], 'only now');
   ticket.close();
 });
@@ -252,21 +258,21 @@ t.test('a blob of one piece waits a moment only', async (t) => {
   rig.open('epoch-01', 30);
   rig.want({ pieceCount: 1 }).awaiting(allOf(1));
   await rig.take();
-  await rig.clock.advance(119);
+  await rig.advance(119);
   t.same(rig.takeAssigned(), [], 'four times the way there and back');
-  await rig.clock.advance(1);
+  await rig.advance(1);
   t.match(rig.takeAssigned(), [{ kind: 'lease' }]);
   const near = new Scripted();
   near.open();
   near.want({ pieceCount: 1 }).awaiting(allOf(1));
   await near.take();
-  await near.clock.advance(SMALL_SILENCE_MS);
+  await near.advance(SMALL_SILENCE_MS);
   t.match(near.takeAssigned(), [{ kind: 'lease' }]);
   const manifest = new Scripted();
   manifest.open();
   manifest.want({ pieceCount: undefined, isSmall: true }).awaiting(allOf(Number.POSITIVE_INFINITY));
   await manifest.take();
-  await manifest.clock.advance(SMALL_SILENCE_MS);
+  await manifest.advance(SMALL_SILENCE_MS);
   t.match(manifest.takeAssigned(), [{ kind: 'lease' }], 'a manifest, whose size nobody knows yet, likewise');
 });
 
@@ -277,14 +283,14 @@ t.test('who is told to wait for a blob of one piece waits for the next word: not
   ticket.awaiting(allOf(1));
   await rig.take();
   await rig.assign({ w: [1] });
-  await rig.clock.advance(1000);
+  await rig.advance(1000);
   await rig.assign({ w: [1] });
-  await rig.clock.advance(SILENCE_MS - 1);
+  await rig.advance(SILENCE_MS - 1);
   t.same(rig.takeAssigned(), [], 'somebody reads it');
   await rig.assign({ p: [[7, 'peer-b-00', 'instance-b', ['b:1']]], f: [[1, 0, 7, -1]] });
   t.match(rig.takeAssigned(), [{ kind: 'fetch' }]);
   ticket.report({ kind: 'failed', piece: 0, from: 'peer-b-00', reason: 'reset' });
-  await rig.clock.advance(SMALL_SILENCE_MS);
+  await rig.advance(SMALL_SILENCE_MS);
   t.match(rig.takeAssigned(), [{ kind: 'lease' }], 'after that, silence is silence again');
 });
 
@@ -300,14 +306,14 @@ t.test('with no session nobody is waited for; a lost one has 2 s to come back', 
   second.awaiting(allOf(10));
   await rig.take();
   rig.coordinator.lost();
-  await rig.clock.advance(SILENCE_MS - 1);
+  await rig.advance(SILENCE_MS - 1);
   t.same(rig.takeAssigned(), []);
   rig.open('epoch-02');
   t.match(await rig.take(), [{ t: 'want', epoch: 'epoch-02', w: 2 }]);
   rig.coordinator.lost();
-  await rig.clock.advance(SILENCE_MS);
+  await rig.advance(SILENCE_MS);
   t.match(rig.takeAssigned(), [{ kind: 'lease' }]);
-  await rig.clock.advance(SILENCE_MS);
+  await rig.advance(SILENCE_MS);
   const third = rig.want({ digest: digestOf('another') });
   third.awaiting(allOf(10));
   await rig.take();
@@ -328,7 +334,7 @@ t.test('a lease survives the loss of its session and is told to the next', async
   t.same(await rig.take(), [{ t: 'r', s: [[1, 4 * MiB]] }]);
   rig.coordinator.lost();
   ticket.report({ kind: 'piece', piece: 0, crc32: 1, source: 'origin' });
-  await rig.clock.advance(60_000);
+  await rig.advance(60_000);
   t.same(rig.takeAssigned(), [], 'it is read on');
   rig.open('epoch-02');
   t.match(await rig.take(), [

@@ -14,7 +14,7 @@ const PULL_BOUND_MS = 180_000;
 const FORGET_BOUND_MS = 10_000;
 
 /** containerd, by ctr with a hosts directory: the mirror alone, without the registry behind it. */
-export async function containerd(rig: Rig, mirror: Hawker): Promise<Client> {
+export async function containerd(rig: Rig, mirror: Pick<Hawker, 'url' | 'address'>): Promise<Client> {
   const dir = await rig.folder('ctrd');
   const socket = join(dir, 'c.sock');
   await writeFile(join(dir, 'config.toml'), daemonConfig(dir, socket));

@@ -20,8 +20,8 @@ interface AnyManifest {
 }
 
 /** curl: the manifest of the tag, then everything that it names, all platforms. */
-export function curl(rig: Rig, mirror: Hawker): Client {
-  const dir = join(rig.dir, 'curl');
+export function curl(rig: Rig, mirror: Pick<Hawker, 'url' | 'address'>): Client {
+  const dir = join(rig.dir, `curl-${mirror.address.replace(':', '-')}`);
 
   async function fetchTree(base: string, path: string): Promise<string[]> {
     const file = join(dir, path.replaceAll(/[/:]/g, '_'));

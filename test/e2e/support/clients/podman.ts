@@ -10,7 +10,7 @@ import { type Client, hashFile } from './client.ts';
 const PULL_BOUND_MS = 180_000;
 
 /** podman, with the mirror in registries.conf as a README would have it: by path prefix. */
-export async function podman(rig: Rig, mirror: Hawker): Promise<Client> {
+export async function podman(rig: Rig, mirror: Pick<Hawker, 'url' | 'address'>): Promise<Client> {
   const dir = await rig.folder('podman');
   const file = (name: string) => join(dir, name);
   const registries = ['docker.io', SECOND_UPSTREAM].map(

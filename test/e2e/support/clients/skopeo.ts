@@ -9,7 +9,7 @@ import { type Client, hashFiles } from './client.ts';
 const PULL_BOUND_MS = 180_000;
 
 /** skopeo copies an image, all its platforms, into a folder with a file for each blob. */
-export function skopeo(rig: Rig, mirror: Hawker): Client {
+export function skopeo(rig: Rig, mirror: Pick<Hawker, 'url' | 'address'>): Client {
   const dir = join(rig.dir, 'skopeo');
   return {
     name: 'skopeo',

@@ -1,0 +1,120 @@
+import { join } from 'node:path';
+import { Hawker, listeningAddress, MAIN } from './hawker.ts';
+import { type Daemon, type Finished, must, run } from './programs.ts';
+import type { Rig } from './rig.ts';
+import { until } from './wait.ts';
+
+const START_BOUND_MS = 20_000;
+/** For what the supernode is to know by itself. */
+const KNOWN_BOUND_MS = 15_000;
+
+/** As `/api/v1/peers` and `/api/v1/blobs` give them, as far as the tests look. */
+export interface Peers {
+  readonly peers: readonly { id: string; state: string; reason: string; addresses: string[]; blobs: number }[];
+  readonly rejected: readonly { code: string; message: string; count: number }[];
+}
+export interface Blobs {
+  readonly blobs: readonly { digest: string; size: number; holders: string[]; downloading: string[] }[];
+}
+
+/** A supernode and proxies, each a process of its own, with a join secret. */
+export class Swarm {
+  readonly secretFile: string;
+  readonly #rig: Rig;
+  readonly #originUrl: string;
+  #address = '127.0.0.1:0';
+  #supernode: Daemon | undefined;
+
+  private constructor(rig: Rig, originUrl: string) {
+    this.#rig = rig;
+    this.#originUrl = originUrl;
+    this.secretFile = join(rig.dir, 'join-secret');
+  }
+
+  /** A supernode; the secret is made as an operator makes it. */
+  static async start(rig: Rig, originUrl: string): Promise<Swarm> {
+    const swarm = new Swarm(rig, originUrl);
+    await must(process.execPath, [MAIN, 'token', '--secret-file', swarm.secretFile], { env: rig.environment() });
+    await swarm.startSupernode();
+    return swarm;
+  }
+
+  get url(): string {
+    return `http://${this.#address}`;
+  }
+
+  /** At the same address as before, where there was one. */
+  async startSupernode(): Promise<void> {
+    const before = this.#supernode?.log().length ?? 0;
+    const args = ['--supernode-listen', this.#address, '--cluster-secret-file', this.secretFile];
+    const daemon = this.#rig.daemon('supernode', process.execPath, [
+      MAIN,
+      'supernode',
+      ...args,
+      '--log-format',
+      'json',
+    ]);
+    this.#supernode = daemon;
+    this.#address = await daemon.ready('LISTENING of the supernode', START_BOUND_MS, () =>
+      listeningAddress(daemon.log().slice(before), 'supernode'),
+    );
+  }
+
+  async killSupernode(): Promise<void> {
+    this.#supernode?.signal('SIGKILL');
+    await this.#supernode?.ended(5000);
+  }
+
+  /** A proxy that has joined, and can be reached. */
+  async join(name: string, config: Record<string, unknown> = {}): Promise<Hawker> {
+    const proxy = await Hawker.start(this.#rig, name, this.#originUrl, {
+      command: 'proxy',
+      config: { supernodes: [this.url], cluster: { secretFile: this.secretFile }, ...config },
+    });
+    await this.ready(`${name} is ready`, [proxy]);
+    return proxy;
+  }
+
+  /** Waits until the supernode knows the proxies, and that each can be reached. */
+  async ready(what: string, proxies: readonly Hawker[]): Promise<void> {
+    await until(what, KNOWN_BOUND_MS, async () => {
+      const { peers } = await this.peers().catch(() => ({ peers: [] }) as unknown as Peers);
+      const ready = new Set(peers.filter(({ state }) => state === 'ready').flatMap(({ addresses }) => addresses));
+      return proxies.every(({ pieces }) => ready.has(pieces));
+    });
+  }
+
+  /** Waits until so many peers hold each of the blobs. */
+  async held(what: string, digests: Iterable<string>, by: number): Promise<void> {
+    const all = [...digests];
+    await until(what, KNOWN_BOUND_MS, async () => {
+      const { blobs } = await this.blobs();
+      return all.every((digest) => blobs.find((blob) => blob.digest === digest)?.holders.length === by);
+    });
+  }
+
+  peers(): Promise<Peers> {
+    return this.#get('peers');
+  }
+
+  blobs(): Promise<Blobs> {
+    return this.#get('blobs');
+  }
+
+  /** Runs a command of Hawker's that asks this supernode. */
+  ask(command: string, ...args: string[]): Promise<Finished> {
+    const env = this.#rig.environment();
+    return run(process.execPath, [MAIN, command, '--supernodes', this.url, ...args], { env });
+  }
+
+  async #get<T>(what: string): Promise<T> {
+    return (await (await fetch(`${this.url}/api/v1/${what}`)).json()) as T;
+  }
+}
+
+/** The sum of a proxy's samples of a metric whose line has all of `parts` in it. */
+export async function metricOf(proxy: Hawker, ...parts: string[]): Promise<number> {
+  const text = await (await fetch(`http://${proxy.api}/metrics`)).text();
+  const lines = text.split('\n').filter((line) => !line.startsWith('#') && parts.every((part) => line.includes(part)));
+  return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+}
