@@ -27,7 +27,7 @@ COPY --from=build /build/dist ./dist
 RUN install --directory --owner=node --group=node --mode=0700 /var/lib/hawker
 USER node
 VOLUME /var/lib/hawker
-EXPOSE 65001 65003
+EXPOSE 65001 65002 65003 6789
 HEALTHCHECK --start-period=10s CMD ["node", "-e", "fetch('http://127.0.0.1:65003/livez').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 ENTRYPOINT ["node", "/opt/hawker/dist/main.js"]
 CMD ["up"]

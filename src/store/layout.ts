@@ -76,7 +76,15 @@ export async function prepareLayout(files: FilePort, dir: string): Promise<Layou
   if (parse(dir).root === dir) throw new StoreDirUnusable({ dir, why: 'it is the root of the file system' });
   const layout = new Layout(dir);
   const algorithmDirs = ALGORITHMS.map((algorithm) => layout.algorithmDir(algorithm));
-  for (const part of [dir, layout.version, layout.blobs, ...algorithmDirs, layout.incoming, layout.crcsDir, layout.refs]) {
+  for (const part of [
+    dir,
+    layout.version,
+    layout.blobs,
+    ...algorithmDirs,
+    layout.incoming,
+    layout.crcsDir,
+    layout.refs,
+  ]) {
     await prepareDirectory(files, dir, part);
   }
   return layout;

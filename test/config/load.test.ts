@@ -75,7 +75,11 @@ t.test('with nothing said, the defaults of the design', async (t) => {
   t.same(config.supernode, { listen: { host: '127.0.0.1', port: 6789 }, heartbeatMs: 5000 });
   t.same(config.supernodes, ['http://127.0.0.1:6789']);
   const elsewhere = await load({ flags: { 'supernode-listen': '127.0.0.1:7000' } });
-  t.same(elsewhere.config.supernodes, ['http://127.0.0.1:7000'], 'the one on this machine is meant where none is named');
+  t.same(
+    elsewhere.config.supernodes,
+    ['http://127.0.0.1:7000'],
+    'the one on this machine is meant where none is named',
+  );
   t.same(config.cluster, { secretFile: undefined });
   t.same(config.store, { dir: '/home/me/.local/share/hawker', quotaBytes: 20 * GiB, containerd: undefined });
   t.same(config.log, { level: 'info', format: 'auto' });

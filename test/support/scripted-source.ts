@@ -107,10 +107,15 @@ function turn(): Promise<void> {
 }
 
 async function drainedOrAborted(sink: ByteSink, signal: AbortSignal): Promise<void> {
-  await Promise.race([
-    sink.drained(),
-    new Promise<never>((_, reject) => {
-      signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
-    }),
-  ]);
+  let stop: () => void = () => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason as Error);
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
+  });
+  try {
+    await Promise.race([sink.drained(), aborted]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
 }

@@ -202,7 +202,11 @@ export function storeConformance(
     t.equal(await store.crcsOf(digestOf('not here')), undefined);
     await store.remove(whole.digest);
     t.equal(await store.crcsOf(whole.digest), undefined);
-    t.same(await store.crcsOf((await publish(2 * MiB + 5)).digest), Uint32Array.from(crcs), 'and come back with the blob');
+    t.same(
+      await store.crcsOf((await publish(2 * MiB + 5)).digest),
+      Uint32Array.from(crcs),
+      'and come back with the blob',
+    );
   });
 
   t.test(`${name}: what is discarded, of another shape or of unknown size is not taken up again`, async (t) => {

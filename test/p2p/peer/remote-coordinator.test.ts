@@ -276,23 +276,26 @@ t.test('a blob of one piece waits a moment only', async (t) => {
   t.match(manifest.takeAssigned(), [{ kind: 'lease' }], 'a manifest, whose size nobody knows yet, likewise');
 });
 
-t.test('who is told to wait for a blob of one piece waits for the next word: not everybody is to read it', async (t) => {
-  const rig = new Scripted();
-  rig.open();
-  const ticket = rig.want({ pieceCount: 1 });
-  ticket.awaiting(allOf(1));
-  await rig.take();
-  await rig.assign({ w: [1] });
-  await rig.advance(1000);
-  await rig.assign({ w: [1] });
-  await rig.advance(SILENCE_MS - 1);
-  t.same(rig.takeAssigned(), [], 'somebody reads it');
-  await rig.assign({ p: [[7, 'peer-b-00', 'instance-b', ['b:1']]], f: [[1, 0, 7, -1]] });
-  t.match(rig.takeAssigned(), [{ kind: 'fetch' }]);
-  ticket.report({ kind: 'failed', piece: 0, from: 'peer-b-00', reason: 'reset' });
-  await rig.advance(SMALL_SILENCE_MS);
-  t.match(rig.takeAssigned(), [{ kind: 'lease' }], 'after that, silence is silence again');
-});
+t.test(
+  'who is told to wait for a blob of one piece waits for the next word: not everybody is to read it',
+  async (t) => {
+    const rig = new Scripted();
+    rig.open();
+    const ticket = rig.want({ pieceCount: 1 });
+    ticket.awaiting(allOf(1));
+    await rig.take();
+    await rig.assign({ w: [1] });
+    await rig.advance(1000);
+    await rig.assign({ w: [1] });
+    await rig.advance(SILENCE_MS - 1);
+    t.same(rig.takeAssigned(), [], 'somebody reads it');
+    await rig.assign({ p: [[7, 'peer-b-00', 'instance-b', ['b:1']]], f: [[1, 0, 7, -1]] });
+    t.match(rig.takeAssigned(), [{ kind: 'fetch' }]);
+    ticket.report({ kind: 'failed', piece: 0, from: 'peer-b-00', reason: 'reset' });
+    await rig.advance(SMALL_SILENCE_MS);
+    t.match(rig.takeAssigned(), [{ kind: 'lease' }], 'after that, silence is silence again');
+  },
+);
 
 t.test('with no session nobody is waited for; a lost one has 2 s to come back', async (t) => {
   const rig = new Scripted();
