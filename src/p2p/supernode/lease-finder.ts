@@ -3,7 +3,7 @@ import { firstMissing, windowEnd } from './choice.ts';
 import type { Context } from './context.ts';
 import { isTaken, liveLeases, type LeaseBook } from './lease-book.ts';
 import { isAlone, mostLeases, runLength } from './lease-limits.ts';
-import { restMs } from './lease-rates.ts';
+import { isWorthCutting, restMs } from './lease-rates.ts';
 import { FIRST_RUN_PIECES, RUNS_PER_DECISION, WINDOW_PIECES } from './limits.ts';
 import type { Awaited, Blob, Lease, Wish } from './state.ts';
 
@@ -45,10 +45,14 @@ export class LeaseFinder {
     return this.#withoutGiver(wish);
   }
 
-  /** The second half of the unread rest that takes longest, if that takes longer than a request. */
+  /**
+   * The second half of the unread rest that takes longest, if that is worth a request; at the end only: while there is unread
+   * behind the wish's windows, those who read would be cut short again and again and nothing be gained.
+   */
   half(wish: Wish): Lease | undefined {
     const { rules } = this.#context;
-    const longest = rules.halve ? this.#longestRest(wish) : undefined;
+    if (!rules.halve || wish.awaited.some((run) => hasUnclaimed(wish, run))) return undefined;
+    const longest = this.#longestRest(wish);
     if (!longest) return undefined;
     if (longest.isLone && !wish.origin!.hasRanges) return this.#rangesTest(wish, longest);
     const { last } = longest;
@@ -93,14 +97,11 @@ export class LeaseFinder {
   }
 
   #longestRest(wish: Wish): Lease | undefined {
+    const { now } = this.#context;
     let longest: Lease | undefined;
-    let longestMs = wish.leadMs;
     for (const lease of wish.blob.leases) {
-      if (!lease.isLive || lease.wish === wish) continue;
-      const ms = restMs(lease, this.#context.now);
-      if (ms <= longestMs) continue;
-      longest = lease;
-      longestMs = ms;
+      if (!lease.isLive || lease.wish === wish || !isWorthCutting(lease, now)) continue;
+      if (!longest || restMs(lease, now) > restMs(longest, now)) longest = lease;
     }
     return longest;
   }
@@ -110,6 +111,16 @@ export class LeaseFinder {
 function advance(blob: Blob): number {
   if (blob.pieces) while (blob.cursor < blob.pieces.count && isTaken(blob, blob.cursor)) blob.cursor += 1;
   return blob.cursor;
+}
+
+/** Some piece of the run is left to read. */
+function hasUnclaimed(wish: Wish, run: Awaited): boolean {
+  const { blob } = wish;
+  const end = Math.min(run.end, blob.pieceCount);
+  for (let piece = Math.max(firstMissing(wish, run), blob.cursor); piece < end; piece += 1) {
+    if (!isTaken(blob, piece)) return true;
+  }
+  return false;
 }
 
 function isLeasable(wish: Wish, piece: number): boolean {

@@ -3,7 +3,7 @@ import type { Context } from './context.ts';
 import { LeaseBook, liveLeases } from './lease-book.ts';
 import { LeaseFinder } from './lease-finder.ts';
 import { isAlone, mayProbe, mayRead, mostLeases, mostLessees, runLength } from './lease-limits.ts';
-import { rateOf, totalRate } from './lease-rates.ts';
+import { isWorthCutting, rateOf, totalRate } from './lease-rates.ts';
 import { LEASE_LOST_MS, LEASE_SILENT_MS, MAX_LEASES_PER_PROXY, WAITERS_PER_SLOT } from './limits.ts';
 import { Lease, type Blob, type Wish } from './state.ts';
 
@@ -116,15 +116,21 @@ export class Leasing {
     this.#cutLone(blob);
   }
 
-  /** The origin reads this blob out from front to back only. */
+  /** The origin reads this blob out from front to back only: of the reads under way one goes on. */
   noRanges(blob: Blob): void {
+    if (blob.noRanges) return;
     blob.noRanges = true;
+    const front = blob.leases.reduce<Lease | undefined>(
+      (best, lease) => (lease.isLive && (!best || lease.first < best.first) ? lease : best),
+      undefined,
+    );
+    for (const lease of blob.leases) if (lease !== front && !lease.hasBytes) this.#book.cut(lease, lease.next - 1);
   }
 
   #cutLone(blob: Blob): void {
     if (isAlone(blob) || !blob.pieces || blob.noRanges || !this.#context.rules.cutLone) return;
     for (const lease of blob.leases) {
-      if (!lease.isLone || !lease.wish.origin?.hasRanges) continue;
+      if (!lease.isLone || !lease.wish.origin?.hasRanges || !isWorthCutting(lease, this.#context.now)) continue;
       lease.isLone = false;
       if (!this.#book.cut(lease, lease.next + runLength(lease.wish, this.#context) - 1)) continue;
       // Once what was cut off has been given to whom it was cut for.
@@ -177,10 +183,12 @@ export class Leasing {
       const { wish } = lease;
       const { now } = this.#context;
       if (!wish.leases.includes(lease)) return;
+      // The same sum as the time of this task: a difference could be rounded the other way, and never be due.
+      const silentAt = lease.lastHeardAt + LEASE_SILENT_MS;
       if (lease.stalled) {
         this.#book.drop(lease);
-      } else if (now - lease.lastHeardAt < LEASE_SILENT_MS) {
-        this.#watch(lease, lease.lastHeardAt + LEASE_SILENT_MS);
+      } else if (now < silentAt) {
+        this.#watch(lease, silentAt);
         return;
       } else {
         this.#book.stall(lease);

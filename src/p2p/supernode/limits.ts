@@ -28,6 +28,8 @@ export const MAX_LEASES_PER_PROXY = 8;
 /** What a lease is worth while others read too; and its length while no rate is known. */
 export const RUN_MS = 1000;
 export const FIRST_RUN_PIECES = 4;
+/** A read is cut short only if its rest takes so many times as long as a read needs to its first byte: so much comes in vain. */
+export const CUT_FROM_LEADS = 4;
 /** From the grant of a lease to its first byte, while nothing was measured. */
 export const DEFAULT_LEAD_MS = 50;
 /** A lease without a byte for so long: its unread pieces may be leased again; and it is forgotten. */

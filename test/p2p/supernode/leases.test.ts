@@ -44,30 +44,47 @@ t.test('trim: when a second proxy asks, the lone rest is cut, and it reads on fr
   );
 });
 
+/** A proxy reads 40 MiB alone, the first one of them in `ms`. */
+function lonePiece(ms: number, rules = {}) {
+  const driver = swarm({ rules });
+  driver.peers('a', 'b');
+  const [lone] = leases(driver.want('a', { mib: 40, origin: 'origin' }));
+  driver.pass(50);
+  driver.progress('a', lone!.lease);
+  driver.got('a', 0, undefined, { ms });
+  return driver;
+}
+
 t.test('trim: who finds nothing unclaimed takes half of the longest unread rest', async (t) => {
-  const driver = swarm();
-  driver.peers('a', 'b', 'c');
-  driver.want('a', { mib: 8, origin: 'origin' });
-  driver.want('b', { mib: 8, origin: 'origin' });
-  const said = driver.want('c', { mib: 8, origin: 'origin' });
-  t.match(cuts(said), [{ last: 1 }]);
-  t.match(leases(said), [{ peer: 'c', run: { first: 2, count: 2 } }]);
+  const said = lonePiece(100, { cutLone: false }).want('b', { mib: 40, origin: 'origin' });
+  t.match(cuts(said), [{ peer: 'a', last: 20 }]);
+  t.match(leases(said), [{ peer: 'b', run: { first: 21, count: 5 } }], 'a second of it, at half of what a has read');
 });
 
-t.test('trim: a rest that is read sooner than a request would take is left alone', async (t) => {
+t.test('trim: a rest that is read in little more than the time of a request is left alone', async (t) => {
+  // What the origin has sent of it when it is cut comes in vain.
+  t.same(kinds(lonePiece(2).want('b', { mib: 40, origin: 'origin' })), ['fetch']);
   const driver = swarm();
-  driver.peers('a', 'b', 'c');
-  const [one] = leases(driver.want('a', { mib: 8, origin: 'origin' }));
-  const [two] = leases(driver.want('b', { mib: 8, origin: 'origin' }));
-  driver.pass(100);
-  for (const [peer, lease, piece] of [
-    ['a', one, 0],
-    ['b', two, 4],
-  ] as const) {
-    driver.progress(peer, lease!.lease);
-    driver.got(peer, piece, undefined, { ms: 1 });
-  }
-  t.same(leases(driver.want('c', { mib: 8, origin: 'origin' })), []);
+  driver.peers('a', 'b');
+  driver.want('a', { mib: 8, origin: 'origin' });
+  t.same(kinds(driver.want('b', { mib: 8, origin: 'origin' })), ['wait'], 'nor a small blob, before it is known');
+});
+
+t.test('trim: only at the end; while there is more to read behind the window nothing is gained', async (t) => {
+  const halved = (mib: number) => {
+    const driver = swarm();
+    driver.peers('a', 'b', 'c');
+    for (const [peer, lease, run] of [
+      ['a', 101, { first: 0, count: 100 }],
+      ['b', 102, { first: 100, count: 28 }],
+    ] as const) {
+      driver.want(peer, { mib, held: [0], awaited: [{ first: 0, count: 1 }], origin: 'origin' });
+      driver.tell({ kind: 'reading', peer, digest: BLOB, lease, run });
+    }
+    return kinds(driver.want('c', { mib, origin: 'origin' }));
+  };
+  t.same(halved(128), ['fetch', 'cut', 'lease']);
+  t.same(halved(130), ['fetch']);
 });
 
 t.test('runs: a second of reading, at the own rate or the share of what the origin gives', async (t) => {
@@ -178,6 +195,19 @@ t.test('no ranges: one lease, front to back', async (t) => {
   t.match(leases(said), [{ peer: 'b', run: { first: 0, count: 200 } }]);
 });
 
+t.test('no ranges: who tries for a range is told to give up, and the front one reads on', async (t) => {
+  const driver = swarm({ unproven: true });
+  driver.peers('a', 'b');
+  const [lone] = leases(driver.want('a', { mib: 200, origin: 'origin' }));
+  driver.progress('a', lone!.lease);
+  const [test] = leases(driver.want('b', { mib: 200, origin: 'origin' }));
+  const said = driver.tell({ kind: 'no-ranges', peer: 'b', digest: BLOB });
+  t.match(cuts(said), [{ peer: 'b', lease: test!.lease, last: test!.run.first - 1 }]);
+  t.equal(cuts(said).length, 1);
+  t.same(kinds(driver.ended('b', test!.lease)), ['wait']);
+  t.same(driver.tell({ kind: 'no-ranges', peer: 'b', digest: BLOB }), [], 'said again it changes nothing');
+});
+
 t.test('size unknown: one lease without end, cut when the size is known and others wait', async (t) => {
   const driver = swarm();
   driver.peers('a', 'b');
@@ -204,17 +234,16 @@ for (const [code, final] of [
   t.test(`${code}: the lease is given back, and another proxy reads`, async (t) => {
     const driver = swarm();
     driver.peers('a', 'b', 'c');
-    const [lease] = leases(driver.want('a', { mib: 4, origin: 'origin' }));
-    driver.want('b', { mib: 4 });
-    driver.want('c', { mib: 4, origin: 'origin' });
+    const [lease] = leases(driver.want('a', { mib: 10, origin: 'origin' }));
+    driver.want('b', { mib: 10 });
+    driver.want('c', { mib: 10, origin: 'origin' });
     const [own] = leases(driver.take(), 'c');
-    t.match(own, { run: { first: 2, count: 2 } });
+    t.match(own, { run: { first: 4, count: 4 } });
     const failure = { code, final, retryAfterMs: final ? undefined : 30_000 };
     driver.ended('a', lease!.lease, failure);
-    driver.got('c', 2);
-    driver.got('c', 3);
+    for (let piece = 4; piece < 8; piece += 1) driver.got('c', piece, undefined, { ms: 100 });
     driver.ended('c', own!.lease);
-    t.match(leases(driver.take(), 'c'), [{ run: { first: 0, count: 2 } }]);
+    t.match(leases(driver.take(), 'c'), [{ run: { first: 0, count: 4 } }]);
     t.same(leases(driver.pass(10_000), 'a'), [], 'who was refused is not asked again, or not so soon');
   });
 }
@@ -250,7 +279,7 @@ t.test('stall: after 2 s without a byte its unread pieces are read by another; i
   driver.peers('a', 'b');
   const [lease] = leases(driver.want('a', { mib: 40, origin: 'origin' }));
   driver.progress('a', lease!.lease);
-  driver.got('a', 0);
+  driver.got('a', 0, undefined, { ms: 100 });
   driver.want('b', { mib: 40, origin: 'origin' });
   const [second] = leases(driver.take(), 'b');
   for (let at = 0; at < 1900; at += 100) {
@@ -276,11 +305,24 @@ t.test('stall: after 2 s without a byte its unread pieces are read by another; i
   t.same(driver.swarm.stats().leases >= 1, true, 'a late piece does no harm');
 });
 
+t.test('stall: times with fractions do not keep a due task from being done', async (t) => {
+  for (let n = 0; n < 500; n += 1) {
+    const driver = swarm();
+    driver.peers('a');
+    driver.pass(n * 0.137);
+    const [lease] = leases(driver.want('a', { mib: 40, origin: 'origin' }));
+    driver.pass(n * 0.0317);
+    driver.progress('a', lease!.lease);
+    driver.pass(3000);
+  }
+  t.pass('every tick ended');
+});
+
 t.test('a dead lessee: its unread pieces go to the next at once', async (t) => {
   const driver = swarm();
   driver.peers('a', 'b');
-  driver.want('a', { mib: 8, origin: 'origin' });
-  driver.want('b', { mib: 8, origin: 'origin' });
+  driver.want('a', { mib: 10, origin: 'origin' });
+  driver.want('b', { mib: 10, origin: 'origin' });
   const [own] = leases(driver.take(), 'b');
   driver.tell({ kind: 'gone', peer: 'a' });
   for (let piece = own!.run.first; piece < own!.run.first + own!.run.count; piece += 1) driver.got('b', piece);
