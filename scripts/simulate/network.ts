@@ -1,69 +1,39 @@
 /*
- * Flows over links, no packets. Every node has a link up and a link down; a flow's rate is what both of its links leave it.
- * A link shares its capacity by water filling: a flow that its other link holds back leaves the rest to the others. What a
- * flow may have is worked out anew for the two links at which a flow begins or ends, and not further ("truncated" max-min).
+ * Flows over links, no packets. Every node has a link up and a link down; a flow has the rate that the tighter of its two
+ * links leaves it (max-min fair): a link shares its capacity evenly among its flows, and what a flow cannot use, because its
+ * other link or its own cap holds it back, the others get. When a flow begins or ends, the shares of its links are worked out
+ * anew, then those of the links at the other ends of the flows that this changes, and so on as far as it matters.
  */
+import { FlowHeap } from './flow-heap.ts';
+import { Flow, type FlowOptions, type Link } from './flow.ts';
 
-export class Link {
-  /** Bytes a millisecond. */
-  readonly capacity: number;
-  readonly flows: Flow[] = [];
-  /** What one flow may have at most, when it was last shared. */
-  level: number;
-
-  constructor(capacity: number) {
-    this.capacity = capacity;
-    this.level = capacity;
-  }
-}
-
-export class Flow {
-  readonly up: Link;
-  readonly down: Link;
-  /** Most that this one connection carries. */
-  readonly cap: number;
-  readonly done: () => void;
-  left: number;
-  rate = 0;
-  upShare = 0;
-  downShare = 0;
-  updatedAt: number;
-  endsAt = Number.POSITIVE_INFINITY;
-  /** In the heap; -1: it is over. */
-  position = -1;
-
-  constructor(up: Link, down: Link, options: { bytes: number; cap: number; now: number; done: () => void }) {
-    this.up = up;
-    this.down = down;
-    this.left = options.bytes;
-    this.cap = options.cap;
-    this.updatedAt = options.now;
-    this.done = options.done;
-  }
-}
+/** Smaller changes of a link's share are not carried on to other links. */
+const CARRY_ON_FROM = 0.005;
+/** Links whose shares are worked out at one event; the others follow at the next one. */
+const LINKS_PER_EVENT = 60;
 
 export class Network {
-  /** Flows by when they end. */
-  readonly #heap: Flow[] = [];
+  readonly #flows = new FlowHeap();
+  #due: Link[] = [];
+  readonly #touched: Flow[] = [];
   #now = 0;
 
+  /** When the next flow has carried its bytes. */
   get nextAt(): number {
-    return this.#heap[0]?.endsAt ?? Number.POSITIVE_INFINITY;
+    return this.#flows.first?.endsAt ?? Number.POSITIVE_INFINITY;
   }
 
   get flows(): number {
-    return this.#heap.length;
+    return this.#flows.size;
   }
 
-  start(up: Link, down: Link, options: { bytes: number; cap?: number; now: number; done: () => void }): Flow {
+  start(up: Link, down: Link, options: FlowOptions): Flow {
     this.#now = options.now;
-    const flow = new Flow(up, down, { cap: Number.POSITIVE_INFINITY, ...options });
+    const flow = new Flow(up, down, options);
     up.flows.push(flow);
     down.flows.push(flow);
-    flow.position = this.#heap.length;
-    this.#heap.push(flow);
-    this.#share(up);
-    this.#share(down);
+    this.#flows.add(flow);
+    this.#changed(up, down);
     return flow;
   }
 
@@ -76,13 +46,17 @@ export class Network {
     return flow.left;
   }
 
-  /** Ends the first flow that is due. */
+  /** The first flow that is due has carried its bytes. */
   finishNext(): void {
-    const flow = this.#heap[0]!;
+    const flow = this.#flows.first!;
     this.#now = flow.endsAt;
+    flow.updatedAt = this.#now;
     flow.left = 0;
-    this.#remove(flow);
-    flow.done();
+    flow.left = flow.done();
+    if (flow.left > 0) {
+      flow.endsAt = this.#now + flow.left / flow.rate;
+      this.#flows.moved(flow);
+    } else this.#remove(flow);
   }
 
   #remove(flow: Flow): void {
@@ -90,84 +64,85 @@ export class Network {
       const last = flows.pop()!;
       if (last !== flow) flows[flows.indexOf(flow)] = last;
     }
-    const last = this.#heap.pop()!;
-    if (last !== flow) {
-      this.#heap[flow.position] = last;
-      last.position = flow.position;
-      this.#place(last);
-    }
-    flow.position = -1;
-    this.#share(flow.up);
-    this.#share(flow.down);
+    this.#flows.remove(flow);
+    this.#changed(flow.up, flow.down);
   }
 
-  /** Shares a link's capacity among its flows, none of which can use more than its other link gives one. */
-  #share(link: Link): void {
-    const { flows } = link;
-    let open = flows.length;
-    let level = link.capacity / Math.max(1, open);
-    // Who wants less than an even share gets that; the level rises for the others. Three rounds are near enough.
-    for (let round = 0; round < 3 && open > 0; round += 1) {
-      let left = link.capacity;
-      let most = 0;
-      open = 0;
-      for (const flow of flows) {
-        const wanted = wantedAt(flow, link);
-        if (wanted <= level) left -= wanted;
-        else open += 1;
-        most = Math.max(most, wanted);
-      }
-      level = open > 0 ? left / open : left + most;
+  #changed(up: Link, down: Link): void {
+    this.#dueNow(up);
+    this.#dueNow(down);
+    const due = this.#due;
+    let next = 0;
+    for (; next < due.length && next < LINKS_PER_EVENT; next += 1) {
+      due[next]!.isDue = false;
+      this.#share(due[next]!);
     }
+    this.#due = due.slice(next);
+    for (const flow of this.#touched) {
+      flow.isTouched = false;
+      if (flow.position >= 0) this.#update(flow);
+    }
+    this.#touched.length = 0;
+  }
+
+  #dueNow(link: Link): void {
+    if (link.isDue) return;
+    link.isDue = true;
+    this.#due.push(link);
+  }
+
+  #share(link: Link): void {
+    const before = link.level;
+    const level = fairLevel(link);
     link.level = level;
-    for (const flow of flows) {
-      const share = Math.min(level, wantedAt(flow, link));
-      if (flow.up === link) flow.upShare = share;
-      else flow.downShare = share;
-      this.#update(flow);
+    const isLittle = Math.abs(level - before) <= CARRY_ON_FROM * before;
+    for (const flow of link.flows) {
+      if (!flow.isTouched) {
+        flow.isTouched = true;
+        this.#touched.push(flow);
+      }
+      if (isLittle) continue;
+      // The other link is concerned unless the flow takes its full share there, before and now.
+      const other = flow.up === link ? flow.down : flow.up;
+      if (Math.min(flow.cap, before, level) < other.level) this.#dueNow(other);
     }
   }
 
   #update(flow: Flow): void {
-    const other = flow.upShare === 0 || flow.downShare === 0 ? 0 : Math.min(flow.upShare, flow.downShare);
-    if (other === flow.rate) return;
+    const rate = Math.min(flow.cap, flow.up.level, flow.down.level);
+    if (rate === flow.rate) return;
     this.#advance(flow);
-    flow.rate = other;
-    flow.endsAt = other > 0 ? this.#now + flow.left / other : Number.POSITIVE_INFINITY;
-    this.#place(flow);
+    flow.rate = rate;
+    flow.endsAt = this.#now + flow.left / rate;
+    this.#flows.moved(flow);
   }
 
   #advance(flow: Flow): void {
     flow.left = Math.max(0, flow.left - flow.rate * (this.#now - flow.updatedAt));
     flow.updatedAt = this.#now;
   }
-
-  #place(flow: Flow): void {
-    const heap = this.#heap;
-    let position = flow.position;
-    while (position > 0) {
-      const parent = (position - 1) >> 1;
-      if (heap[parent]!.endsAt <= flow.endsAt) break;
-      this.#put(heap[parent]!, position);
-      position = parent;
-    }
-    for (;;) {
-      let child = 2 * position + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && heap[child + 1]!.endsAt < heap[child]!.endsAt) child += 1;
-      if (heap[child]!.endsAt >= flow.endsAt) break;
-      this.#put(heap[child]!, position);
-      position = child;
-    }
-    this.#put(flow, position);
-  }
-
-  #put(flow: Flow, position: number): void {
-    this.#heap[position] = flow;
-    flow.position = position;
-  }
 }
 
-function wantedAt(flow: Flow, link: Link): number {
-  return Math.min(flow.cap, (flow.up === link ? flow.down : flow.up).level);
+/** Water filling: who wants less than an even share gets that, and the level rises for the others. */
+function fairLevel(link: Link): number {
+  const { flows, capacity } = link;
+  let open = flows.length;
+  let level = capacity / Math.max(1, open);
+  for (;;) {
+    const before = open;
+    let left = capacity;
+    let most = 0;
+    open = 0;
+    for (const flow of flows) {
+      const wanted = Math.min(flow.cap, (flow.up === link ? flow.down : flow.up).level);
+      if (wanted <= level) left -= wanted;
+      else open += 1;
+      most = Math.max(most, wanted);
+    }
+    // Nobody is held back here: one flow could have what is left besides its own.
+    if (open === 0) return Math.min(capacity, left + most);
+    level = left / open;
+    // Rounding may make one more of them.
+    if (open >= before) return level;
+  }
 }

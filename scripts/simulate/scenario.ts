@@ -25,7 +25,12 @@ export interface Scenario {
   readonly detect: number;
   /** The part of the nodes whose links are ten times slower. */
   readonly slow: number;
-  /** The origin is known to give ranges. */
+  /** After so many lower bounds the origin falls silent to one node that reads from it; 0: it does not. */
+  readonly stallAt: number;
+  /** Size of a blob that each node wants besides, when it has been downloading for half of the lower bound; 0: none. */
+  readonly later: number;
+  /** The origin gives ranges; and that is known, from an earlier blob. */
+  readonly ranges: boolean;
   readonly rangesKnown: boolean;
   readonly seed: number;
   readonly rules: Partial<SwarmRules>;
@@ -47,6 +52,9 @@ export const PLAIN: Scenario = {
   deaths: 0,
   detect: 1000,
   slow: 0,
+  stallAt: 0,
+  later: 0,
+  ranges: true,
   rangesKnown: true,
   seed: 1,
   rules: {},

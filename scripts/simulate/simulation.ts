@@ -2,9 +2,12 @@ import { digestOf, type Digest } from '../../src/base/digest.ts';
 import { Agenda } from '../../src/p2p/supernode/agenda.ts';
 import type { Decision, SwarmEvent } from '../../src/p2p/supernode/events.ts';
 import { Swarm } from '../../src/p2p/supernode/swarm.ts';
-import { Link, Network } from './network.ts';
+import { Link } from './flow.ts';
+import { Network } from './network.ts';
 import { lowerBound, randomFrom, type Scenario } from './scenario.ts';
-import { VirtualNode, type World } from './virtual-node.ts';
+import { VirtualNode } from './virtual-node.ts';
+import type { VirtualBlob } from './virtual-blob.ts';
+import type { World } from './world.ts';
 
 /** Messages are counted in such stretches of time, to find the peak. */
 const BUCKET_MS = 100;
@@ -18,16 +21,19 @@ export interface Outcome {
   readonly times: readonly number[];
   readonly timesToFirstPiece: readonly number[];
   readonly longestStalls: readonly number[];
+  /** From the wish for a blob that came later to its last byte. */
+  readonly timesOfLater: readonly number[];
   readonly unfinished: number;
   readonly originBytes: number;
   readonly leases: number;
-  readonly messages: number;
-  /** A second. */
+  /** Messages to the supernode, and from it; the most in a second, both ways. */
+  readonly messagesIn: number;
+  readonly messagesOut: number;
   readonly peakMessages: number;
   readonly duration: number;
-  /** Events that the swarm was told, and the real time that it took over them. */
-  readonly events: number;
-  readonly cpuMs: number;
+  /** Real time that the swarm took over them, and that all of the simulation took. */
+  readonly swarmMs: number;
+  readonly realMs: number;
 }
 
 /** Runs the swarm's own code in a world of virtual time. */
@@ -39,15 +45,16 @@ export class Simulation implements World {
   readonly #swarm: Swarm;
   readonly #nodes = new Map<string, VirtualNode>();
   readonly #digests: Digest[];
+  readonly #later = digestOf('later');
   readonly #waves: VirtualNode[][] = [];
   readonly #left = new Set<VirtualNode>();
   readonly #buckets: number[] = [];
   #now = 0;
   #originBytes = 0;
   #leases = 0;
-  #events = 0;
-  #messages = 0;
-  #cpuMs = 0;
+  #messagesIn = 0;
+  #messagesOut = 0;
+  #swarmMs = 0;
 
   constructor(scenario: Scenario) {
     this.scenario = scenario;
@@ -58,26 +65,29 @@ export class Simulation implements World {
   }
 
   run(): Outcome {
-    const limit = LIMIT_LOWER_BOUNDS * lowerBound(this.scenario) + this.scenario.spread + 60_000;
+    const begun = performance.now();
+    const { scenario } = this;
+    const limit = LIMIT_LOWER_BOUNDS * lowerBound(scenario) + scenario.spread + 60_000;
     while ((this.#left.size > 0 || this.#waves.length > 0) && this.#step(limit));
-    const finished = [...this.#nodes.values()].filter(
-      (node) =>
-        node.isDone && !node.isDead && !node.isSlow && [...node.blobs.values()].some((blob) => blob.doneAt! > 0),
-    );
-    const blobs = finished.map((node) => [...node.blobs.values()]);
+    const finished = [...this.#nodes.values()].filter((node) => node.isDone && !node.isDead && !node.isSlow);
+    const downloads = finished.map((node) => this.#digests.map((digest) => node.blobs.get(digest)!));
+    const cold = downloads.filter((of) => of.every((blob) => blob.doneAt! > 0));
+    const later = finished.flatMap((node) => node.blobs.get(this.#later) ?? []);
     return {
-      times: blobs.map((of) => Math.max(...of.map((blob) => blob.doneAt! - blob.startedAt))),
-      timesToFirstPiece: blobs.map((of) => Math.max(...of.map((blob) => blob.firstPieceAt! - blob.startedAt))),
-      longestStalls: blobs.map((of) => Math.max(...of.map((blob) => blob.longestStall))),
+      times: cold.map((of) => Math.max(...of.map(timeOf))),
+      timesToFirstPiece: cold.map((of) => Math.max(...of.map((blob) => blob.firstPieceAt! - blob.startedAt))),
+      longestStalls: cold.map((of) => Math.max(...of.map((blob) => blob.longestStall))),
+      timesOfLater: later.map(timeOf),
       unfinished: this.#left.size,
       originBytes: this.#originBytes,
       leases: this.#leases,
-      messages: this.#messages,
+      messagesIn: this.#messagesIn,
+      messagesOut: this.#messagesOut,
       peakMessages:
         (Array.from(this.#buckets, (count) => count ?? 0).reduce((a, b) => Math.max(a, b), 0) * 1000) / BUCKET_MS,
       duration: this.#now,
-      events: this.#events,
-      cpuMs: this.#cpuMs,
+      swarmMs: this.#swarmMs,
+      realMs: performance.now() - begun,
     };
   }
 
@@ -111,7 +121,7 @@ export class Simulation implements World {
   }
 
   #populate(): void {
-    const { nodes, warm, slow, batches, spread, deaths, rangesKnown, sizes } = this.scenario;
+    const { nodes, warm, slow, batches, spread, deaths, rangesKnown, sizes, stallAt } = this.scenario;
     const cold: VirtualNode[] = [];
     for (let i = 0; i < nodes; i += 1) {
       const node = new VirtualNode(`node-${i}`, this, isOneOf(i, slow));
@@ -125,7 +135,15 @@ export class Simulation implements World {
     for (let i = 0; i < cold.length; i += perWave) this.#waves.push(cold.slice(i, i + perWave));
     const doomed = cold.filter((_node, index) => isOneOf(index, deaths));
     for (const node of doomed) this.#agenda.add(lowerBound(this.scenario) / 2 + spread, () => this.#kill(node));
+    if (stallAt > 0) this.#agenda.add(lowerBound(this.scenario) * stallAt, () => this.#stallOne());
     this.#startWave();
+  }
+
+  /** The origin falls silent to the first node that reads from it. */
+  #stallOne(): void {
+    const reader = [...this.#nodes.values()].find((node) => node.isReading);
+    if (reader) reader.stall();
+    else this.after(10, () => this.#stallOne());
   }
 
   /** A small blob that was read earlier has shown that the origin gives ranges. */
@@ -146,11 +164,17 @@ export class Simulation implements World {
   }
 
   #startWave(): void {
+    const { spread, sizes, later } = this.scenario;
     const wave = this.#waves.shift() ?? [];
     wave.forEach((node, index) => {
       this.#left.add(node);
-      this.after((this.scenario.spread * index) / wave.length, () => {
-        if (!node.isDead) this.#digests.forEach((digest, at) => node.want(digest, this.scenario.sizes[at]!));
+      const startsIn = (spread * index) / wave.length;
+      this.after(startsIn, () => {
+        if (!node.isDead) this.#digests.forEach((digest, at) => node.want(digest, sizes[at]!));
+      });
+      if (later === 0) return;
+      this.after(startsIn + lowerBound(this.scenario) / 2, () => {
+        if (!node.isDead) node.want(this.#later, later);
       });
     });
   }
@@ -173,7 +197,7 @@ export class Simulation implements World {
   }
 
   #apply(event: SwarmEvent): void {
-    this.#events += 1;
+    this.#messagesIn += 1;
     this.#count(1);
     this.#deliver(this.#timed(() => this.#swarm.apply(event, this.#now)));
   }
@@ -185,11 +209,12 @@ export class Simulation implements World {
   #timed(decide: () => Decision[]): Decision[] {
     const before = performance.now();
     const decisions = decide();
-    this.#cpuMs += performance.now() - before;
+    this.#swarmMs += performance.now() - before;
     return decisions;
   }
 
   #deliver(decisions: readonly Decision[]): void {
+    this.#messagesOut += decisions.length;
     this.#count(decisions.length);
     for (const decision of decisions) {
       if (decision.kind === 'lease') this.#leases += 1;
@@ -212,8 +237,11 @@ export class Simulation implements World {
   #count(messages: number): void {
     const bucket = Math.floor(this.#now / BUCKET_MS);
     this.#buckets[bucket] = (this.#buckets[bucket] ?? 0) + messages;
-    this.#messages += messages;
   }
+}
+
+function timeOf(blob: VirtualBlob): number {
+  return blob.doneAt! - blob.startedAt;
 }
 
 /** Picks a part of things, spread evenly over them. */
