@@ -22,7 +22,7 @@ const COLUMNS: readonly (readonly [head: string, width: number])[] = [
   ['out/s', 8],
   ['peak', 9],
   ['us', 5],
-  ['real/s', 8],
+  ['msg/cpu', 8],
 ];
 
 /** What the columns mean. */
@@ -31,8 +31,8 @@ p50, p99, max: time of each node (without the slow and the dead) over the lower 
 first, p99: until the first piece (ms; p50 and p99). stall: longest wait of a client that reads in order (ms, p99).
 later: the time of a small blob that comes in the middle of the download (ms, p99).
 origin: bytes from it over S, in "reads" requests. in/s, out/s, peak: messages at the supernode (peak: both ways).
-us: time that the swarm took for one message to it; real/s: such messages that the whole simulation got through in a second
-of real time (both on this machine).`;
+us: CPU time that the swarm took for one message to it; msg/cpu: such messages that the whole simulation got through in a
+second of CPU time (both on this machine).`;
 
 export function header(): string {
   return row(COLUMNS.map(([head]) => head));
@@ -66,7 +66,7 @@ export function line(scenario: Scenario, outcome: Outcome): string {
     aSecond(messagesOut),
     outcome.peakMessages.toFixed(0),
     ((outcome.swarmMs * 1000) / Math.max(1, messagesIn)).toFixed(1),
-    ((messagesIn / outcome.realMs) * 1000).toFixed(0),
+    ((messagesIn / outcome.cpuMs) * 1000).toFixed(0),
   ]);
 }
 

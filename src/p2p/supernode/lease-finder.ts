@@ -4,7 +4,7 @@ import type { Context } from './context.ts';
 import { isTaken, liveLeases, type LeaseBook } from './lease-book.ts';
 import { isAlone, mostLeases, runLength } from './lease-limits.ts';
 import { isWorthCutting, restMs } from './lease-rates.ts';
-import { FIRST_RUN_PIECES, RUNS_PER_DECISION, WINDOW_PIECES } from './limits.ts';
+import { FIRST_RUN_PIECES, RUN_MS, RUNS_PER_DECISION, WINDOW_PIECES } from './limits.ts';
 import type { Awaited, Blob, Lease, Wish } from './state.ts';
 
 /** Finds what a proxy is to read from the origin next, and grants it. */
@@ -46,13 +46,13 @@ export class LeaseFinder {
   }
 
   /**
-   * The second half of the unread rest that takes longest, if that is worth a request; at the end only: while there is unread
-   * behind the wish's windows, those who read would be cut short again and again and nothing be gained.
+   * The second half of the unread rest that takes longest, if that is worth a request. While there is more to read behind the
+   * wish's windows, only of one that takes longer than a run is to: others that read ahead would else be cut again and again.
    */
   half(wish: Wish): Lease | undefined {
     const { rules } = this.#context;
-    if (!rules.halve || wish.awaited.some((run) => hasUnclaimed(wish, run))) return undefined;
-    const longest = this.#longestRest(wish);
+    if (!rules.halve) return undefined;
+    const longest = this.#longestRest(wish, wish.awaited.some((run) => hasUnclaimed(wish, run)) ? RUN_MS : 0);
     if (!longest) return undefined;
     if (longest.isLone && !wish.origin!.hasRanges) return this.#rangesTest(wish, longest);
     const { last } = longest;
@@ -96,12 +96,16 @@ export class LeaseFinder {
     return this.#book.grant(wish, { first, last }, false);
   }
 
-  #longestRest(wish: Wish): Lease | undefined {
+  #longestRest(wish: Wish, leastMs: number): Lease | undefined {
     const { now } = this.#context;
     let longest: Lease | undefined;
+    let longestMs = leastMs;
     for (const lease of wish.blob.leases) {
       if (!lease.isLive || lease.wish === wish || !isWorthCutting(lease, now)) continue;
-      if (!longest || restMs(lease, now) > restMs(longest, now)) longest = lease;
+      const ms = restMs(lease, now);
+      if (ms <= longestMs) continue;
+      longest = lease;
+      longestMs = ms;
     }
     return longest;
   }

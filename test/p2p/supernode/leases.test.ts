@@ -70,8 +70,8 @@ t.test('trim: a rest that is read in little more than the time of a request is l
   t.same(kinds(driver.want('b', { mib: 8, origin: 'origin' })), ['wait'], 'nor a small blob, before it is known');
 });
 
-t.test('trim: only at the end; while there is more to read behind the window nothing is gained', async (t) => {
-  const halved = (mib: number) => {
+t.test('trim: while there is more to read behind the window, only what takes longer than a run', async (t) => {
+  const halved = (mib: number, ms: number) => {
     const driver = swarm();
     driver.peers('a', 'b', 'c');
     for (const [peer, lease, run] of [
@@ -81,10 +81,13 @@ t.test('trim: only at the end; while there is more to read behind the window not
       driver.want(peer, { mib, held: [0], awaited: [{ first: 0, count: 1 }], origin: 'origin' });
       driver.tell({ kind: 'reading', peer, digest: BLOB, lease, run });
     }
-    return kinds(driver.want('c', { mib, origin: 'origin' }));
+    driver.progress('a', 101);
+    driver.got('a', 1, undefined, { ms });
+    return kinds(driver.want('c', { mib, origin: 'origin' })).filter((kind) => kind !== 'fetch');
   };
-  t.same(halved(128), ['fetch', 'cut', 'lease']);
-  t.same(halved(130), ['fetch']);
+  t.same(halved(128, 5), ['cut', 'lease'], 'half a second of reading, at the end');
+  t.same(halved(130, 5), []);
+  t.same(halved(130, 50), ['cut', 'lease'], 'five seconds: the window would wait for them');
 });
 
 t.test('runs: a second of reading, at the own rate or the share of what the origin gives', async (t) => {
