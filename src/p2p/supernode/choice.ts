@@ -160,7 +160,8 @@ export class Chooser {
       any |= given;
     }
     if (any === 0) return undefined;
-    return this.#head(wish, run) ?? this.#rarest(blob);
+    const isOnlyFirst = this.#sources.length === 1 && this.#isScarce(this.#sources[0]!);
+    return (isOnlyFirst ? undefined : this.#head(wish, run)) ?? this.#rarest(blob);
   }
 
   /** One of the first missing pieces, if it can be had. */
@@ -201,6 +202,11 @@ export class Chooser {
     return blob.inFlight[piece]! < blob.holders[piece]! + blob.wholes;
   }
 
+  /** One of few lessees: all that is new comes through its slots, so what others hold too is better fetched from them. */
+  #isScarce({ blob, wish }: Member): boolean {
+    return this.#context.rules.fanOut && blob.lessees < FAN_OUT_LESSEES && wish !== undefined && wish.isLessee;
+  }
+
   #bestSource(wish: Wish, piece: number): Member {
     let best: Member | undefined;
     let bestLoad = 0;
@@ -208,7 +214,7 @@ export class Chooser {
       if (!source.has(piece)) continue;
       const { peer } = source;
       const far = peer.zone === wish.peer.zone ? 0 : 1000;
-      const load = far + peer.uploads / this.#context.slots.uploadSlotsOf(peer);
+      const load = far + Number(this.#isScarce(source)) + peer.uploads / this.#context.slots.uploadSlotsOf(peer);
       if (best && load >= bestLoad) continue;
       best = source;
       bestLoad = load;

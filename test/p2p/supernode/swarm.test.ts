@@ -182,6 +182,24 @@ t.test('fan-out: while few read the origin, a piece is in flight to no more than
   t.equal(copies(false), 3);
 });
 
+t.test('fan-out: what others hold too does not take the slots of one of few lessees', async (t) => {
+  const from = (fanOut: boolean) => {
+    const driver = new Driver({ rules: { fanOut } });
+    driver.peers('a', 'h', 'c', 'd');
+    driver.have('h', 100, [0, 1]);
+    driver.want('a', { mib: 100, origin: 'origin', held: [0, 1] });
+    // So the other holder is the one with more to do.
+    t.match(fetches(driver.want('d', { mib: 100, awaited: [{ first: 0, count: 1 }] })).length, 1);
+    driver.got('a', 2);
+    driver.take();
+    return fetches(driver.want('c', { mib: 100 }))
+      .filter((one) => one.piece < 2)
+      .map((one) => one.from);
+  };
+  t.same(from(true), ['h', 'h']);
+  t.ok(from(false).includes('a'));
+});
+
 t.test('a failed pair stays apart for a minute; the piece comes from another holder at once', async (t) => {
   const driver = new Driver();
   driver.peers('h', 'i', 'a');
