@@ -24,7 +24,7 @@ export interface SupernodeDeps {
 
 /** Composes a supernode: the swarm and the roster, their sessions and their API. */
 export async function startSupernodeRole(
-  config: Config,
+  config: Pick<Config, 'supernode'>,
   { log, lifecycle, membership, settleMs }: SupernodeDeps,
 ): Promise<{ supernode: Supernode; address: ListeningAddress }> {
   const clock = systemClock;

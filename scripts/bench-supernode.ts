@@ -1,0 +1,195 @@
+/**
+ * What a supernode costs: the memory of idle sessions, and how many piece reports it takes on one core.
+ * `npm run bench:supernode -- --help`. Linux only: it reads /proc.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { Child } from './bench-supernode/processes.ts';
+import type { Counts } from './bench-supernode/member.ts';
+
+const USAGE = `Usage: npm run bench:supernode -- [options]
+
+Starts a supernode in a process of its own, on a core of its own, and proxies that speak to it, as cheaply as they can, from
+another process.
+
+  --idle N,...      registered sessions that only send heartbeats: its memory (1000,10000)
+  --peers N,...     proxies that want a blob, report each piece and get the next assignment: reports a second (200,1000)
+  --pieces N        of a blob (4096)
+  --seconds N       that are measured (10)
+  --single          each report is a message of its own; else what one turn of the event loop brings goes together, as from proxies
+  --profile DIR     writes a CPU profile of the supernode there
+  --json            prints JSON
+  --help`;
+
+/** Marks, for a supernode with one core: MiB of resident memory by sessions, and reports a second. */
+const MARKS = { residentMiB: { 1000: 100, 10_000: 400 }, reportsPerSecond: 40_000 } as const;
+/** The supernode grants no lease in its first two seconds, and then everybody begins at once. */
+const WARM_UP_MS = 5000;
+const IDLE_MS = 12_000;
+
+interface IdleResult {
+  readonly kind: 'idle';
+  readonly sessions: number;
+  readonly residentMiB: number;
+  readonly markMiB: number | undefined;
+  /** Share of a core that the heartbeats take. */
+  readonly cpu: number;
+}
+
+interface BusyResult {
+  readonly kind: 'busy';
+  readonly peers: number;
+  /** By the clock on the wall, and by the CPU time of the supernode alone. */
+  readonly reportsPerSecond: number;
+  readonly reportsPerCoreSecond: number;
+  readonly markPerSecond: number;
+  readonly assignedPerReport: number;
+  readonly reportsPerMessage: number;
+  readonly cpu: number;
+  readonly residentMiB: number;
+}
+
+interface Asked {
+  readonly idle: readonly number[];
+  readonly peers: readonly number[];
+  readonly pieces: number;
+  readonly seconds: number;
+  readonly together: boolean;
+  readonly profile: string | undefined;
+  readonly json: boolean;
+  readonly help: boolean;
+}
+
+function parse(args: readonly string[]): Asked {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      idle: { type: 'string', default: '1000,10000' },
+      peers: { type: 'string', default: '200,1000' },
+      pieces: { type: 'string', default: '4096' },
+      seconds: { type: 'string', default: '10' },
+      single: { type: 'boolean', default: false },
+      profile: { type: 'string' },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  const { profile, json, help, single } = values;
+  const one = (name: string, text: string): number => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < 1) throw new Error(`--${name} takes whole numbers from 1 on, not ${text}`);
+    return value;
+  };
+  const some = (name: string, text: string) =>
+    text.split(',').flatMap((part) => (part === '' ? [] : [one(name, part)]));
+  return {
+    idle: some('idle', values.idle),
+    peers: some('peers', values.peers),
+    pieces: one('pieces', values.pieces),
+    seconds: one('seconds', values.seconds),
+    together: !single,
+    profile,
+    json,
+    help,
+  };
+}
+
+/** A supernode and `peers` members of it, for as long as `measure` takes. */
+async function withLoad<T>(
+  peers: number,
+  { pieces, together, profile }: Asked,
+  measure: (supernode: Child, load: Child) => Promise<T>,
+): Promise<T> {
+  const node = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
+  const supernode = new Child('supernode.js', [], { core: 0, node });
+  const { port } = await supernode.heard<{ port: number }>();
+  const load = new Child('load.js', [port, peers, pieces, together ? 1 : 0], { core: 1 });
+  try {
+    await load.ask('register');
+    return await measure(supernode, load);
+  } finally {
+    await load.stop();
+    await supernode.stop();
+  }
+}
+
+function idle(sessions: number, asked: Asked): Promise<IdleResult> {
+  return withLoad(sessions, asked, async (supernode, load) => {
+    const before = supernode.cpuSeconds();
+    await sleep(IDLE_MS);
+    const { open, closed } = await load.ask<Counts>('counts');
+    if (open !== sessions || closed > 0) throw new Error(`${closed} of ${sessions} sessions were closed`);
+    const markMiB = sessions in MARKS.residentMiB ? MARKS.residentMiB[sessions as 1000] : undefined;
+    const cpu = (supernode.cpuSeconds() - before) / (IDLE_MS / 1000);
+    return { kind: 'idle', sessions, residentMiB: supernode.residentMiB(), markMiB, cpu };
+  });
+}
+
+function busy(peers: number, asked: Asked): Promise<BusyResult> {
+  return withLoad(peers, asked, async (supernode, load) => {
+    await load.ask('start');
+    await sleep(WARM_UP_MS);
+    const take = async () => {
+      const counts = await load.ask<Counts>('counts');
+      return { counts, at: performance.now(), cpu: supernode.cpuSeconds() };
+    };
+    const before = await take();
+    await sleep(asked.seconds * 1000);
+    const after = await take();
+    if (after.counts.closed > 0) throw new Error(`${after.counts.closed} sessions were closed`);
+    const reports = after.counts.reports - before.counts.reports;
+    const seconds = (after.at - before.at) / 1000;
+    const cpuSeconds = after.cpu - before.cpu;
+    return {
+      kind: 'busy',
+      peers,
+      reportsPerSecond: reports / seconds,
+      reportsPerCoreSecond: reports / cpuSeconds,
+      markPerSecond: MARKS.reportsPerSecond,
+      assignedPerReport: (after.counts.assigned - before.counts.assigned) / reports,
+      reportsPerMessage: reports / (after.counts.messages - before.counts.messages),
+      cpu: cpuSeconds / seconds,
+      residentMiB: supernode.residentMiB(),
+    };
+  });
+}
+
+function lineOf(result: IdleResult | BusyResult): string {
+  const whole = (value: number) => Math.round(value).toLocaleString('en');
+  if (result.kind === 'idle') {
+    const { sessions, residentMiB, markMiB, cpu } = result;
+    const mark = markMiB === undefined ? '' : ` (mark: ${markMiB})`;
+    return `${whole(sessions)} idle sessions: ${whole(residentMiB)} MiB resident${mark}, ${(cpu * 100).toFixed(1)} % of a core`;
+  }
+  const { peers, reportsPerSecond, reportsPerCoreSecond, markPerSecond, reportsPerMessage, cpu, residentMiB } = result;
+  return (
+    `${whole(peers)} proxies: ${whole(reportsPerCoreSecond)} reports a core-second of the supernode (mark: ${whole(markPerSecond)}), ` +
+    `${whole(reportsPerSecond)} a second by the clock at ${Math.round(cpu * 100)} % of a core; ` +
+    `${reportsPerMessage.toFixed(2)} reports a message, ${result.assignedPerReport.toFixed(2)} assigned a report; ${whole(residentMiB)} MiB`
+  );
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  let asked: Asked;
+  try {
+    asked = parse(args);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)} (--help says more)\n`);
+    return 2;
+  }
+  if (asked.help) {
+    process.stdout.write(`${USAGE}\n`);
+    return 0;
+  }
+  const results: (IdleResult | BusyResult)[] = [];
+  const take = (result: IdleResult | BusyResult) => {
+    results.push(result);
+    if (!asked.json) process.stdout.write(`${lineOf(result)}\n`);
+  };
+  for (const sessions of asked.idle) take(await idle(sessions, asked));
+  for (const peers of asked.peers) take(await busy(peers, asked));
+  if (asked.json) process.stdout.write(`${JSON.stringify({ node: process.version, results }, undefined, 2)}\n`);
+  return 0;
+}
+
+process.exitCode = await main(process.argv.slice(2));
