@@ -10,7 +10,7 @@ import type { Counts } from './bench-supernode/member.ts';
 const USAGE = `Usage: npm run bench:supernode -- [options]
 
 Starts a supernode in a process of its own, on a core of its own, and proxies that speak to it, as cheaply as they can, from
-another process.
+another process. The machine's speed is taken out by a bare WebSocket server that parses and answers the same messages.
 
   --idle N,...      registered sessions that only send heartbeats: its memory (1000,10000)
   --peers N,...     proxies that want a blob, report each piece and get the next assignment: reports a second (200,1000)
@@ -21,8 +21,11 @@ another process.
   --json            prints JSON
   --help`;
 
-/** Marks, for a supernode with one core: MiB of resident memory by sessions, and reports a second. */
-const MARKS = { residentMiB: { 1000: 100, 10_000: 400 }, reportsPerSecond: 40_000 } as const;
+/**
+ * Marks, for a supernode with one core: MiB of resident memory by sessions, and reports a second, where a bare server takes
+ * 120,000 messages.
+ */
+const MARKS = { residentMiB: { 1000: 100, 10_000: 400 }, reportsPerSecond: 40_000, shareOfBare: 1 / 3 } as const;
 /** The supernode grants no lease in its first two seconds, and then everybody begins at once. */
 const WARM_UP_MS = 5000;
 const IDLE_MS = 12_000;
@@ -37,12 +40,11 @@ interface IdleResult {
 }
 
 interface BusyResult {
-  readonly kind: 'busy';
+  readonly kind: 'busy' | 'bare';
   readonly peers: number;
   /** By the clock on the wall, and by the CPU time of the supernode alone. */
   readonly reportsPerSecond: number;
   readonly reportsPerCoreSecond: number;
-  readonly markPerSecond: number;
   readonly assignedPerReport: number;
   readonly reportsPerMessage: number;
   readonly cpu: number;
@@ -94,14 +96,15 @@ function parse(args: readonly string[]): Asked {
   };
 }
 
-/** A supernode and `peers` members of it, for as long as `measure` takes. */
+/** A supernode (or another `server`) and `peers` members of it, for as long as `measure` takes. */
 async function withLoad<T>(
+  server: 'supernode' | 'bare',
   peers: number,
   { pieces, together, profile }: Asked,
   measure: (supernode: Child, load: Child) => Promise<T>,
 ): Promise<T> {
-  const node = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
-  const supernode = new Child('supernode.js', [], { core: 0, node });
+  const node = profile === undefined || server === 'bare' ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
+  const supernode = new Child(`${server}.js`, [], { core: 0, node });
   const { port } = await supernode.heard<{ port: number }>();
   const load = new Child('load.js', [port, peers, pieces, together ? 1 : 0], { core: 1 });
   try {
@@ -114,7 +117,7 @@ async function withLoad<T>(
 }
 
 function idle(sessions: number, asked: Asked): Promise<IdleResult> {
-  return withLoad(sessions, asked, async (supernode, load) => {
+  return withLoad('supernode', sessions, asked, async (supernode, load) => {
     const before = supernode.cpuSeconds();
     await sleep(IDLE_MS);
     const { open, closed } = await load.ask<Counts>('counts');
@@ -125,8 +128,8 @@ function idle(sessions: number, asked: Asked): Promise<IdleResult> {
   });
 }
 
-function busy(peers: number, asked: Asked): Promise<BusyResult> {
-  return withLoad(peers, asked, async (supernode, load) => {
+function busy(kind: BusyResult['kind'], peers: number, asked: Asked): Promise<BusyResult> {
+  return withLoad(kind === 'bare' ? 'bare' : 'supernode', peers, asked, async (supernode, load) => {
     await load.ask('start');
     await sleep(WARM_UP_MS);
     const take = async () => {
@@ -141,11 +144,10 @@ function busy(peers: number, asked: Asked): Promise<BusyResult> {
     const seconds = (after.at - before.at) / 1000;
     const cpuSeconds = after.cpu - before.cpu;
     return {
-      kind: 'busy',
+      kind,
       peers,
       reportsPerSecond: reports / seconds,
       reportsPerCoreSecond: reports / cpuSeconds,
-      markPerSecond: MARKS.reportsPerSecond,
       assignedPerReport: (after.counts.assigned - before.counts.assigned) / reports,
       reportsPerMessage: reports / (after.counts.messages - before.counts.messages),
       cpu: cpuSeconds / seconds,
@@ -161,9 +163,10 @@ function lineOf(result: IdleResult | BusyResult): string {
     const mark = markMiB === undefined ? '' : ` (mark: ${markMiB})`;
     return `${whole(sessions)} idle sessions: ${whole(residentMiB)} MiB resident${mark}, ${(cpu * 100).toFixed(1)} % of a core`;
   }
-  const { peers, reportsPerSecond, reportsPerCoreSecond, markPerSecond, reportsPerMessage, cpu, residentMiB } = result;
+  const { kind, peers, reportsPerSecond, reportsPerCoreSecond, reportsPerMessage, cpu, residentMiB } = result;
+  const mark = kind === 'busy' ? ` (mark: ${whole(MARKS.reportsPerSecond)})` : ' by a bare server';
   return (
-    `${whole(peers)} proxies: ${whole(reportsPerCoreSecond)} reports a core-second of the supernode (mark: ${whole(markPerSecond)}), ` +
+    `${whole(peers)} proxies: ${whole(reportsPerCoreSecond)} reports a core-second${mark}, ` +
     `${whole(reportsPerSecond)} a second by the clock at ${Math.round(cpu * 100)} % of a core; ` +
     `${reportsPerMessage.toFixed(2)} reports a message, ${result.assignedPerReport.toFixed(2)} assigned a report; ${whole(residentMiB)} MiB`
   );
@@ -187,8 +190,17 @@ async function main(args: readonly string[]): Promise<number> {
     if (!asked.json) process.stdout.write(`${lineOf(result)}\n`);
   };
   for (const sessions of asked.idle) take(await idle(sessions, asked));
-  for (const peers of asked.peers) take(await busy(peers, asked));
-  if (asked.json) process.stdout.write(`${JSON.stringify({ node: process.version, results }, undefined, 2)}\n`);
+  for (const peers of asked.peers) {
+    const bare = await busy('bare', peers, asked);
+    take(bare);
+    const own = await busy('busy', peers, asked);
+    take(own);
+    if (asked.json) continue;
+    const share = own.reportsPerCoreSecond / bare.reportsPerCoreSecond;
+    process.stdout.write(`  ${share.toFixed(2)} of the bare server (mark: ${MARKS.shareOfBare.toFixed(2)})\n`);
+  }
+  if (asked.json)
+    process.stdout.write(`${JSON.stringify({ node: process.version, marks: MARKS, results }, undefined, 2)}\n`);
   return 0;
 }
 
