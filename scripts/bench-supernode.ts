@@ -28,7 +28,8 @@ another process. The machine's speed is taken out by a bare WebSocket server tha
 const MARKS = { residentMiB: { 1000: 100, 10_000: 400 }, reportsPerSecond: 40_000, shareOfBare: 1 / 3 } as const;
 /** The supernode grants no lease in its first two seconds, and then everybody begins at once. */
 const WARM_UP_MS = 5000;
-const IDLE_MS = 12_000;
+/** Until the garbage of the registrations has been collected. */
+const IDLE_MS = 60_000;
 
 interface IdleResult {
   readonly kind: 'idle';
@@ -108,8 +109,9 @@ async function withLoad<T>(
   const { port } = await supernode.heard<{ port: number }>();
   const load = new Child('load.js', [port, peers, pieces, together ? 1 : 0], { core: 1 });
   try {
-    await load.ask('register');
-    return await measure(supernode, load);
+    const measured = load.ask('register').then(() => measure(supernode, load));
+    const broken = supernode.ended.then(() => Promise.reject(new Error('the supernode has ended')));
+    return await Promise.race([measured, broken]);
   } finally {
     await load.stop();
     await supernode.stop();

@@ -12,6 +12,7 @@ const hasTaskset = spawnSync('taskset', ['-p', String(process.pid)]).status === 
 /** A script beside this one, in a process of its own, on one core where the system can say so. */
 export class Child {
   readonly #process: ChildProcess;
+  readonly ended: Promise<void>;
 
   constructor(
     script: string,
@@ -25,6 +26,7 @@ export class Child {
           stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
         })
       : fork(path, words, { execArgv: node });
+    this.ended = new Promise((resolve) => this.#process.once('exit', () => resolve()));
   }
 
   get pid(): number {
@@ -52,10 +54,8 @@ export class Child {
 
   /** Ends it, with what it writes at its end. */
   async stop(): Promise<void> {
-    if (this.#process.exitCode !== null) return;
-    const ended = new Promise((resolve) => this.#process.once('exit', resolve));
-    this.#process.send('stop');
-    await ended;
+    if (this.#process.connected) this.#process.send('stop');
+    await this.ended;
   }
 
   /** User and system time of all its threads so far. */

@@ -189,11 +189,31 @@ export type WireRun = Static<typeof RUN>;
 /** Why a piece has not come, in the order of their numbers on the wire; see `PieceFailure`. */
 export const PIECE_FAILURES = ['reset', 'timeout', 'busy', 'gone', 'bad'] as const;
 
-const ajv = new Ajv({ strict: true });
-const compile = (schemas: Record<string, TSchema>) =>
-  new Map(Object.entries(schemas).map(([t, schema]) => [t, ajv.compile(schema)]));
-const fromSupernode = compile(FROM_SUPERNODE);
-const fromProxy = compile(FROM_PROXY);
+// TypeBox has made the schemas: they need no checking, nor the schema of schemas, which would cost 10 MB.
+const ajv = new Ajv({ strict: true, meta: false, validateSchema: false });
+
+/** The validators of one side's messages, each compiled when it is first needed: a side needs only those of the other. */
+class Validators {
+  readonly #schemas: ReadonlyMap<string, TSchema>;
+  readonly #compiled = new Map<string, ValidateFunction>();
+
+  constructor(schemas: Readonly<Record<string, TSchema>>) {
+    this.#schemas = new Map(Object.entries(schemas));
+  }
+
+  of(type: string): ValidateFunction | undefined {
+    const compiled = this.#compiled.get(type);
+    if (compiled) return compiled;
+    const schema = this.#schemas.get(type);
+    if (!schema) return undefined;
+    const validate = ajv.compile(schema);
+    this.#compiled.set(type, validate);
+    return validate;
+  }
+}
+
+const fromSupernode = new Validators(FROM_SUPERNODE);
+const fromProxy = new Validators(FROM_PROXY);
 
 export function encode(message: FromSupernode | FromProxy): string {
   return JSON.stringify(message);
@@ -222,7 +242,7 @@ export function protocolOf(json: string): string | undefined {
   }
 }
 
-function parse(json: string, validators: ReadonlyMap<string, ValidateFunction>): unknown {
+function parse(json: string, validators: Validators): unknown {
   // A character takes at least a byte; what takes more the WebSocket's own limit has kept out.
   if (json.length > MAX_MESSAGE_BYTES) throw new MessageInvalid({ why: `it has more than ${MAX_MESSAGE_BYTES} bytes` });
   let value: unknown;
@@ -232,7 +252,7 @@ function parse(json: string, validators: ReadonlyMap<string, ValidateFunction>):
     throw new MessageInvalid({ why: 'it is not JSON' }, { cause: error });
   }
   const type = typeof value === 'object' && value !== null && 't' in value ? value.t : undefined;
-  const validate = typeof type === 'string' ? validators.get(type) : undefined;
+  const validate = typeof type === 'string' ? validators.of(type) : undefined;
   if (!validate) throw new MessageInvalid({ why: 'its type is not known' });
   if (validate(value)) return value;
   const { instancePath, message } = validate.errors![0]!;
