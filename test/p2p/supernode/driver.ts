@@ -25,15 +25,21 @@ export function numbers(seed: number): () => number {
   };
 }
 
+/** More than can fall due in the time that a test lets pass. */
+const MAX_TICKS = 100_000;
+
 /** Drives a swarm by hand: short words for events, and what it said, by kind. */
 export class Driver {
   readonly swarm: Swarm;
-  now = 1000;
+  now: number;
   /** All decisions since `take` was called last. */
   #said: Decision[] = [];
 
-  constructor(options: { rules?: Partial<SwarmRules>; settleMs?: number; seed?: number; firstLease?: number } = {}) {
-    const { rules = {}, settleMs = 0, seed = 1, firstLease = 1 } = options;
+  constructor(
+    options: { rules?: Partial<SwarmRules>; settleMs?: number; seed?: number; firstLease?: number; now?: number } = {},
+  ) {
+    const { rules = {}, settleMs = 0, seed = 1, firstLease = 1, now = 1000 } = options;
+    this.now = now;
     this.swarm = new Swarm({ now: this.now, random: numbers(seed), settleMs, rules, firstLease });
   }
 
@@ -47,7 +53,10 @@ export class Driver {
   pass(ms: number): Decision[] {
     const end = this.now + ms;
     const said: Decision[] = [];
+    let ticks = 0;
     while (this.swarm.nextTick <= end) {
+      ticks += 1;
+      if (ticks > MAX_TICKS) throw new Error('the swarm ticks for ever');
       this.now = Math.max(this.now, this.swarm.nextTick);
       said.push(...this.swarm.tick(this.now));
     }

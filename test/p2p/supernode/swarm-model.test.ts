@@ -5,7 +5,14 @@ import { Pieces } from '../../../src/base/pieces.ts';
 import { MiB } from '../../../src/base/units.ts';
 import type { PieceFailure } from '../../../src/p2p/protocol/coordinator.ts';
 import type { Decision, SwarmEvent } from '../../../src/p2p/supernode/events.ts';
-import { DOWNLOAD_SLOTS, LEASE_SILENT_MS, ONE_PIECE_SLOTS, UPLOAD_SLOTS } from '../../../src/p2p/supernode/limits.ts';
+import {
+  DOWNLOAD_SLOTS,
+  LEASE_SILENT_MS,
+  MAX_LESSEES,
+  MAX_TRIES_WITHOUT_PROGRESS,
+  ONE_PIECE_SLOTS,
+  UPLOAD_SLOTS,
+} from '../../../src/p2p/supernode/limits.ts';
 import { digest, Driver } from './driver.ts';
 
 /*
@@ -35,16 +42,27 @@ interface Part {
   toldNone: boolean;
   readonly fetching: Map<number, string>;
   readonly reads: Map<number, Read>;
+  /** Failed reads since a byte came. */
+  tries: number;
 }
 
+type ModelBlob = (typeof BLOBS)[number];
+
+/** Proxies give a fetch up long before the swarm does. */
+const FETCH_GIVEN_UP_MS = 30_000;
+
 class Model {
-  readonly driver = new Driver({ seed: 7 });
+  driver = new Driver({ seed: 7 });
   readonly alive = new Set<string>();
   readonly unreachable = new Set<string>();
   readonly parts = new Map<string, Part>();
   readonly log: Decision[] = [];
   /** Who had trouble with anybody: for those the origin may be read again. */
   readonly failedOnce = new Set<string>();
+  /** When each fetch began, by its part. */
+  readonly begun = new Map<Part, Map<number, number>>();
+  readonly noRanges = new Set<Digest>();
+  restarts = 0;
 
   constructor() {
     this.driver.proveRanges();
@@ -54,7 +72,8 @@ class Model {
     const key = `${peer} ${blob}`;
     let part = this.parts.get(key);
     if (!part) {
-      part = { held: new Set(), wants: false, origin: false, toldNone: false, fetching: new Map(), reads: new Map() };
+      const none = { wants: false, origin: false, toldNone: false, tries: 0 };
+      part = { ...none, held: new Set(), fetching: new Map(), reads: new Map() };
       this.parts.set(key, part);
     }
     return part;
@@ -65,7 +84,29 @@ class Model {
   }
 
   pass(ms: number): void {
+    for (const { peer, blob, part, fetch } of this.work()) {
+      if (!fetch) continue;
+      const [piece, from] = fetch;
+      if ((this.begun.get(part)?.get(piece) ?? 0) + FETCH_GIVEN_UP_MS > this.driver.now) continue;
+      part.fetching.delete(piece);
+      this.failedOnce.add(from);
+      this.tell({ kind: 'failed', peer, digest: blob.digest, piece, from, reason: 'timeout' });
+    }
     this.hear(this.driver.pass(ms));
+  }
+
+  /** No slot and no lease is held for what is not under way. */
+  checkState(): void {
+    const { transfers, leases, peers } = this.driver.swarm.stats();
+    let fetching = 0;
+    let reads = 0;
+    for (const part of this.parts.values()) {
+      fetching += part.fetching.size;
+      reads += part.reads.size;
+    }
+    if (transfers !== fetching) throw new Error(`${transfers} transfers, but ${fetching} pieces are being fetched`);
+    if (leases > reads) throw new Error(`${leases} leases, but ${reads} reads`);
+    if (peers !== this.alive.size) throw new Error(`${peers} peers, but ${this.alive.size} are there`);
   }
 
   /** Checks and takes in what the swarm said. */
@@ -90,6 +131,8 @@ class Model {
     if (!from.held.has(one.piece)) throw new Error(`from one who has it not ${JSON.stringify(one)}`);
     if (part.held.has(one.piece) || part.fetching.has(one.piece)) throw new Error(`twice ${JSON.stringify(one)}`);
     part.fetching.set(one.piece, one.from);
+    const begun = this.begun.get(part) ?? new Map<number, number>();
+    this.begun.set(part, begun.set(one.piece, this.driver.now));
     const small = count === 1 ? ONE_PIECE_SLOTS : 0;
     let downloads = 0;
     let uploads = 0;
@@ -105,8 +148,19 @@ class Model {
     if (!part.origin) throw new Error('a lease to one who cannot read');
     const { first } = one.run;
     const last = first + one.run.count - 1;
+    const live = [...this.parts].flatMap(([key, other]) =>
+      key.endsWith(` ${one.digest}`)
+        ? [...other.reads.values()].filter(
+            (read) => read.next <= read.last && this.driver.now - read.heardAt < LEASE_SILENT_MS,
+          )
+        : [],
+    );
+    if (this.noRanges.has(one.digest) && live.length > 0) throw new Error('a second read without ranges');
+    if (live.length > MAX_LESSEES) throw new Error('too many reads');
     if (first < 0 || last >= count || last < first) throw new Error(`a lease of nothing ${JSON.stringify(one)}`);
     for (let piece = first; piece <= last; piece += 1) {
+      // Without ranges all that follows is read too.
+      if (piece > first && this.noRanges.has(one.digest)) break;
       if (part.held.has(piece)) throw new Error('a lease of what is there');
       for (const [key, other] of this.parts) {
         if (!key.endsWith(` ${one.digest}`)) continue;
@@ -118,6 +172,7 @@ class Model {
         // Holders that nobody has complained of have to be asked before the origin.
         if (
           this.failedOnce.size === 0 &&
+          !this.noRanges.has(one.digest) &&
           other.held.has(piece) &&
           this.alive.has(name) &&
           !this.unreachable.has(name)
@@ -149,12 +204,13 @@ class Model {
     this.tell({ kind: 'gone', peer });
   }
 
-  want(peer: string, blob: (typeof BLOBS)[number], origin: boolean): void {
+  want(peer: string, blob: ModelBlob, origin: boolean): void {
     const part = this.part(peer, blob.digest);
     if (!this.alive.has(peer) || part.wants || part.held.size === blob.count) return;
     part.wants = true;
     part.origin = origin;
     part.toldNone = false;
+    part.tries = 0;
     const want = {
       kind: 'want',
       peer,
@@ -166,17 +222,120 @@ class Model {
     this.tell({ ...want, awaited: [{ first: 0, count: blob.count }], ...(origin && { origin: 'origin' }) });
   }
 
-  leave(peer: string, blob: (typeof BLOBS)[number]): void {
+  leave(peer: string, blob: ModelBlob): void {
     const part = this.part(peer, blob.digest);
     if (!part.wants) return;
     part.wants = false;
     part.fetching.clear();
     part.reads.clear();
     this.tell({ kind: 'leave', peer, digest: blob.digest });
+    this.#forgetRanges();
+  }
+
+  /** What is known of a blob's origin goes with the last who wants it. */
+  #forgetRanges(): void {
+    for (const blob of this.noRanges) {
+      if (![...this.parts].some(([key, part]) => key.endsWith(` ${blob}`) && part.wants)) this.noRanges.delete(blob);
+    }
+  }
+
+  /** The client seeks: only a part is awaited. */
+  seek(peer: string, blob: ModelBlob, pick: number): void {
+    const part = this.part(peer, blob.digest);
+    if (!part.wants) return;
+    part.toldNone = false;
+    const first = pick % blob.count;
+    this.tell({ kind: 'awaiting', peer, digest: blob.digest, awaited: [{ first, count: 1 + (pick % 7) }] });
+  }
+
+  /** The origin's answer to a read shows that it gives no ranges. */
+  withoutRanges(pick: number): void {
+    const reads = this.work().filter((item) => item.read && item.read.next <= item.read.last);
+    const item = reads[pick % Math.max(1, reads.length)];
+    if (!item) return;
+    this.noRanges.add(item.blob.digest);
+    this.tell({ kind: 'no-ranges', peer: item.peer, digest: item.blob.digest });
+  }
+
+  /** The origin wants to be left alone for a while. */
+  rateLimited(pick: number): void {
+    const reads = this.work().filter((item) => item.read);
+    const item = reads[pick % Math.max(1, reads.length)];
+    if (!item?.read) return;
+    const failure = { code: 'ORIGIN_RATE_LIMITED', final: false, retryAfterMs: pick * 100 };
+    this.#readFailed(item.part, item.read);
+    this.tell({ kind: 'ended', peer: item.peer, digest: item.blob.digest, lease: item.read.id, failure });
+  }
+
+  /** One that says another size than the others is on its own. */
+  contradict(peer: string, blob: ModelBlob): void {
+    const part = this.part(peer, blob.digest);
+    const known = [...this.driver.swarm.blobs()].find((one) => one.digest === blob.digest);
+    if (!this.alive.has(peer) || known?.size !== blob.size) return;
+    part.wants = false;
+    part.fetching.clear();
+    part.reads.clear();
+    const awaited = [{ first: 0, count: 1 }];
+    const want = { kind: 'want', peer, digest: blob.digest, size: blob.size + 1, held: [], awaited } as const;
+    const said = this.driver.tell(want);
+    const own = said.filter((one) => one.peer === peer && 'digest' in one && one.digest === blob.digest);
+    if (!own.some((one) => one.kind === 'none' && one.reason === 'alone')) throw new Error('not told that it is alone');
+    this.hear(said.filter((one) => !own.includes(one)));
+    this.#forgetRanges();
+  }
+
+  /** The supernode is killed and another one started: it knows only what it is told again. */
+  restart(): void {
+    this.restarts += 1;
+    const { now } = this.driver;
+    this.driver = new Driver({ seed: 7 + this.restarts, settleMs: 2000, firstLease: this.restarts * 1_000_000, now });
+    this.noRanges.clear();
+    const earlier = { peer: 'earlier', digest: digest('earlier') };
+    this.driver.peers('earlier');
+    this.driver.want('earlier', { blob: earlier.digest, mib: 2, held: [0], origin: 'origin' });
+    this.driver.tell({ kind: 'reading', ...earlier, lease: 1, run: { first: 1, count: 1 } });
+    this.driver.tell({ kind: 'progress', ...earlier, lease: 1 });
+    this.driver.tell({ kind: 'gone', peer: 'earlier' });
+    for (const part of this.parts.values()) part.fetching.clear();
+    for (const peer of this.alive) this.tell({ kind: 'peer', peer, reachable: !this.unreachable.has(peer) });
+    for (const [key, part] of this.parts) {
+      const [peer, name] = key.split(' ') as [string, string];
+      const blob = BLOBS.find((known) => known.digest === name)!;
+      if (!this.alive.has(peer)) continue;
+      if (part.wants) {
+        part.wants = false;
+        this.want(peer, blob, part.origin);
+        for (const read of part.reads.values()) {
+          read.heardAt = now;
+          const run = { first: read.next, count: read.last - read.next + 1 };
+          if (run.count > 0) this.tell({ kind: 'reading', peer, digest: blob.digest, lease: read.id, run });
+        }
+      } else if (part.held.size > 0) {
+        const { size } = blob;
+        this.tell({ kind: 'have', peer, digest: blob.digest, size, pieces: [...part.held] });
+      }
+    }
+  }
+
+  /** From here on all goes well, and all is awaited. */
+  settle(): void {
+    for (const [key, part] of this.parts) {
+      const [peer, name] = key.split(' ') as [string, string];
+      const blob = BLOBS.find((known) => known.digest === name)!;
+      if (!part.wants || !this.alive.has(peer)) continue;
+      part.toldNone = false;
+      this.tell({ kind: 'awaiting', peer, digest: blob.digest, awaited: [{ first: 0, count: blob.count }] });
+    }
+  }
+
+  #readFailed(part: Part, read: Read): void {
+    part.reads.delete(read.id);
+    part.tries += 1;
+    if (part.tries >= MAX_TRIES_WITHOUT_PROGRESS) part.origin = false;
   }
 
   /** All work that is under way: fetches, then reads. */
-  work(): { peer: string; blob: (typeof BLOBS)[number]; part: Part; fetch?: [number, string]; read?: Read }[] {
+  work(): { peer: string; blob: ModelBlob; part: Part; fetch?: [number, string]; read?: Read }[] {
     return [...this.parts].flatMap(([key, part]) => {
       const [peer, name] = key.split(' ') as [string, string];
       const blob = BLOBS.find((known) => known.digest === name)!;
@@ -213,6 +372,7 @@ class Model {
       } else {
         const piece = read.next;
         read.next += 1;
+        part.tries = 0;
         part.held.add(piece);
         this.tell({ kind: 'piece', ...of, piece, ms: 20, crc32: piece });
       }
@@ -232,14 +392,14 @@ class Model {
       this.failedOnce.add(from);
       this.tell({ kind: 'failed', ...of, piece, from, reason });
     } else if (item.read) {
-      item.part.reads.delete(item.read.id);
+      this.#readFailed(item.part, item.read);
       const final = reason === 'gone';
       if (final) item.part.origin = false;
       this.tell({ kind: 'ended', ...of, lease: item.read.id, failure: { code: 'ORIGIN_CUT', final } });
     }
   }
 
-  lose(peer: string, blob: (typeof BLOBS)[number]): void {
+  lose(peer: string, blob: ModelBlob): void {
     const part = this.part(peer, blob.digest);
     if (!this.alive.has(peer) || part.wants) return;
     for (const other of this.parts.values()) if ([...other.fetching.values()].includes(peer)) this.failedOnce.add(peer);
@@ -247,7 +407,7 @@ class Model {
     this.tell({ kind: 'lost', peer, digest: blob.digest });
   }
 
-  lie(peer: string, blob: (typeof BLOBS)[number], pick: number): void {
+  lie(peer: string, blob: ModelBlob, pick: number): void {
     const of = {
       peer: pick % 5 === 0 ? 'stranger' : peer,
       digest: pick % 7 === 0 ? digest('no such blob') : blob.digest,
@@ -278,6 +438,11 @@ const actions = fc.array(
       'lose',
       'lie',
       'pass',
+      'seek',
+      'no-ranges',
+      'rate-limited',
+      'contradict',
+      'restart',
     ),
     peer: fc.constantFrom(...PEERS),
     blob: fc.constantFrom(...BLOBS),
@@ -298,7 +463,14 @@ function play(model: Model, list: readonly Action[]): void {
     else if (what === 'leave') model.leave(peer, blob);
     else if (what === 'lose') model.lose(peer, blob);
     else if (what === 'lie') model.lie(peer, blob, pick);
-    else model.pass(pick);
+    else if (what === 'seek') model.seek(peer, blob, pick);
+    else if (what === 'no-ranges') model.withoutRanges(pick);
+    else if (what === 'rate-limited') model.rateLimited(pick);
+    else if (what === 'contradict') model.contradict(peer, blob);
+    else if (what === 'restart') {
+      if (pick % 4 === 0) model.restart();
+    } else model.pass(pick * (flag ? 1.137 : 1));
+    model.checkState();
   }
 }
 
@@ -309,7 +481,7 @@ t.test(
       fc.property(actions, (list) => {
         const model = new Model();
         play(model, list);
-        // From here on all goes well.
+        model.settle();
         for (let turns = 0; turns < 20_000; turns += 1) {
           const open = [...model.parts.values()].filter((part) => part.wants && !part.toldNone);
           if (open.length === 0) break;
