@@ -3,7 +3,7 @@ import type { Directory } from './directory.ts';
 import type { PeerId, RejectCode } from './events.ts';
 import type { Leasing } from './leases.ts';
 import type { Matcher } from './matcher.ts';
-import type { Wish } from './state.ts';
+import type { Awaited, Blob, Wish } from './state.ts';
 
 /** The parts that the events of one swarm go through. */
 export interface Parts {
@@ -22,4 +22,22 @@ export function reject({ context }: Parts, peer: PeerId, code: RejectCode): void
 export function serve({ matcher, leasing }: Parts, wish: Wish): void {
   matcher.fill(wish.peer);
   if (!wish.closed) leasing.ask(wish);
+}
+
+/** A blob's size has become known: those who want it wait for pieces from now on, which can be given to them. */
+export function sized({ leasing, matcher }: Parts, blob: Blob): void {
+  leasing.sized(blob);
+  for (const wish of blob.wishes.values()) {
+    clip(wish);
+    matcher.fill(wish.peer);
+  }
+}
+
+/** Leaves only pieces that there are. */
+export function clip(wish: Wish): void {
+  const { pieceCount } = wish.blob;
+  if (!Number.isFinite(pieceCount)) return;
+  wish.awaited = wish.awaited.flatMap(({ next, end }): Awaited[] =>
+    next < pieceCount ? [{ next, end: Math.min(end, pieceCount) }] : [],
+  );
 }

@@ -10,7 +10,7 @@ import {
   MAX_UPLOAD_SLOTS,
   UPLOAD_SLOTS,
 } from './limits.ts';
-import { reject, type Parts } from './parts.ts';
+import { reject, sized, type Parts } from './parts.ts';
 import type { Blob, Peer } from './state.ts';
 import { Complaints } from './trust.ts';
 
@@ -61,7 +61,7 @@ export class Sources {
       reject(this.#parts, peer.id, 'SIZE_CONFLICT');
       return;
     }
-    if (!sizeWasKnown) this.#parts.leasing.sized(blob);
+    if (!sizeWasKnown) sized(this.#parts, blob);
     if (event.pieces === undefined) becomeWhole(member);
     else for (const piece of event.pieces) if (isPieceOf(blob, piece)) addPiece(member, piece);
     for (const [piece, crc32] of event.crcs ?? []) if (isPieceOf(blob, piece)) learnCrc(blob, piece, crc32);

@@ -4,9 +4,9 @@ import { firstMissing } from './choice.ts';
 import type { PeerId, WantEvent } from './events.ts';
 import { addPiece, dropPieces } from './holders.ts';
 import { MAX_AWAITED_RUNS, WAIT_REPEAT_MS } from './limits.ts';
-import { reject, serve, type Parts } from './parts.ts';
+import { clip, reject, serve, sized, type Parts } from './parts.ts';
 import { isPieceOf } from './sources.ts';
-import type { Awaited, Peer, Wish } from './state.ts';
+import type { Peer, Wish } from './state.ts';
 import { forgive } from './trust.ts';
 import type { Upstreams } from './upstreams.ts';
 
@@ -135,26 +135,15 @@ export class Wishes {
   }
 
   #learnSize(wish: Wish, size: number): boolean {
-    const { directory, leasing, matcher } = this.#parts;
     const { blob } = wish;
     const isNew = blob.pieces === undefined;
-    if (!directory.learnSize(blob, size)) return false;
+    if (!this.#parts.directory.learnSize(blob, size)) return false;
     if (!isNew) return true;
-    leasing.sized(blob);
-    for (const other of blob.wishes.values()) clip(other);
-    leasing.offer(blob);
-    for (const member of blob.members.values()) matcher.offerBlob(member);
+    sized(this.#parts, blob);
+    this.#parts.leasing.offer(blob);
+    for (const member of blob.members.values()) this.#parts.matcher.offerBlob(member);
     return true;
   }
-}
-
-/** Leaves only pieces that there are. */
-function clip(wish: Wish): void {
-  const { pieceCount } = wish.blob;
-  if (!Number.isFinite(pieceCount)) return;
-  wish.awaited = wish.awaited.flatMap(({ next, end }): Awaited[] =>
-    next < pieceCount ? [{ next, end: Math.min(end, pieceCount) }] : [],
-  );
 }
 
 function isMissing(wish: Wish): boolean {

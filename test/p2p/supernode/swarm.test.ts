@@ -68,6 +68,28 @@ t.test('one-piece blobs: the answer is a holder, the lease, or wait', async (t) 
   );
 });
 
+t.test('a size that is learned late: who waits is served as soon as a piece is there', async (t) => {
+  // A manifest: nobody knows its size before the first answer.
+  const driver = new Driver();
+  driver.peers('a', 'b', 'c');
+  const [lease] = leases(driver.want('a', { origin: 'origin' }));
+  driver.want('b', { origin: 'origin' });
+  driver.tell({ kind: 'size', peer: 'a', digest: BLOB, size: 900 });
+  t.match(fetches(driver.got('a', 0)), [{ peer: 'b', piece: 0, from: 'a' }]);
+  driver.ended('a', lease!.lease);
+
+  const other = digest('other');
+  driver.want('b', { blob: other });
+  driver.want('c', { blob: other });
+  driver.take();
+  const said = fetches(driver.have('a', 3, undefined, other));
+  t.same(
+    said.map(({ piece, from }) => [piece, from]),
+    [0, 1, 2].map((piece) => [piece, 'a']),
+    'a holder comes',
+  );
+});
+
 t.test(
   'wait is said again every second, and the client that waits is found work as soon as there is some',
   async (t) => {
