@@ -26,6 +26,7 @@ const port: ProcessPort = {
   account: { root: process.getuid?.() === 0, home: homedir() },
   directory: process.cwd(),
   isTerminal: process.stdout.isTTY,
+  columns: () => process.stdout.columns,
   print: (text) => void process.stdout.write(text),
   complain: (text) => void process.stderr.write(text),
   onSignal: (signal, listener) => void process.on(signal, listener),

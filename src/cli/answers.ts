@@ -14,6 +14,7 @@ export const PeersAnswer = Type.Object({
     Type.Object({
       id: Text,
       host: Text,
+      addresses: Type.Array(Text),
       state: Text,
       reason: Text,
       zone: Text,
@@ -34,6 +35,9 @@ export const BlobsAnswer = Type.Object({
       size: Type.Union([Count, Type.Null()]),
       holders: Type.Array(Text),
       downloading: Type.Array(Text),
+      pieces: Type.Optional(Type.Union([Count, Type.Null()])),
+      /** Pieces that each of `downloading` has. */
+      downloaded: Type.Optional(Type.Array(Count)),
     }),
   ),
 });
@@ -46,6 +50,7 @@ export const SupernodeStatusAnswer = Type.Object({
   protocol: Text,
   since: Text,
   peers: Type.Record(Text, Count),
+  swarm: Type.Object({ blobs: Count, wishes: Count, transfers: Count, leases: Count }),
 });
 export type SupernodeStatusAnswer = Static<typeof SupernodeStatusAnswer>;
 
@@ -57,6 +62,8 @@ export const ProxyStatusAnswer = Type.Object({
     Type.Array(Type.Object({ url: Text, state: Text, code: Text, message: Text, since: Text })),
   ),
   store: Type.Object({ bytes: Count, quota: Count }),
-  downloads: Type.Array(Type.Unknown()),
+  downloads: Type.Array(
+    Type.Object({ digest: Text, size: Type.Union([Count, Type.Null()]), inOrder: Count, readers: Count }),
+  ),
 });
 export type ProxyStatusAnswer = Static<typeof ProxyStatusAnswer>;

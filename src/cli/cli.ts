@@ -1,7 +1,7 @@
-import { Command, CommanderError, Option } from 'commander';
-import { createLogger, LOG_LEVELS, type LogLevel } from '../base/log.ts';
+import { Command, CommanderError } from 'commander';
 import { programVersion } from '../app/version.ts';
 import { addConfigFlags, configSources, sections, type Concerns } from './config-flags.ts';
+import { addDemoFlags } from './demo-flags.ts';
 import { DONE, failureLine, statusOf, usageLine, WRONG_USAGE } from './exit.ts';
 import { addLooks } from './looks.ts';
 import type { ProcessPort } from './process-port.ts';
@@ -61,12 +61,11 @@ export async function runCli(port: ProcessPort): Promise<number> {
     await runToken({ ...sources, flags }, port, { show, json });
   });
 
-  const demo = program.command('demo').description('show what it does: needs no network and no set-up, ends by itself');
-  demo.addOption(new Option('--log-level <level>', 'what is logged to see more').choices(LOG_LEVELS).default('error'));
+  const demo = program.command('demo').description('show what it does with a cluster in one process: needs no network and no set-up');
+  addDemoFlags(demo);
   demo.action(async () => {
-    const [{ runDemo }, { demo: start }] = await Promise.all([import('./demo.ts'), import('../app/demo/demo.ts')]);
-    const { logLevel: level } = demo.opts<{ logLevel: LogLevel }>();
-    await runDemo(start({ log: createLogger({ level, format: port.isTerminal ? 'pretty' : 'json' }) }), port);
+    const { runDemo } = await import('./demo.ts');
+    status = await runDemo(demo.opts(), port);
   });
 
   const version = program.command('version').description('print the version').option('--json', 'as JSON');

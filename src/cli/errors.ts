@@ -22,3 +22,8 @@ export const SecretNotMade = codedError('SECRET_NOT_MADE', {
   message: (p: { path: string; why: string }) => `the join secret cannot be made in ${p.path}: ${p.why}`,
   todo: 'name a file in a directory that this user may write to: --secret-file FILE',
 });
+
+export const Interrupted = codedError('INTERRUPTED', {
+  message: (p: { signal: string }) => `stopped by ${p.signal} before it was done; what it had made is removed`,
+  todo: 'start it again',
+});

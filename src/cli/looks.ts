@@ -4,6 +4,7 @@ import { loadConfig } from '../config/load.ts';
 import { addConfigFlags, configSources, type Concerns } from './config-flags.ts';
 import { DONE, FAILED, failureLine } from './exit.ts';
 import type { ProcessPort } from './process-port.ts';
+import { hasColour } from './terminal.ts';
 
 interface Looking {
   readonly config: Config;
@@ -42,13 +43,20 @@ async function showPeers({ config, port, json }: Looking): Promise<number> {
 }
 
 async function showBlobs({ config, port, json }: Looking): Promise<number> {
-  const [{ askSupernode }, { BlobsAnswer }, { blobsText }] = await Promise.all([
+  const [{ askService, askSupernode }, { BlobsAnswer, PeersAnswer }, { blobsText }, { peerNames }] = await Promise.all([
     import('./api-client.ts'),
     import('./answers.ts'),
     import('./blobs.ts'),
+    import('./names.ts'),
   ]);
   const { url, answer } = await askSupernode(config.supernodes, '/api/v1/blobs', BlobsAnswer);
-  port.print(json ? jsonLine(answer) : blobsText(url, answer));
+  if (json) {
+    port.print(jsonLine(answer));
+    return DONE;
+  }
+  const supernode = { url, what: 'supernode', setting: 'supernodes' } as const;
+  const { peers } = await askService(supernode, '/api/v1/peers', PeersAnswer);
+  port.print(blobsText(url, answer, { names: peerNames(peers), fullDigests: !port.isTerminal }));
   return DONE;
 }
 
@@ -63,9 +71,4 @@ async function showStatus({ config, port, json }: Looking): Promise<number> {
 
 function jsonLine(value: unknown): string {
   return `${JSON.stringify(value)}\n`;
-}
-
-/** https://no-color.org */
-function hasColour({ isTerminal, environment }: ProcessPort): boolean {
-  return isTerminal && (environment['NO_COLOR'] ?? '') === '';
 }

@@ -1,11 +1,13 @@
 import type { PeersAnswer } from './answers.ts';
-import { counted, printable, shortTime, table, type Colour } from './table.ts';
+import { shortIds } from './names.ts';
+import { counted, filledColumns, printable, shortTime, table, type Colour } from './table.ts';
 
 const STATE_COLOURS: Readonly<Record<string, Colour>> = { ready: 'green', stale: 'yellow', unreachable: 'red' };
 
 const PEER_COLUMNS = [
   { title: 'ID' },
   { title: 'HOST' },
+  { title: 'ADDRESS' },
   { title: 'STATE', colourOf: (state: string) => STATE_COLOURS[state] },
   { title: 'ZONE' },
   { title: 'VERSION' },
@@ -26,10 +28,14 @@ const REJECTED_COLUMNS = [
 export function peersText(url: string, { peers, rejected }: PeersAnswer, { colour }: { colour: boolean }): string {
   const parts = [`${summary(url, peers, rejected)}\n`];
   if (peers.length > 0) {
-    const rows = peers.map(({ id, host, state, zone, version, since, blobs, reason }) => {
-      return [id, host, state, zone || '-', version, shortTime(since), String(blobs), reason || '-'];
+    const shortOf = shortIds(peers.map(({ id }) => id));
+    const rows = peers.map(({ id, host, addresses, state, zone, version, since, blobs, reason }) => {
+      const address = addressText(addresses);
+      const about = [state, zone || '-', version, shortTime(since), String(blobs), reason || '-'];
+      return [shortOf.get(id)!, host || '-', address, ...about];
     });
-    parts.push(table(PEER_COLUMNS, rows, { colour }));
+    const filled = filledColumns(PEER_COLUMNS, rows);
+    parts.push(table(filled.columns, filled.rows, { colour }));
   }
   if (rejected.length > 0) {
     const rows = rejected.map(({ address, code, at, count, message }) => {
@@ -38,6 +44,11 @@ export function peersText(url: string, { peers, rejected }: PeersAnswer, { colou
     parts.push('Rejected registrations:\n', table(REJECTED_COLUMNS, rows, { colour }));
   }
   return parts.join('\n').replaceAll('registrations:\n\n', 'registrations:\n');
+}
+
+/** The first, and how many more there are. */
+function addressText([first = '-', ...more]: readonly string[]): string {
+  return more.length === 0 ? first : `${first} +${more.length}`;
 }
 
 function summary(url: string, peers: PeersAnswer['peers'], rejected: PeersAnswer['rejected']): string {

@@ -12,6 +12,8 @@ export interface ProcessPort {
   readonly directory: string;
   /** Standard output is a terminal, on which a person reads. */
   readonly isTerminal: boolean;
+  /** Its width now; undefined: not known. */
+  columns?(): number | undefined;
   /** Writes to standard output. */
   print(text: string): void;
   /** Writes to standard error. */

@@ -4,7 +4,11 @@ import type { Config } from '../config/config.ts';
 import { formatAddress } from '../config/formats.ts';
 import { ProxyStatusAnswer, SupernodeStatusAnswer } from './answers.ts';
 import { askService, askSupernode } from './api-client.ts';
-import { printable, shortTime } from './table.ts';
+import { shortDigest } from './names.ts';
+import { counted, printable, shortTime } from './table.ts';
+
+/** So many downloads are shown. */
+const MOST_DOWNLOADS = 8;
 
 /** One service's answer, or why there is none. */
 type Look<T> = { readonly url: string; readonly answer: T } | { readonly error: CodedError };
@@ -58,6 +62,8 @@ function proxyLines(url: string, answer: ProxyStatusAnswer): string[] {
     `proxy      ${url}, version ${version}${peer === undefined ? '' : `, peer ${peer}`}`,
     `  store      ${formatSize(store.bytes)} of ${formatSize(store.quota)}`,
     `  downloads  ${downloads.length}`,
+    ...downloads.slice(0, MOST_DOWNLOADS).map(downloadLine),
+    ...(downloads.length > MOST_DOWNLOADS ? [`    and ${downloads.length - MOST_DOWNLOADS} more (--json)`] : []),
     ...(supernodes.length === 0 ? ['  supernode  none: this node is alone'] : []),
     ...supernodes.map(({ url, state, since, code, message }) => {
       const why = code === '' ? '' : `: ${code}: ${message}`;
@@ -66,12 +72,24 @@ function proxyLines(url: string, answer: ProxyStatusAnswer): string[] {
   ];
 }
 
-function supernodeLines(url: string, { version, protocol, since, peers }: SupernodeStatusAnswer): string[] {
+function downloadLine({ digest, size, inOrder, readers }: ProxyStatusAnswer['downloads'][number]): string {
+  const of = size === null ? '' : ` of ${formatSize(size)}, ${size > 0 ? Math.floor((inOrder / size) * 100) : 100}%`;
+  return `    ${shortDigest(digest)}  ${formatSize(inOrder)}${of}, ${readers === 0 ? 'nobody reads it' : counted(readers, 'reader')}`;
+}
+
+function supernodeLines(url: string, { version, protocol, since, peers, swarm }: SupernodeStatusAnswer): string[] {
   const counts = Object.entries(peers).filter(([, count]) => count > 0);
   return [
     `supernode  ${url}, version ${version}, protocol ${protocol}, up since ${shortTime(since)}`,
     `  peers      ${counts.map(([state, count]) => `${count} ${state}`).join(', ') || 'none (hawker peers says why)'}`,
+    `  swarm      ${counted(swarm.blobs, 'blob')}; under way: ${underWay(swarm)}`,
   ];
+}
+
+function underWay({ wishes, transfers, leases }: SupernodeStatusAnswer['swarm']): string {
+  if (wishes + transfers + leases === 0) return 'nothing';
+  const downloads = counted(wishes, 'download');
+  return `${downloads}, ${counted(transfers, 'piece')} between peers, ${counted(leases, 'read')} from origins`;
 }
 
 function answerOf<T>(look: Look<T>): T | null {

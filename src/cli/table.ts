@@ -50,6 +50,15 @@ export function shortTime(iso: string): string {
   return iso.replace(/^([\d-]{10})T([\d:]{8})\.\d+Z$/, '$1 $2Z');
 }
 
+/** Without the columns in which no row says anything: `-` and nothing. */
+export function filledColumns<C extends Column>(
+  columns: readonly C[],
+  rows: readonly (readonly string[])[],
+): { columns: C[]; rows: string[][] } {
+  const kept = columns.map((_, i) => i).filter((i) => rows.some((row) => row[i] !== '' && row[i] !== '-'));
+  return { columns: kept.map((i) => columns[i]!), rows: rows.map((row) => kept.map((i) => row[i]!)) };
+}
+
 /** `1 peer`, `2 peers`. */
 export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;

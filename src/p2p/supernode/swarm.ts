@@ -55,6 +55,10 @@ export interface SwarmBlob {
   /** Who holds all of it. */
   readonly holders: readonly PeerId[];
   readonly downloading: readonly PeerId[];
+  /** How many pieces it has; null while its size is not known. */
+  readonly pieces: number | null;
+  /** How many of them each of those has who download it, in the same order. */
+  readonly downloaded: readonly number[];
 }
 
 /**
@@ -137,12 +141,16 @@ export class Swarm {
 
   *blobs(): Generator<SwarmBlob> {
     for (const blob of this.#parts.directory.blobs.values()) {
+      const { digest, pieces } = blob;
       const members = [...blob.members.values()];
+      const wishing = members.filter((member) => member.wish);
       yield {
-        digest: blob.digest,
-        size: blob.pieces?.blobSize ?? null,
+        digest,
+        size: pieces?.blobSize ?? null,
         holders: members.filter((member) => member.whole).map((member) => member.peer.id),
-        downloading: members.filter((member) => member.wish).map((member) => member.peer.id),
+        downloading: wishing.map((member) => member.peer.id),
+        pieces: pieces?.count ?? null,
+        downloaded: wishing.map((member) => (member.whole ? blob.pieceCount : member.count)),
       };
     }
   }
