@@ -61,7 +61,9 @@ export async function runCli(port: ProcessPort): Promise<number> {
     await runToken({ ...sources, flags }, port, { show, json });
   });
 
-  const demo = program.command('demo').description('show what it does with a cluster in one process: needs no network and no set-up');
+  const demo = program
+    .command('demo')
+    .description('show what it does with a cluster in one process: needs no network and no set-up');
   addDemoFlags(demo);
   demo.action(async () => {
     const { runDemo } = await import('./demo.ts');

@@ -86,9 +86,7 @@ async function tell(demo: Demo, { keep }: DemoFlags, port: ProcessPort): Promise
       `(without Hawker: ${nodes} times, ${alone} s).\n\n`,
   );
   const warm = await demo.pull();
-  port.print(
-    `Warm: pulled again in ${warm.seconds.toFixed(2)} s, ${formatSize(warm.originBytes)} from the origin.\n`,
-  );
+  port.print(`Warm: pulled again in ${warm.seconds.toFixed(2)} s, ${formatSize(warm.originBytes)} from the origin.\n`);
   if (keep) {
     port.print(keptText(demo));
     return;

@@ -13,7 +13,9 @@ export function shortIds(ids: Iterable<string>): ReadonlyMap<string, string> {
 }
 
 /** What to call peers, by id: their hosts, where each host is one peer only, else the beginnings of their ids. */
-export function peerNames(peers: readonly { readonly id: string; readonly host: string }[]): ReadonlyMap<string, string> {
+export function peerNames(
+  peers: readonly { readonly id: string; readonly host: string }[],
+): ReadonlyMap<string, string> {
   const hosts = new Set(peers.map(({ host }) => host));
   if (hosts.size < peers.length || hosts.has('')) return shortIds(peers.map(({ id }) => id));
   return new Map(peers.map(({ id, host }) => [id, host]));

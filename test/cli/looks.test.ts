@@ -9,6 +9,7 @@ const SINCE = '2026-01-02T03:04:05.678Z';
 const PEER = {
   id: 'aaaaaaaa',
   host: 'n1',
+  addresses: ['10.0.0.5:1', '[fd00::5]:1'],
   state: 'ready',
   reason: '',
   zone: '',
@@ -17,7 +18,15 @@ const PEER = {
   blobs: 3,
 };
 const REJECTED = { address: '10.0.0.9:4', code: 'NOT_A_MEMBER', message: 'wrong secret', at: SINCE, count: 2 };
-const SUPERNODE = { role: 'supernode', version: '1.0.0', protocol: '1.0', since: SINCE, peers: { ready: 2, left: 0 } };
+const SWARM = { peers: 2, blobs: 1, wishes: 2, transfers: 1, leases: 0 };
+const SUPERNODE = {
+  role: 'supernode',
+  version: '1.0.0',
+  protocol: '1.0',
+  since: SINCE,
+  peers: { ready: 2, left: 0 },
+  swarm: SWARM,
+};
 const PROXY = {
   version: '1.0.0',
   peer: 'aaaaaaaa',
@@ -26,7 +35,10 @@ const PROXY = {
     { url: 'http://s:2', state: 'connected', code: '', message: '', since: SINCE },
   ],
   store: { bytes: 1024, quota: 2 * 1024 ** 3 },
-  downloads: [{}, {}],
+  downloads: [
+    { digest: `sha256:${'a'.repeat(64)}`, size: 4096, inOrder: 1024, readers: 1 },
+    { digest: `sha256:${'b'.repeat(64)}`, size: null, inOrder: 10, readers: 0 },
+  ],
 };
 
 async function run(argv: string[], more: Partial<ProcessPort> = {}) {
@@ -63,7 +75,14 @@ async function peers(t: Test, answer: object, argv: string[] = [], more: Partial
 }
 
 t.test('peers: who is here, in which state and why, and who was turned away', async (t) => {
-  const far = { ...PEER, id: 'bbbbbbbb', state: 'unreachable', reason: '10.0.0.5:1: ECONNREFUSED', zone: 'z' };
+  const far = {
+    ...PEER,
+    id: 'bbbbbbbbbbbbbbbbbbbb',
+    addresses: ['10.0.0.5:1'],
+    state: 'unreachable',
+    reason: '10.0.0.5:1: ECONNREFUSED',
+    zone: 'z',
+  };
   const answer = { peers: [PEER, far], rejected: [REJECTED], more: 1 };
   const { url, status, out, err } = await peers(t, answer);
   t.same([status, err], [0, '']);
@@ -72,9 +91,9 @@ t.test('peers: who is here, in which state and why, and who was turned away', as
     [
       `2 peers at ${url}: 1 ready, 1 unreachable.`,
       '',
-      'ID        HOST  STATE        ZONE  VERSION  SINCE                 BLOBS  REASON',
-      'aaaaaaaa  n1    ready        -     1.0.0    2026-01-02 03:04:05Z      3  -',
-      'bbbbbbbb  n1    unreachable  z     1.0.0    2026-01-02 03:04:05Z      3  10.0.0.5:1: ECONNREFUSED',
+      'ID        HOST  ADDRESS        STATE        ZONE  VERSION  SINCE                 BLOBS  REASON',
+      'aaaaaaaa  n1    10.0.0.5:1 +1  ready        -     1.0.0    2026-01-02 03:04:05Z      3  -',
+      'bbbbbbbb  n1    10.0.0.5:1     unreachable  z     1.0.0    2026-01-02 03:04:05Z      3  10.0.0.5:1: ECONNREFUSED',
       '',
       'Rejected registrations:',
       'ADDRESS     CODE          LAST                  TIMES  MESSAGE',
@@ -83,6 +102,8 @@ t.test('peers: who is here, in which state and why, and who was turned away', as
     ].join('\n'),
   );
   t.same(JSON.parse((await peers(t, answer, ['--json'])).out), answer, 'as the API gives it');
+  const plain = await peers(t, { peers: [PEER], rejected: [] });
+  t.match(plain.out, /ID +HOST +ADDRESS +STATE +VERSION +SINCE +BLOBS\n/, 'no column without anything in it');
 });
 
 t.test('no peers: why', async (t) => {
@@ -111,22 +132,51 @@ t.test('the commands ask what the file names, and need none of the files in it',
   t.match(await run(['peers', '--config', 'h.yaml'], { directory }), { status: 0, out: /^1 peer at/ });
 });
 
-t.test('blobs: how many hold and fetch each', async (t) => {
-  const digest = `sha256:${'a'.repeat(64)}`;
-  const answer = {
-    blobs: [
-      { digest, size: 2048, holders: ['a', 'b'], downloading: ['c'] },
-      { digest, size: null, holders: [], downloading: [] },
-    ],
-  };
-  const url = `http://${await serve(t, { '/api/v1/blobs': answer })}`;
-  const { status, out } = await run(['blobs', '--supernodes', url]);
+/** A supernode that answers `blobs` and `peers`; what `hawker blobs` prints of it. */
+async function blobs(t: Test, answer: object, hosts: string[], argv: string[] = [], more: Partial<ProcessPort> = {}) {
+  const members = hosts.map((host) => ({ ...PEER, id: `id-of-${host}`.padEnd(20, '0'), host }));
+  const peers = { peers: members, rejected: [] };
+  const url = `http://${await serve(t, { '/api/v1/blobs': answer, '/api/v1/peers': peers })}`;
+  return { url, ...(await run(['blobs', '--supernodes', url, ...argv], more)) };
+}
+
+const ID = { n1: 'id-of-n1000000000000', n2: 'id-of-n2000000000000', n3: 'id-of-n3000000000000' };
+const DIGEST = `sha256:${'a'.repeat(64)}`;
+
+t.test('blobs: who holds each, who fetches it and how far; those that are fetched first', async (t) => {
+  const held = { digest: DIGEST, size: 2048, holders: [ID.n1, ID.n2], downloading: [] };
+  const fetched = { ...held, size: 4096, holders: [], downloading: [ID.n3, ID.n1], pieces: 8, downloaded: [1, 6] };
+  const answer = { blobs: [held, fetched, { ...held, size: null, holders: [] }] };
+  const { url, status, out } = await blobs(t, answer, ['n1', 'n2', 'n3']);
   t.equal(status, 0);
-  t.match(out, `2 blobs at ${url}.`);
-  t.match(out, new RegExp(`${digest} +2 KiB +2 +1\n${digest} +\\? +0 +0\n`));
-  t.same(JSON.parse((await run(['blobs', '--supernodes', url, '--json'])).out), answer);
-  const none = `http://${await serve(t, { '/api/v1/blobs': { blobs: [] } })}`;
-  t.match((await run(['blobs', '--supernodes', none])).out, /^No blobs at .*hawker peers/);
+  t.equal(
+    out,
+    [
+      `3 blobs at ${url}.`,
+      '',
+      `DIGEST${' '.repeat(65)}   SIZE  HOLDERS  DOWNLOADING`,
+      `${DIGEST}  4 KiB  -        n3 12%, n1 75%`,
+      `${DIGEST}  2 KiB  n1, n2   -`,
+      `${DIGEST}      ?  -        -`,
+      '',
+    ].join('\n'),
+  );
+  t.same(JSON.parse((await blobs(t, answer, [], ['--json'])).out), answer);
+  t.match((await blobs(t, { blobs: [] }, ['n1'])).out, /^No blobs at .*hawker peers/);
+});
+
+t.test('blobs: short on a terminal; many are counted, who is not known goes by its id', async (t) => {
+  const four = ['11111111aa', '22222222bb', '33333333cc', '44444444dd'];
+  const some = { digest: DIGEST, size: 2048, holders: four, downloading: four, pieces: 8, downloaded: [0, 0, 0, 8] };
+  const few = { ...some, holders: four.slice(0, 1), downloading: [] };
+  const older = { digest: DIGEST, size: 2048, holders: [], downloading: four };
+  const { out } = await blobs(t, { blobs: [few, some, older] }, ['n1', 'n1'], [], { isTerminal: true });
+  t.same(out.split('\n').slice(3), [
+    'sha256:aaaaaaaaaaaa  2 KiB  4 peers   4 peers, 25% on average',
+    'sha256:aaaaaaaaaaaa  2 KiB  -         4 peers',
+    'sha256:aaaaaaaaaaaa  2 KiB  11111111  -',
+    '',
+  ]);
 });
 
 t.test('status: the proxy and its supernode', async (t) => {
@@ -141,10 +191,13 @@ t.test('status: the proxy and its supernode', async (t) => {
       `proxy      http://${api}, version 1.0.0, peer aaaaaaaa`,
       '  store      1 KiB of 2 GiB',
       '  downloads  2',
+      '    sha256:aaaaaaaaaaaa  1 KiB of 4 KiB, 25%, 1 reader',
+      '    sha256:bbbbbbbbbbbb  10 B, nobody reads it',
       '  supernode  http://s:1 failed since 2026-01-02 03:04:05Z: NOT_A_MEMBER: wrong secret',
       '  supernode  http://s:2 connected since 2026-01-02 03:04:05Z',
       `supernode  http://${supernode}, version 1.0.0, protocol 1.0, up since 2026-01-02 03:04:05Z`,
       '  peers      2 ready',
+      '  swarm      1 blob; under way: 2 downloads, 1 piece between peers, 0 reads from origins',
       '',
     ].join('\n'),
   );
@@ -168,9 +221,10 @@ t.test('status: what does not answer is said, and makes it fail', async (t) => {
     supernode: null,
     errors: [{ code: 'SERVICE_UNREACHABLE', todo: /start it/ }],
   });
-  const empty = `http://${await serve(t, { [path]: { ...SUPERNODE, peers: {} } })}`;
+  const idle = { ...SWARM, wishes: 0, transfers: 0 };
+  const empty = `http://${await serve(t, { [path]: { ...SUPERNODE, peers: {}, swarm: idle } })}`;
   const other = await run(['status', '--api-listen', '127.0.0.1:1', '--supernodes', empty]);
   t.equal(other.status, 1);
-  t.match(other.out, /^proxy      no answer[^]*  peers      none/);
+  t.match(other.out, /^proxy      no answer[^]*  peers      none[^]*under way: nothing\n/);
   t.match(other.err, /the proxy does not answer at http:\/\/127\.0\.0\.1:1: .*api\.listen/);
 });

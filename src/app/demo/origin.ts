@@ -6,8 +6,8 @@ import { Limiter } from '../../base/limiter.ts';
 import { KiB } from '../../base/units.ts';
 import type { DemoBlob, DemoImage } from './image.ts';
 
-/** What is handed to a socket at a time: what a reader does not want any more is not far ahead of it. */
-const WRITE_BYTES = 64 * KiB;
+/** What is handed to a socket at a time: little, since all that is on its way to a reader is lost when that breaks off. */
+const WRITE_BYTES = 16 * KiB;
 
 /** A registry with one repository in memory, on a free port of loopback, that counts what it gives out. */
 export class DemoOrigin {
@@ -105,7 +105,10 @@ export class DemoOrigin {
 /** Resolves when the system has taken the bytes; rejects when the connection is closed before. */
 function write(response: ServerResponse, bytes: Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
-    response.write(bytes, (error) => (error ? reject(error) : resolve()));
+    response.write(bytes, (error) => {
+      if (error) reject(error);
+      else resolve();
+    });
   });
 }
 

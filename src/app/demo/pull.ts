@@ -48,7 +48,7 @@ class Pull {
 
   /** The image's size in bytes. */
   async image(tag: string): Promise<number> {
-    const manifest = await this.#manifest(tag); if (process.env["TRACE"]) console.log("manifest", this.#base, performance.now());
+    const manifest = await this.#manifest(tag);
     const { config, layers } = JSON.parse(manifest.toString()) as {
       config: { digest: string };
       layers: { digest: string }[];
@@ -94,7 +94,7 @@ class Pull {
         throw this.#failure(path, `status ${response.statusCode}`);
       }
       for await (const chunk of response as AsyncIterable<Buffer>) {
-        if (process.env["TRACE"] && !(this as any)[path]) { (this as any)[path] = 1; console.log("first", this.#base, path.slice(-10), performance.now(), response.headers["x-hawker-source"]); } take(chunk);
+        take(chunk);
         onBytes?.(chunk.length);
       }
       return response;

@@ -1,48 +1,71 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import t from 'tap';
-import { demo, type DemoPull } from '../../../src/app/demo/demo.ts';
+import { Demo, type DemoOptions, type NodePull } from '../../../src/app/demo/demo.ts';
 import { silentLogger } from '../../../src/base/log.ts';
-import { runDemo } from '../../../src/cli/demo.ts';
-import type { ProcessPort } from '../../../src/cli/process-port.ts';
+import { MiB } from '../../../src/base/units.ts';
+
+const OPTIONS: DemoOptions = {
+  nodes: 3,
+  imageBytes: 2 * MiB,
+  unpulled: true,
+  log: silentLogger,
+  signal: new AbortController().signal,
+};
 
 function leftBehind(): string[] {
-  return readdirSync(tmpdir()).filter((name) => name.startsWith('hawker-demo-') && existsSync(`${tmpdir()}/${name}`));
+  return readdirSync(tmpdir()).filter((name) => name.startsWith('hawker-demo-'));
 }
 
-t.test('three pulls: from the origin once, then from the store, also when the origin is gone', async (t) => {
-  const before = leftBehind();
-  const { pulls, imageBytes, layers } = demo({ log: silentLogger });
-  const all: DemoPull[] = [];
-  for await (const pull of pulls) all.push(pull);
-  t.equal(layers, 4);
-  t.same(
-    all.map(({ name, originBytes, storeBytes }) => ({ name, originBytes, storeBytes })),
-    [
-      { name: 'cold', originBytes: imageBytes, storeBytes: 0 },
-      { name: 'warm', originBytes: 0, storeBytes: imageBytes },
-      { name: 'origin stopped', originBytes: 0, storeBytes: imageBytes },
-    ],
-  );
-  t.same(leftBehind(), before, 'it leaves nothing behind');
-});
+t.test(
+  'all pull at once: from the origin and from each other, then from their stores, also on their own',
+  async (t) => {
+    const before = leftBehind();
+    const demo = await Demo.start(OPTIONS);
+    const looks: (readonly NodePull[])[] = [];
+    const cold = await demo.pull((nodes) => void looks.push(nodes));
+    t.same(
+      cold.nodes.map(({ node, bytes }) => [node, bytes]),
+      [1, 2, 3].map((node) => [node, demo.imageBytes]),
+    );
+    const sumOf = (of: 'originBytes' | 'peerBytes') => cold.nodes.reduce((sum, node) => sum + node[of], 0);
+    t.ok(sumOf('originBytes') >= demo.imageBytes, 'once at least');
+    t.ok(sumOf('peerBytes') > demo.imageBytes, 'and most from each other');
+    t.ok(cold.originBytes >= sumOf('originBytes'), 'the origin has sent what nodes took');
+    for (const { originBytes, peerBytes } of cold.nodes) t.ok(originBytes + peerBytes >= demo.imageBytes);
+    t.ok(looks.length > 0, 'it is said how far they are');
 
-t.test('a demonstration that is left early leaves nothing behind', async (t) => {
+    const none = { originBytes: 0, nodes: [1, 2, 3].map((node) => ({ node, originBytes: 0, peerBytes: 0 })) };
+    t.match(await demo.pull(), none);
+    const { mirror } = demo.nodes[2]!;
+    const answer = await fetch(`${mirror}/v2/demo/app/manifests/v2`);
+    t.same([answer.status, answer.headers.get('x-hawker-source')], [200, 'origin'], 'what nobody has pulled');
+    await answer.arrayBuffer();
+    await demo.stopOriginAndSupernode();
+    t.match(await demo.pull(), none);
+    await demo.stop();
+    t.same(leftBehind(), before, 'nothing is left');
+    await t.rejects(fetch(mirror), 'nothing listens any more');
+  },
+);
+
+t.test('one that is given up leaves nothing behind', async (t) => {
   const before = leftBehind();
-  for await (const { name } of demo({ log: silentLogger }).pulls) {
-    t.equal(name, 'cold');
-    break;
-  }
+  const given = new AbortController();
+  const reason = new Error('enough');
+  const demo = await Demo.start({ ...OPTIONS, nodes: 2, imageBytes: 16 * MiB, signal: given.signal });
+  const pulling = demo.pull(([first]) => {
+    if (first!.bytes > 0) given.abort(reason);
+  });
+  await t.rejects(pulling, reason);
+  t.equal(leftBehind().length, before.length + 1);
+  demo.abandon();
+  t.same(leftBehind(), before, 'a process that ends at once removes it first');
+  await demo.stop();
+  await t.rejects(Demo.start({ ...OPTIONS, signal: given.signal }), reason);
   t.same(leftBehind(), before);
 });
 
-t.test('the command prints a table, a line a pull', async (t) => {
-  const printed: string[] = [];
-  const port = { print: (text: string) => void printed.push(text) } as unknown as ProcessPort;
-  const pull = { imageBytes: 2 ** 26, originBytes: 0, storeBytes: 2 ** 26, seconds: 0.5, name: 'warm' as const };
-  const pulls = (async function* () {
-    yield pull;
-  })();
-  await runDemo({ layers: 4, imageBytes: 2 ** 26, pulls }, port);
-  t.match(printed.join(''), /64 MiB in 4 layers[^]*warm +0\.50 +128 +0 B +64 MiB\n/);
+t.test('a disk without the room for it is said before', async (t) => {
+  await t.rejects(Demo.start({ ...OPTIONS, imageBytes: 2 ** 60 }), { code: 'DEMO_NEEDS_ROOM' });
 });
