@@ -1,15 +1,99 @@
+import type { Clock } from '../../base/clock.ts';
 import { MiB } from '../../base/units.ts';
 import type { PieceRun } from '../protocol/coordinator.ts';
+import type { Fetcher } from './fetcher.ts';
 import type { IncomingBytes } from './incoming-bytes.ts';
 import type { Reader } from './reader.ts';
+import { Signal } from './signal.ts';
 
 /** How far a read goes ahead of clients that want a range only. */
 export const READ_AHEAD_BYTES = 8 * MiB;
 
+/** A read held back by a slow client for so long gives its connection to the origin back. */
+const HELD_BACK_READ_MS = 5000;
+
 type Readers = Iterable<Pick<Reader, 'position' | 'end' | 'wantsWhole'>>;
+type DemandedFetcher = Pick<Fetcher, 'awaiting' | 'stopUnneeded'>;
+
+/** What the readers of one blob need: what is to be asked for, and how far reads may go ahead of them. */
+export class Demand {
+  readonly #readers: ReadonlySet<Reader>;
+  readonly #bytes: IncomingBytes;
+  readonly #clock: Clock;
+  readonly #flow = new Signal();
+  #wantsWhole = false;
+  #cancelHeldBack: (() => void) | undefined;
+
+  constructor(readers: ReadonlySet<Reader>, bytes: IncomingBytes, clock: Clock) {
+    this.#readers = readers;
+    this.#bytes = bytes;
+    this.#clock = clock;
+  }
+
+  /** Says what the readers wait for, and lets reads that none of them needs end. */
+  tell(fetcher: DemandedFetcher | undefined): void {
+    const readers = [...this.#readers];
+    this.#wantsWhole = readers.some((reader) => reader.wantsWhole);
+    this.flow();
+    if (!fetcher) return;
+    fetcher.awaiting(awaitedBy(readers, this.#bytes));
+    if (!this.#wantsWhole && readers.length > 0) {
+      fetcher.stopUnneeded((position, end) => readers.some((reader) => reader.end > position && reader.position < end));
+    }
+  }
+
+  /** Nobody needs anything. */
+  end(fetcher: DemandedFetcher | undefined): void {
+    this.#wantsWhole = false;
+    fetcher?.awaiting([]);
+    fetcher?.stopUnneeded(() => false);
+    this.flow();
+  }
+
+  /** A reader waits for a byte from `start` to `end` (exclusive). */
+  isAwaited(start: number, end: number): boolean {
+    for (const { waitsAt } of this.#readers) {
+      if (waitsAt !== undefined && waitsAt >= start && waitsAt < end) return true;
+    }
+    return false;
+  }
+
+  /** The byte position up to which a read that is at `position` may go on now. */
+  mayReadTo(position: number, fetcher: DemandedFetcher): number {
+    if (this.#wantsWhole || this.#bytes.size === undefined) return Number.POSITIVE_INFINITY;
+    const to = this.#readAheadTo(position);
+    if (to <= position) this.#cancelHeldBack ??= this.#clock.after(HELD_BACK_READ_MS, () => this.#endHeldBack(fetcher));
+    return to;
+  }
+
+  /** Resolves when `mayReadTo` may have changed. */
+  flowChanged(): Promise<void> {
+    return this.#flow.wait();
+  }
+
+  flow(): void {
+    this.#flow.fire();
+  }
+
+  close(): void {
+    this.#cancelHeldBack?.();
+    this.flow();
+  }
+
+  #readAheadTo(position: number): number {
+    return readAheadTo(this.#readers, position, (at) => this.#bytes.pieceEndAt(at));
+  }
+
+  #endHeldBack(fetcher: DemandedFetcher): void {
+    this.#cancelHeldBack = undefined;
+    this.tell(fetcher);
+    fetcher.stopUnneeded((position) => this.#wantsWhole || this.#readAheadTo(position) > position);
+    this.flow();
+  }
+}
 
 /** The pieces that readers wait for; ranges first: they are few pieces, and jump the queue. */
-export function awaitedBy(readers: Readers, bytes: IncomingBytes): PieceRun[] {
+function awaitedBy(readers: Readers, bytes: IncomingBytes): PieceRun[] {
   const runs: PieceRun[] = [];
   for (const { position, end, wantsWhole } of readers) {
     const { pieces } = bytes;
@@ -25,7 +109,7 @@ export function awaitedBy(readers: Readers, bytes: IncomingBytes): PieceRun[] {
 }
 
 /** The byte position up to which a read that is at `position` may go on for readers that want ranges only; 0: not at all. */
-export function readAheadTo(readers: Readers, position: number, endOfPieceAt: (position: number) => number): number {
+function readAheadTo(readers: Readers, position: number, endOfPieceAt: (position: number) => number): number {
   let to = 0;
   for (const reader of readers) {
     // To the end of the last piece that it needs: a part of a piece is of no use to anybody else.

@@ -5,6 +5,8 @@
  * fetcher owns the reads from sources and writes through `RunTarget`. Its readers (one a client's response) only read; the
  * slowest of them holds nobody back. Bytes go: source → run writer (1 MiB) → hash and CRC → file → each reader's own ring.
  *
+ * Bytes that are all here and do not have the digest are disputed first (dispute.ts): nothing of them goes out meanwhile.
+ *
  * It ends in one of four ways: verified and published; failed (no source can give what is missing: readers are cut off);
  * left idle (nobody reads: what came stays in the store for later); or the store cannot take it, and each reader goes on
  * with a read of its own (`ThroughBody`).
@@ -13,28 +15,26 @@ import type { Clock } from '../../base/clock.ts';
 import type { Digest } from '../../base/digest.ts';
 import { asError, codeOf, describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import type { ByteSource, Metrics } from '../../base/metrics.ts';
+import type { Metrics } from '../../base/metrics.ts';
 import type { BufferPool } from '../../http/buffer-pool.ts';
 import type { BlobHead } from '../../http/byte-sink.ts';
 import type { BlobStore } from '../../store/blob-store.ts';
-import type { Coordinator, PieceRun } from '../protocol/coordinator.ts';
-import { awaitedBy, readAheadTo } from './demand.ts';
+import type { Coordinator } from '../protocol/coordinator.ts';
+import { Corrections, type CorrectionsHost } from './corrections.ts';
+import type { Demand } from './demand.ts';
 import { BlobDigestMismatch, BlobUnavailable, BlobWrongSize, DownloadsClosed } from './errors.ts';
 import { Fetcher, type FetchTarget, type PeerSources } from './fetcher.ts';
 import { IncomingBytes } from './incoming-bytes.ts';
 import type { PartialBlob } from './inventory.ts';
+import { Origins } from './origins.ts';
 import type { WholePiece } from './piece-crcs.ts';
 import type { PieceSource } from './piece-source.ts';
+import type { AskedRange, Reader } from './reader.ts';
+import { Readers, type ReadersHost } from './readers.ts';
 import type { OpenPart } from './upload.ts';
-import { Reader, type AskedRange } from './reader.ts';
-import { releasedTo } from './release.ts';
-import { Signal } from './signal.ts';
-import { ThroughBody } from './through-body.ts';
 
 /** A download that nobody has read for so long finishes its pieces and stops asking. */
 export const IDLE_MS = 30_000;
-/** A read held back by a slow client for so long gives its connection to the origin back. */
-const HELD_BACK_READ_MS = 5000;
 
 export interface DownloadDeps {
   readonly store: BlobStore;
@@ -77,30 +77,29 @@ export interface DownloadStatus {
   readonly readers: number;
 }
 
-export class Download implements FetchTarget {
+export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
   readonly digest: Digest;
-  readonly #deps: DownloadDeps;
-  readonly #bytes: IncomingBytes;
-  readonly #origins: PieceSource[];
-  readonly #readers = new Set<Reader>();
+  readonly bytes: IncomingBytes;
+  readonly readers: Readers;
+  readonly corrections: Corrections;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
   /** It came for a client with a configured credential first. */
   readonly isPrivate: boolean;
-  readonly #changed = new Signal();
-  readonly #flow = new Signal();
+  readonly #deps: DownloadDeps;
+  readonly #origins: Origins;
   readonly #ended: (until: Promise<void> | undefined) => void;
   #fetching: Fetcher | undefined;
   #mediaType: string | undefined;
-  #wantsWhole = false;
   #hasPeerBytes = false;
   #publishing: Promise<void> | undefined;
-  #verified = false;
-  #through = false;
-  #failure: Error | undefined;
+  /** It is streamed through: the store does not take it. */
+  #isThrough = false;
   #over = false;
   #keep = true;
   #closing: Promise<void> | undefined;
   #cancelIdle: (() => void) | undefined;
-  #cancelHeldBack: (() => void) | undefined;
 
   /**
    * `ended` is called once, when requests for the blob are to start afresh: it is in the store, or not coming any more; with
@@ -108,10 +107,13 @@ export class Download implements FetchTarget {
    */
   constructor(deps: DownloadDeps, request: DownloadRequest, ended: (until: Promise<void> | undefined) => void) {
     this.#deps = deps;
+    ({ clock: this.clock, log: this.log, metrics: this.metrics } = deps);
     this.digest = request.digest;
-    this.#bytes = new IncomingBytes(request.digest, deps.store);
     this.isPrivate = request.isPrivate ?? false;
-    this.#origins = [request.origin];
+    this.bytes = new IncomingBytes(request.digest, deps.store);
+    this.readers = new Readers(this);
+    this.corrections = new Corrections(this);
+    this.#origins = new Origins(request.digest, request.origin, deps.log);
     this.#ended = ended;
     void this.#start(request);
   }
@@ -121,7 +123,7 @@ export class Download implements FetchTarget {
   }
 
   get isIdle(): boolean {
-    return this.#readers.size === 0;
+    return this.readers.count === 0;
   }
 
   /**
@@ -129,47 +131,29 @@ export class Download implements FetchTarget {
    * an earlier try has left is.
    */
   async isFrom(name: string): Promise<boolean> {
-    const hasKept = await this.#bytes.hasKept();
-    return this.#origins[0]?.name === name && !hasKept && !this.#hasPeerBytes;
+    const hasKept = await this.bytes.hasKept();
+    return this.#origins.first?.name === name && !hasKept && !this.#hasPeerBytes;
   }
 
   status(): DownloadStatus {
     const { digest } = this;
-    const { size = null } = this.#bytes;
-    return { digest, size, inOrder: this.#bytes.endFrom(0), readers: this.#readers.size };
+    const { size = null } = this.bytes;
+    return { digest, size, inOrder: this.bytes.endFrom(0), readers: this.readers.count };
   }
 
   /**
    * Joins a client: `range` undefined wants the whole blob, of which it has the bytes before `from` already. Resolves when
    * its first bytes may be sent.
    */
-  async join(
-    { origin, confirm }: DownloadRequest,
+  join(
+    request: DownloadRequest,
     range: AskedRange | undefined,
     signal: AbortSignal,
     from = range?.start ?? 0,
   ): Promise<Reader> {
-    const reader = new Reader(this, { origin, range, position: from });
-    reader.confirm = confirm;
-    this.#readers.add(reader);
     this.#cancelIdle?.();
-    this.#addOrigin(origin);
-    const hangUp = () => reader.close();
-    signal.addEventListener('abort', hangUp, { once: true });
-    try {
-      this.#demand();
-      while (this.#bytes.size === undefined && !this.#failureOf(reader) && !signal.aborted) await this.#changed.wait();
-      if (this.#bytes.size === undefined) throw this.#failureOf(reader) ?? asError(signal.reason);
-      reader.setSize(this.#bytes.size);
-      if (reader.position < reader.end) await reader.ready(reader.position);
-      signal.throwIfAborted();
-      return reader;
-    } catch (error) {
-      reader.close();
-      throw signal.aborted ? asError(signal.reason) : error;
-    } finally {
-      signal.removeEventListener('abort', hangUp);
-    }
+    this.#origins.add(request.origin);
+    return this.readers.join(request, range, signal, from);
   }
 
   /** Ends it: readers are cut off, what came is kept. One that is being published is published. */
@@ -179,137 +163,87 @@ export class Download implements FetchTarget {
     await this.#closeBytes();
   }
 
-  // --- what readers ask ---
-
-  /** See `BodySource.ready`. */
-  async readyFor(reader: Reader, position: number): Promise<number> {
-    reader.position = position;
-    this.#flow.fire();
-    for (let said = false; ; said = true) {
-      if (reader.through) return reader.through.ready(position);
-      const failure = this.#failureOf(reader);
-      if (failure) throw failure;
-      const end = this.#releasedTo(reader, position);
-      if (end > position) return end;
-      if (reader.closed) throw new Error('closed');
-      if (this.#through) {
-        reader.through = await this.#startThrough(reader, position);
-        continue;
-      }
-      if (!said) this.#demand();
-      reader.waitsAt = position;
-      await this.#changed.wait();
-      reader.waitsAt = undefined;
-    }
-  }
-
-  read(buffer: Uint8Array, position: number): Promise<number> {
-    return this.#failure ? Promise.reject(this.#failure) : this.#bytes.read(buffer, position);
-  }
-
-  /** Who gave the byte at `position`. */
-  sourceAt(position: number): ByteSource {
-    return this.#bytes.sourceAt(position);
-  }
-
   // --- what other proxies ask ---
 
   /** A part of what has come so far, whole checked pieces only; undefined: not here, or not to be shared. */
   openPart(start: number, end: number): OpenPart | undefined {
-    const { size } = this.#bytes;
+    const { size } = this.bytes;
     if (this.isPrivate || this.#over || size === undefined) return undefined;
     const to = Math.min(end, size);
-    if (!this.#bytes.hasWhole(start, to)) return undefined;
-    return { size, ready: () => Promise.resolve(to), read: (buffer, at) => this.read(buffer, at), close: ignore };
+    if (!this.bytes.hasWhole(start, to)) return undefined;
+    const read = async (buffer: Uint8Array, at: number): Promise<number> => {
+      if (this.readers.failure) throw this.readers.failure;
+      const { losses } = this.bytes;
+      const count = await this.bytes.read(buffer, at);
+      const isHere = this.bytes.hasWhole(at, at + count);
+      if (!isHere || this.bytes.losses !== losses) throw new Error('the piece was lost while it was read');
+      return count;
+    };
+    return { size, ready: () => Promise.resolve(to), read, close: ignore };
   }
 
   /** Its whole pieces, to be announced; undefined: none, or not to be shared. */
   wholePart(): PartialBlob | undefined {
-    const { size, wholePieces } = this.#bytes;
+    const { size, wholePieces } = this.bytes;
     if (this.isPrivate || size === undefined || wholePieces.size === 0) return undefined;
     return { digest: this.digest, size, pieces: wholePieces };
   }
 
-  leave(reader: Reader): void {
-    if (!this.#readers.delete(reader)) return;
-    this.#changed.fire();
-    if (this.#readers.size > 0) this.#demand();
+  // --- what its readers ask (ReadersHost) ---
+
+  needsChanged(): void {
+    if (this.#over || this.#publishing) return;
+    if (this.corrections.isDisputed) this.corrections.say(this.#fetching!);
+    else this.readers.demand.tell(this.#fetching);
+  }
+
+  left(): void {
+    if (!this.isIdle) this.needsChanged();
     else if (this.#over) void this.#closeBytes();
-    else this.#cancelIdle = this.#deps.clock.after(IDLE_MS, () => void this.#leaveIdle());
+    else this.#cancelIdle = this.clock.after(IDLE_MS, () => void this.#leaveIdle());
+  }
+
+  // --- what its corrections ask (CorrectionsHost) ---
+
+  isSettled(): boolean {
+    return this.#over || this.#publishing !== undefined;
+  }
+
+  advanced(): void {
+    this.#advance();
   }
 
   // --- what the fetcher asks (FetchTarget) ---
 
-  size(): number | undefined {
-    return this.#bytes.size;
-  }
-
-  missingOf(run: PieceRun): { start: number; end: number } | undefined {
-    return this.#bytes.missingOf(run);
-  }
-
-  pieceEndAt(position: number): number {
-    const { pieces } = this.#bytes;
-    return pieces ? pieces.end(pieces.at(position)) : position;
-  }
-
-  startOfPiece(index: number): number {
-    return this.#bytes.pieces?.start(index) ?? 0;
-  }
-
-  endOfPiece(index: number): number {
-    return this.#bytes.pieces?.end(index) ?? Number.POSITIVE_INFINITY;
+  get demand(): Demand {
+    return this.readers.demand;
   }
 
   begin({ total, mediaType, ranges }: BlobHead): void {
     this.#mediaType ??= mediaType;
     if (!ranges) this.#fetching?.report({ kind: 'no-ranges' });
     if (total === undefined) return;
-    const { size } = this.#bytes;
+    const { size } = this.bytes;
     if (size === undefined) this.#sizeIs(total);
     else if (total !== size) {
       throw new BlobWrongSize({ digest: this.digest, expected: size, actual: total, source: 'the origin' });
     }
   }
 
-  async store(bytes: Buffer, position: number, source: 'origin' | 'peers'): Promise<WholePiece[]> {
-    const whole = await this.#bytes.write(bytes, position, source);
+  async store(
+    bytes: Buffer,
+    position: number,
+    source: 'origin' | 'peers',
+    pieceCrc32?: number,
+  ): Promise<WholePiece[]> {
+    const whole = await this.bytes.write(bytes, position, source, pieceCrc32);
     this.#advance();
     return whole;
   }
 
   async beforePeers(): Promise<void> {
     this.#hasPeerBytes = true;
-    await Promise.all([...this.#readers].map((reader) => this.#confirmed(reader)));
-  }
-
-  /** A reader whose origin says no is out. */
-  async #confirmed(reader: Reader): Promise<void> {
-    try {
-      await reader.confirm?.();
-      reader.confirm = undefined;
-    } catch (error) {
-      reader.failure = asError(error);
-      this.#changed.fire();
-    }
-  }
-
-  isAwaited(start: number, end: number): boolean {
-    for (const { waitsAt } of this.#readers) {
-      if (waitsAt !== undefined && waitsAt >= start && waitsAt < end) return true;
-    }
-    return false;
-  }
-
-  mayReadTo(position: number): number {
-    if (this.#wantsWhole || this.#bytes.size === undefined) return Number.POSITIVE_INFINITY;
-    const to = readAheadTo(this.#readers, position, (at) => this.pieceEndAt(at));
-    if (to <= position) this.#cancelHeldBack ??= this.#deps.clock.after(HELD_BACK_READ_MS, () => this.#endHeldBack());
-    return to;
-  }
-
-  flowChanged(): Promise<void> {
-    return this.#flow.wait();
+    await this.readers.confirm();
   }
 
   endedAt(size: number): void {
@@ -318,30 +252,27 @@ export class Download implements FetchTarget {
   }
 
   denied(name: string, error: Error): void {
-    const at = this.#origins.findIndex((origin) => origin.name === name);
-    if (at >= 0) this.#origins.splice(at, 1);
-    // Others may still read it elsewhere; these may not.
-    for (const reader of this.#readers) if (reader.origin.name === name) reader.failure = error;
-    this.#changed.fire();
+    this.readers.refuse(name, error);
   }
 
   gaveUp(error: unknown): void {
+    if (this.corrections.gaveUp()) return;
     this.#fail(new BlobUnavailable({ digest: this.digest, last: describeError(error) }, { cause: error }));
   }
 
   storeFailed(error: unknown): void {
-    if (this.#through || this.#over) return;
-    if (this.#bytes.size === undefined) {
+    if (this.#isThrough || this.#over || this.#publishing) return;
+    if (this.bytes.size === undefined) {
       this.#fail(asError(error));
       return;
     }
-    this.#deps.log.warn(
+    this.log.warn(
       { code: codeOf(error), digest: this.digest },
       `the store cannot take this blob, it is streamed through: ${describeError(error)}`,
     );
-    this.#through = true;
+    this.#isThrough = true;
     this.#end('readable');
-    this.#changed.fire();
+    this.readers.streamThrough();
   }
 
   // --- its own course ---
@@ -350,7 +281,7 @@ export class Download implements FetchTarget {
     try {
       if (size !== undefined) {
         this.#sizeIs(size);
-        await this.#bytes.opened();
+        await this.bytes.opened();
       }
     } catch (error) {
       this.storeFailed(error);
@@ -361,66 +292,62 @@ export class Download implements FetchTarget {
     this.#fetching = new Fetcher({
       want: {
         digest: this.digest,
-        pieceCount: this.#bytes.pieces?.count,
-        held: this.#bytes.keptPieces.keys(),
-        crcs: this.#bytes.keptPieces,
-        size: this.#bytes.size,
+        pieceCount: this.bytes.pieces?.count,
+        held: this.bytes.keptPieces.keys(),
+        crcs: this.bytes.keptPieces,
+        size: this.bytes.size,
         origin: registryOf(origin),
         image,
         isSmall,
       },
       coordinator: this.isPrivate ? solo : coordinator,
       target: this,
-      origin,
+      origins: this.#origins,
       peers: this.isPrivate ? undefined : peers,
       pool,
       clock,
       log,
       metrics,
     });
-    for (const other of this.#origins) this.#fetching.addOrigin(other);
-    this.#demand();
+    this.needsChanged();
     this.#advance();
   }
 
-  #addOrigin(origin: PieceSource): void {
-    if (this.#origins.some((known) => known.name === origin.name)) return;
-    this.#origins.push(origin);
-    this.#fetching?.addOrigin(origin);
-  }
-
   #sizeIs(size: number): void {
-    const { count } = this.#bytes.sizeIs(size);
+    const { count } = this.bytes.sizeIs(size);
     this.#fetching?.report({ kind: 'pieces', pieceCount: count, size });
-    this.#changed.fire();
+    this.readers.wake();
     // Of a blob of no bytes nothing will come that could end it.
-    if (size === 0) void this.#bytes.opened().then(() => this.#advance(), ignore);
+    if (size === 0) void this.bytes.opened().then(() => this.#advance(), ignore);
   }
 
   /** Bytes have come: readers go on, the hash follows, and the last byte ends it. */
   #advance(): void {
-    this.#changed.fire();
-    if (this.#over) return;
-    this.#bytes.catchUp().then(
+    this.readers.wake();
+    this.corrections.heard();
+    // While they are disputed, bytes are hashed when none is in doubt any more.
+    if (this.#over || this.corrections.isDisputed) return;
+    this.bytes.catchUp().then(
       () => this.#finishIfComplete(),
       (error: unknown) => this.storeFailed(error),
     );
   }
 
   #finishIfComplete(): void {
-    if (this.#publishing || this.#over || !this.#bytes.isComplete) return;
-    const actual = this.#bytes.digestOfAll();
+    if (this.isSettled() || this.corrections.isDisputed || !this.bytes.isComplete) return;
+    const actual = this.bytes.digestOfAll();
     if (actual === this.digest) this.#publishing = this.#publish();
+    else if (this.#fetching) void this.#putRight(this.#fetching, actual);
     else this.#mismatch(actual);
   }
 
   async #publish(): Promise<void> {
-    this.#verified = true;
-    this.#changed.fire();
+    await this.corrections.judge(this.#fetching);
+    this.readers.hold('nothing');
     try {
-      await this.#bytes.publish();
+      await this.bytes.publish();
     } catch (error) {
-      this.#deps.log.error(
+      this.log.error(
         { code: codeOf(error), digest: this.digest },
         `a verified blob could not be kept: ${describeError(error)}`,
       );
@@ -428,19 +355,29 @@ export class Download implements FetchTarget {
     this.#end('readable');
   }
 
+  async #putRight(fetcher: Fetcher, actual: Digest): Promise<void> {
+    try {
+      const isRight = await this.corrections.settle(fetcher, actual);
+      if (this.#over) return;
+      if (isRight) this.#publishing = this.#publish();
+      else this.#mismatch(actual);
+    } catch (error) {
+      this.storeFailed(error);
+    }
+  }
+
   #mismatch(actual: Digest): void {
-    const sources = this.#origins.map((origin) => origin.name).join(', ');
+    const sources = this.#origins.names.join(', ');
     const error = new BlobDigestMismatch({ digest: this.digest, actual, sources });
-    this.#deps.log.error({ code: error.code, digest: this.digest, actual }, error.message);
+    this.log.error({ code: error.code, digest: this.digest, actual }, error.message);
     this.#keep = false;
     this.#fail(error);
   }
 
   #fail(error: Error): void {
     if (this.#over) return;
-    this.#failure = error;
+    this.readers.fail(error);
     this.#end('closed');
-    this.#changed.fire();
   }
 
   /** Requests for the blob start afresh from here on. What is here stays `readable` to the readers that are left, or not. */
@@ -448,83 +385,31 @@ export class Download implements FetchTarget {
     if (this.#over) return;
     this.#over = true;
     this.#cancelIdle?.();
-    this.#cancelHeldBack?.();
+    this.corrections.close();
     const closing = what === 'closed' || this.isIdle ? this.#closeBytes() : this.#fetching?.close();
     this.#ended(what === 'closed' ? closing : undefined);
-    this.#flow.fire();
+    this.readers.demand.close();
   }
 
   async #leaveIdle(): Promise<void> {
     if (!this.isIdle || this.#over) return;
-    this.#deps.log.debug({ digest: this.digest }, 'nobody reads this blob any more: what is here of it is kept');
-    this.#wantsWhole = false;
-    this.#fetching?.awaiting([]);
-    this.#fetching?.stopUnneeded(() => false);
-    this.#flow.fire();
+    this.log.debug({ digest: this.digest }, 'nobody reads this blob any more: what is here of it is kept');
+    this.readers.demand.end(this.#fetching);
     await this.#fetching?.idle();
     if (this.isIdle) this.#end('closed');
-    else this.#demand();
+    else this.needsChanged();
   }
 
   #closeBytes(): Promise<void> {
     this.#closing ??= this.#closeNow().catch((error: unknown) => {
-      this.#deps.log.warn({ code: codeOf(error), digest: this.digest }, describeError(error));
+      this.log.warn({ code: codeOf(error), digest: this.digest }, describeError(error));
     });
     return this.#closing;
   }
 
   async #closeNow(): Promise<void> {
     await this.#fetching?.close();
-    await this.#bytes.close(this.#keep && !this.#through ? 'keep' : 'discard');
-  }
-
-  /** Says what the readers wait for, and lets reads that none of them needs end. */
-  #demand(): void {
-    if (this.#over || this.#publishing) return;
-    const readers = [...this.#readers];
-    this.#wantsWhole = readers.some((reader) => reader.wantsWhole);
-    this.#flow.fire();
-    const fetcher = this.#fetching;
-    if (!fetcher) return;
-    fetcher.awaiting(awaitedBy(readers, this.#bytes));
-    if (!this.#wantsWhole && readers.length > 0) {
-      fetcher.stopUnneeded((position, end) => readers.some((reader) => reader.end > position && reader.position < end));
-    }
-  }
-
-  #endHeldBack(): void {
-    this.#cancelHeldBack = undefined;
-    this.#demand();
-    this.#fetching?.stopUnneeded((position) => this.mayReadTo(position) > position);
-    this.#flow.fire();
-  }
-
-  #failureOf(reader: Reader): Error | undefined {
-    return this.#failure ?? reader.failure;
-  }
-
-  #releasedTo(reader: Reader, position: number): number {
-    const { size } = this.#bytes;
-    if (size === undefined) return position;
-    const available = Math.min(this.#bytes.endFrom(position), reader.end);
-    return reader.holdsBack && !this.#verified ? Math.min(available, releasedTo(size, available)) : available;
-  }
-
-  /** The reader goes on with a read of its own; its hash takes in what it has had so far. */
-  async #startThrough(reader: Reader, position: number): Promise<ThroughBody> {
-    // A range that starts where nothing is here cannot be hashed; it may go out as it comes from our own read (I1).
-    const isWhole = reader.holdsBack && this.#bytes.covers(0, position);
-    const hash = isWhole ? await this.#bytes.hashBefore(position) : undefined;
-    return new ThroughBody({
-      digest: this.digest,
-      size: reader.size,
-      origin: reader.origin,
-      start: position,
-      end: reader.end,
-      hash,
-      clock: this.#deps.clock,
-      log: this.#deps.log,
-    });
+    await this.bytes.close(this.#keep && !this.#isThrough && !this.corrections.isDisputed ? 'keep' : 'discard');
   }
 }
 

@@ -2,10 +2,26 @@ import { CodedError, codedError } from '../../base/errors.ts';
 import { formatSize } from '../../base/units.ts';
 import type { PieceFailure } from '../protocol/coordinator.ts';
 
+/** Pieces named in one message. */
+const PIECES_SHOWN = 8;
+
+/** `piece 3`, `pieces 3, 4, 5` or so, for messages. */
+export function describePieces(pieces: readonly number[]): string {
+  const shown = pieces.slice(0, PIECES_SHOWN).join(', ');
+  const more = pieces.length - PIECES_SHOWN;
+  return `piece${pieces.length === 1 ? '' : 's'} ${shown}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
 export const BlobDigestMismatch = codedError('BLOB_DIGEST_MISMATCH', {
   message: (p: { digest: string; actual: string; sources: string }) =>
     `the bytes of ${p.digest} that came from ${p.sources} hash to ${p.actual}`,
   todo: 'nothing of it was kept; if it happens again, check the origin (and any cache in front of it) for a damaged blob',
+});
+
+export const BlobPieceWrong = codedError('BLOB_PIECE_WRONG', {
+  message: (p: { digest: string; pieces: readonly number[] }) =>
+    `the bytes of ${p.digest} that a client has had were wrong in ${describePieces(p.pieces)}, and are right only now`,
+  todo: 'the client was cut off and has to ask again; find out whose bytes they were: see FIRST_READER_WRONG in the supernode’s log',
 });
 
 export const BlobWrongSize = codedError('BLOB_WRONG_SIZE', {

@@ -1,8 +1,7 @@
 import { setMaxListeners } from 'node:events';
-import { CodedError, codeOf, describeError } from '../../base/errors.ts';
+import { codeOf, describeError } from '../../base/errors.ts';
 import type { Digest } from '../../base/digest.ts';
 import type { Logger } from '../../base/log.ts';
-import { isOriginError } from '../../registry/errors.ts';
 import type {
   Assignment,
   Coordinator,
@@ -14,32 +13,30 @@ import type {
   Ticket,
   Want,
 } from '../protocol/coordinator.ts';
-import { BlobIncomplete, BlobWrongSize, peerFailureOf } from './errors.ts';
+import { peerFailureOf } from './errors.ts';
 import { MiB } from '../../base/units.ts';
 import { PeerPiece } from './peer-piece.ts';
 import type { WholePiece } from './piece-crcs.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Metrics } from '../../base/metrics.ts';
 import type { BufferPool } from '../../http/buffer-pool.ts';
+import type { Corrections } from './corrections.ts';
+import type { Demand } from './demand.ts';
+import type { IncomingBytes } from './incoming-bytes.ts';
+import type { Origins } from './origins.ts';
 import type { PieceSource } from './piece-source.ts';
 import { RunStopped, RunWriter, type RunTarget } from './run-writer.ts';
+import { SecondRead, type Reading } from './second-read.ts';
 
 /** The blob that is coming in, as the fetcher sees it. */
-export interface FetchTarget extends Omit<RunTarget, 'came' | 'store'> {
-  /** Stores bytes at `position`; gives the pieces that have become whole with them. */
-  store(bytes: Buffer, position: number, source: 'origin' | 'peers'): Promise<WholePiece[]>;
+export interface FetchTarget extends Pick<RunTarget, 'begin'> {
+  readonly bytes: IncomingBytes;
+  readonly demand: Pick<Demand, 'isAwaited' | 'mayReadTo' | 'flowChanged'>;
+  readonly corrections: Pick<Corrections, 'replaceTarget' | 'secondReading' | 'disputed'>;
+  /** Stores bytes at `position`; gives the pieces that have become whole with them. `pieceCrc32` is known of peers' pieces. */
+  store(bytes: Buffer, position: number, source: 'origin' | 'peers', pieceCrc32?: number): Promise<WholePiece[]>;
   /** Bytes of peers are about to be stored, which no client's origin gives: resolves when clients without leave are out. */
   beforePeers(): Promise<void>;
-  /** Its size in bytes, once known. */
-  size(): number | undefined;
-  /** First and last byte (exclusive) of a run of pieces, as far as they are not here: undefined when all is. */
-  missingOf(run: PieceRun): { start: number; end: number } | undefined;
-  /** The byte after the piece that holds the byte at `position`. */
-  pieceEndAt(position: number): number;
-  /** The first byte of piece `index`. */
-  startOfPiece(index: number): number;
-  /** The byte after piece `index`. */
-  endOfPiece(index: number): number;
   /** The source has ended a blob whose size nobody knew: it has `size` bytes. */
   endedAt(size: number): void;
   /** The store cannot take more of it. */
@@ -68,22 +65,21 @@ export class Fetcher {
   readonly #target: FetchTarget;
   readonly #pool: BufferPool;
   readonly #log: Logger;
-  readonly #origins: PieceSource[] = [];
+  readonly #origins: Origins;
   readonly #peers: PeerSources | undefined;
   readonly #clock: Clock;
   readonly #metrics: Metrics;
   readonly #runs = new Map<number, Run>();
-  readonly #fetches = new Set<Promise<void>>();
+  readonly #fetches = new Set<Promise<unknown>>();
   readonly #stop = new AbortController();
   readonly #ticket: Ticket;
-  #lastError: unknown;
   #closed = false;
 
   constructor(options: {
     want: Want;
     coordinator: Coordinator;
     target: FetchTarget;
-    origin: PieceSource;
+    origins: Origins;
     /** Undefined: nothing is ever fetched from peers. */
     peers: PeerSources | undefined;
     pool: BufferPool;
@@ -98,15 +94,10 @@ export class Fetcher {
     this.#target = options.target;
     this.#pool = options.pool;
     this.#log = options.log;
-    this.#origins.push(options.origin);
+    this.#origins = options.origins;
     // Each piece on its way listens to it; how many these are the coordinator bounds.
     setMaxListeners(0, this.#stop.signal);
     this.#ticket = options.coordinator.want(options.want, (assignment) => this.#assigned(assignment));
-  }
-
-  /** One more repository that the blob may be read from, should the others fail. */
-  addOrigin(origin: PieceSource): void {
-    if (!this.#origins.some((known) => known.name === origin.name)) this.#origins.push(origin);
   }
 
   awaiting(runs: readonly PieceRun[]): void {
@@ -117,11 +108,33 @@ export class Fetcher {
     if (!this.#closed) this.#ticket.report(report);
   }
 
+  /** Has the blob disputed; see `Ticket.dispute`. */
+  dispute(): boolean {
+    return this.#ticket.dispute();
+  }
+
+  /** Reads whole pieces from the origin though they may be here; `told` is called with each. Why it ended early, if it did. */
+  async readAgain(pieces: PieceRun, told: (reading: Reading) => void, came = ignore): Promise<LeaseFailure | undefined> {
+    const target = this.#target.corrections.replaceTarget();
+    if (!target || this.#closed) return { code: 'ABORTED', final: true };
+    const start = this.#target.bytes.startOfPiece(pieces.first);
+    const end = this.#target.bytes.endOfPiece(pieces.first + pieces.count - 1);
+    const second = new SecondRead(target, told);
+    const read = this.#readInto(
+      new RunWriter({ ...this.#unhindered(came), store: (bytes, at) => second.store(bytes, at) }, this.#pool, start, end),
+      end,
+    ).finally(() => this.#fetches.delete(read));
+    this.#fetches.add(read);
+    const failure = await read;
+    for (const piece of second.broken) this.report({ kind: 'lost', piece });
+    return failure;
+  }
+
   /** Lets every run for which `isNeeded(next byte, end)` is false end with its current piece. */
   stopUnneeded(isNeeded: (position: number, end: number) => boolean): void {
     for (const { writer, abort } of this.#runs.values()) {
       if (isNeeded(writer.position, writer.stopAt)) continue;
-      if (writer.finishBefore(this.#target.pieceEndAt(writer.position))) abort.abort(new RunStopped());
+      if (writer.finishBefore(this.#target.bytes.pieceEndAt(writer.position))) abort.abort(new RunStopped());
     }
   }
 
@@ -148,7 +161,7 @@ export class Fetcher {
         return;
       case 'cut': {
         const run = this.#runs.get(assignment.lease);
-        if (run?.writer.stopBefore(this.#target.endOfPiece(assignment.last))) run.abort.abort(new RunStopped());
+        if (run?.writer.stopBefore(this.#target.bytes.endOfPiece(assignment.last))) run.abort.abort(new RunStopped());
         return;
       }
       case 'fetch': {
@@ -156,22 +169,31 @@ export class Fetcher {
         this.#fetches.add(fetch);
         return;
       }
+      case 'read-again':
+        void this.#leaseAgain(assignment.lease, assignment.run);
+        return;
+      case 'second-reading':
+        this.#target.corrections.secondReading(assignment);
+        return;
+      case 'dispute':
+        this.#target.corrections.disputed(assignment.isOver);
+        return;
       case 'none':
-        this.#target.gaveUp(this.#lastError ?? new Error('no peer has it, and no origin may be asked'));
+        this.#target.gaveUp(this.#origins.lastError ?? new Error('no peer has it, and no origin may be asked'));
     }
   }
 
   /** Behind peers only whole pieces are taken, each checked against the CRC-32 that the first reader told. */
   async #fetchPiece({ piece, from, crc32 }: Assignment & { kind: 'fetch' }): Promise<void> {
     const failed = (reason: PieceFailure) => this.report({ kind: 'failed', piece, from: from.peer, reason });
-    const size = this.#target.size();
+    const size = this.#target.bytes.size;
     const source = this.#peers?.(from, this.#digest);
-    if (!source || !this.#target.missingOf({ first: piece, count: 1 }) || (size === undefined && piece > 0)) {
+    if (!source || !this.#target.bytes.missingOf({ first: piece, count: 1 }) || (size === undefined && piece > 0)) {
       queueMicrotask(() => failed('gone'));
       return;
     }
-    const start = size === undefined ? 0 : this.#target.startOfPiece(piece);
-    const end = size === undefined ? MiB : this.#target.endOfPiece(piece);
+    const start = size === undefined ? 0 : this.#target.bytes.startOfPiece(piece);
+    const end = size === undefined ? MiB : this.#target.bytes.endOfPiece(piece);
     const bytes = new PeerPiece(this.#pool, end - start, size, (total) => this.#target.begin({ total, ranges: true }));
     const begun = this.#clock.monotonic();
     try {
@@ -191,7 +213,7 @@ export class Fetcher {
       if (this.#closed) return;
       let at = start;
       for (const part of bytes.parts()) {
-        await this.#target.store(part, at, 'peers');
+        await this.#target.store(part, at, 'peers', actual);
         at += part.length;
       }
       this.report({ kind: 'piece', piece, crc32: actual, source: 'peers', from: from.peer, ms });
@@ -211,33 +233,28 @@ export class Fetcher {
   #runTarget(lease: number): RunTarget {
     const target = this.#target;
     let pieceBegan = this.#clock.monotonic();
-    let said = Number.NEGATIVE_INFINITY;
+    const progress = this.#progressOf(lease);
     return {
       begin: (head) => target.begin(head),
-      isAwaited: (start, end) => target.isAwaited(start, end),
-      mayReadTo: (position) => target.mayReadTo(position),
-      flowChanged: () => target.flowChanged(),
-      came: () => {
-        const now = this.#clock.monotonic();
-        if (now - said < PROGRESS_MS) return;
-        said = now;
-        this.report({ kind: 'progress', lease });
-      },
+      isAwaited: (start, end) => target.demand.isAwaited(start, end),
+      mayReadTo: (position) => target.demand.mayReadTo(position, this),
+      flowChanged: () => target.demand.flowChanged(),
+      came: () => progress.came(),
       store: async (bytes, position) => {
         for (const { piece, crc32 } of await target.store(bytes, position, 'origin')) {
           const now = this.#clock.monotonic();
           this.#metrics.pieceDuration.observe({ source: 'origin' }, (now - pieceBegan) / 1000);
           this.report({ kind: 'piece', piece, crc32, source: 'origin', ms: now - pieceBegan });
           pieceBegan = now;
-          said = now;
+          progress.said();
         }
       },
     };
   }
 
   #startRun(lease: number, pieces: PieceRun): void {
-    const missing = this.#target.missingOf(pieces);
-    if (!missing || this.#origins.length === 0) {
+    const missing = this.#target.bytes.missingOf(pieces);
+    if (!missing || !this.#origins.first) {
       queueMicrotask(() => this.report({ kind: 'ended', lease }));
       return;
     }
@@ -252,56 +269,57 @@ export class Fetcher {
     const failure = await this.#readFromOrigins(writer, end, abort.signal);
     await writer.finish().catch(() => undefined);
     this.#runs.delete(lease);
-    if (failure === undefined && writer.failure === undefined && this.#target.size() === undefined) {
+    if (failure === undefined && writer.failure === undefined && this.#target.bytes.size === undefined) {
       this.#target.endedAt(writer.position);
     }
     if (writer.failure === undefined) this.report({ kind: 'ended', lease, ...(failure && { failure }) });
     else if (!this.#closed) this.#target.storeFailed(writer.failure);
   }
 
-  /** Reads on from the writer's position. An origin that says no for good is left, and the next one asked. */
-  async #readFromOrigins(writer: RunWriter, end: number, signal: AbortSignal): Promise<LeaseFailure | undefined> {
-    for (;;) {
-      const origin = this.#origins[0]!;
-      const error = await this.#readFrom(origin, writer, end, signal);
-      if (error === undefined) return undefined;
-      const failure = this.#failed(origin, error);
-      if (!failure.final || this.#origins.length === 0) return failure;
-      // What one client may not read says nothing about another's right to read it elsewhere.
-      if (isOriginError(error) && error.answer !== undefined) this.#target.denied(origin.name, error);
-    }
+  #readFromOrigins(writer: RunWriter, end: number, signal: AbortSignal): Promise<LeaseFailure | undefined> {
+    const blobSize = this.#target.bytes.size;
+    return this.#origins.read(writer, { end, blobSize }, signal, (name, error) => this.#target.denied(name, error));
   }
 
-  /** The error that ended the read; undefined when all came that was wanted. */
-  async #readFrom(origin: PieceSource, writer: RunWriter, end: number, signal: AbortSignal): Promise<unknown> {
-    try {
-      // Up to the blob's end the range is left open: the whole of a blob is then one plain GET.
-      const isOpen = end >= (this.#target.size() ?? Number.POSITIVE_INFINITY);
-      const { position } = writer;
-      await origin.read({ start: position, end: isOpen ? undefined : end }, writer, signal);
-      if (writer.position >= writer.stopAt || !Number.isFinite(writer.stopAt)) return undefined;
-      return new BlobIncomplete({
-        digest: this.#digest,
-        source: origin.name,
-        at: writer.position,
-        end: writer.stopAt,
-      });
-    } catch (error) {
-      return error instanceof RunStopped ? undefined : error;
-    }
+  // --- second reads ---
+
+  async #leaseAgain(lease: number, run: PieceRun): Promise<void> {
+    const told = (reading: Reading) => this.report({ kind: 'reading', lease, ...reading });
+    const failure = await this.readAgain(run, told, this.#progressOf(lease).came);
+    this.report({ kind: 'ended', lease, ...(failure && { failure }) });
   }
 
-  #failed(origin: PieceSource, error: unknown): LeaseFailure {
-    this.#lastError = error;
-    const failure = failureOf(error);
-    if (failure.final) this.#origins.splice(this.#origins.indexOf(origin), 1);
-    if (!this.#closed) {
-      this.#log.warn(
-        { code: failure.code, digest: this.#digest, origin: origin.name, final: failure.final },
-        `a read from the origin ended early: ${describeError(error)}`,
-      );
-    }
-    return failure;
+  /** Nothing holds such a read back: few are under way, and all who dispute wait for it. */
+  #unhindered(came: () => void): Omit<RunTarget, 'store'> {
+    return {
+      begin: (head) => this.#target.begin(head),
+      came,
+      isAwaited: () => false,
+      mayReadTo: () => Number.POSITIVE_INFINITY,
+      flowChanged: () => this.#target.demand.flowChanged(),
+    };
+  }
+
+  async #readInto(writer: RunWriter, end: number): Promise<LeaseFailure | undefined> {
+    const failure = await this.#readFromOrigins(writer, end, this.#stop.signal);
+    await writer.finish().catch(() => undefined);
+    if (writer.failure === undefined) return failure;
+    if (!this.#closed) this.#target.storeFailed(writer.failure);
+    return { code: codeOf(writer.failure), final: true };
+  }
+
+  /** Says that bytes of a lease come, unless something was said of it a moment ago. */
+  #progressOf(lease: number): { came: () => void; said: () => void } {
+    let saidAt = Number.NEGATIVE_INFINITY;
+    const said = () => {
+      saidAt = this.#clock.monotonic();
+    };
+    const came = () => {
+      if (this.#clock.monotonic() - saidAt < PROGRESS_MS) return;
+      said();
+      this.report({ kind: 'progress', lease });
+    };
+    return { came, said };
   }
 }
 
@@ -310,8 +328,4 @@ function isStoreError(error: unknown): boolean {
   return codeOf(error).startsWith('STORE_');
 }
 
-function failureOf(error: unknown): LeaseFailure {
-  if (isOriginError(error)) return { code: error.code, final: error.final, retryAfterMs: error.retryAfterMs };
-  if (error instanceof BlobWrongSize) return { code: error.code, final: true };
-  return { code: error instanceof CodedError ? error.code : codeOf(error), final: false };
-}
+function ignore(): void {}

@@ -1,4 +1,4 @@
-import type { Hash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { hasherFor, type Digest } from '../../base/digest.ts';
 import { Pieces } from '../../base/pieces.ts';
@@ -16,7 +16,7 @@ const NO_PIECES: ReadonlyMap<number, number> = new Map();
 export class IncomingBytes {
   readonly #digest: Digest;
   readonly #store: BlobStore;
-  readonly #hash: PrefixHash;
+  #hash: PrefixHash;
   readonly #available = new Intervals();
   readonly #kept = new Intervals();
   readonly #fromPeers = new Intervals();
@@ -31,6 +31,7 @@ export class IncomingBytes {
   #pieces: Pieces | undefined;
   #crcs: PieceCrcs | undefined;
   #size: number | undefined;
+  #losses = 0;
 
   constructor(digest: Digest, store: BlobStore) {
     this.#digest = digest;
@@ -103,6 +104,21 @@ export class IncomingBytes {
     return this.#available.covers(start, end);
   }
 
+  /** The first byte of piece `index`; of the blob while its size is not known. */
+  startOfPiece(index: number): number {
+    return this.#pieces?.start(index) ?? 0;
+  }
+
+  /** The byte after piece `index`; Infinity while the size is not known. */
+  endOfPiece(index: number): number {
+    return this.#pieces?.end(index) ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** The byte after the piece that holds the byte at `position`; that byte itself while the size is not known. */
+  pieceEndAt(position: number): number {
+    return this.#pieces ? this.#pieces.end(this.#pieces.at(position)) : position;
+  }
+
   /** First missing byte and end (exclusive) of a run of pieces; undefined when all of it is here. */
   missingOf(run: PieceRun): { start: number; end: number } | undefined {
     if (!this.#pieces) return { start: 0, end: Number.POSITIVE_INFINITY };
@@ -111,12 +127,21 @@ export class IncomingBytes {
     return start < end ? { start, end } : undefined;
   }
 
-  /** Writes bytes; gives the pieces that have become whole with them. Rejects as `IncomingBlob.write`. */
-  async write(bytes: Buffer, position: number, source: 'origin' | 'peers'): Promise<WholePiece[]> {
+  /**
+   * Writes bytes; gives the pieces that have become whole with them. With `pieceCrc32` they are of one piece, which has that
+   * CRC-32. Rejects as `IncomingBlob.write`.
+   */
+  async write(
+    bytes: Buffer,
+    position: number,
+    source: 'origin' | 'peers',
+    pieceCrc32?: number,
+  ): Promise<WholePiece[]> {
     await this.opened();
     // Two reads may bring the same bytes; the second must not write into what may be verified by now.
     if (this.#available.covers(position, position + bytes.length)) return [];
-    for (const { piece, crc32 } of this.#crcs?.feed(bytes, position) ?? []) this.#crcOf.set(piece, crc32);
+    if (pieceCrc32 !== undefined) this.#crcOf.set(this.#pieces!.at(position), pieceCrc32);
+    else for (const { piece, crc32 } of this.#crcs?.feed(bytes, position) ?? []) this.#crcOf.set(piece, crc32);
     this.#hash.feed(bytes, position);
     await this.#file!.write(bytes, position);
     this.#available.add(position, position + bytes.length);
@@ -132,8 +157,9 @@ export class IncomingBytes {
   async catchUp(): Promise<void> {
     const file = this.#file;
     if (!file) return;
-    const end = () => this.#available.endFrom(this.#hash.cursor);
-    await this.#hash.catchUp((buffer, position) => file.read(buffer, position), end);
+    const hash = this.#hash;
+    const end = () => this.#available.endFrom(hash.cursor);
+    await hash.catchUp((buffer, position) => file.read(buffer, position), end);
   }
 
   /** Whether every byte is here and hashed. */
@@ -148,6 +174,14 @@ export class IncomingBytes {
     return this.#hash.finish();
   }
 
+  /** As `digestOfAll`, but hashed anew from the file; undefined where not all is here, or a piece was lost meanwhile. */
+  async hashAgain(): Promise<Digest | undefined> {
+    const hash = new PrefixHash(this.#digest);
+    this.#hash = hash;
+    await this.catchUp();
+    return this.#hash === hash && this.isComplete ? hash.finish() : undefined;
+  }
+
   /** A hash that has taken in the bytes before `position`, read back; `covers(0, position)` must hold. */
   async hashBefore(position: number): Promise<Hash> {
     const hash = hasherFor(this.#digest);
@@ -159,6 +193,77 @@ export class IncomingBytes {
     }
     return hash;
   }
+
+  // --- pieces that are in doubt ---
+
+  /** How many times a piece was lost: bytes that were read while this has changed are not to be used. */
+  get losses(): number {
+    return this.#losses;
+  }
+
+  /** Whether all pieces are here. */
+  get isWhole(): boolean {
+    return this.#pieces !== undefined && this.#whole.size === this.#pieces.count;
+  }
+
+  hasPiece(piece: number): boolean {
+    return this.#whole.has(piece);
+  }
+
+  /** Whether this process has read all of the piece from the origin itself. */
+  isOwn(piece: number): boolean {
+    const [start, end] = this.#span(piece);
+    return this.#whole.has(piece) && !this.#kept.overlaps(start, end) && !this.#fromPeers.overlaps(start, end);
+  }
+
+  /** SHA-256 of a piece that is here, read back, in base64url. */
+  async sha256Of(piece: number): Promise<string> {
+    const [start, end] = this.#span(piece);
+    const hash = createHash('sha256');
+    const buffer = Buffer.allocUnsafe(Math.min(end - start, MiB));
+    for (let at = start; at < end;) {
+      const count = await this.read(buffer.subarray(0, end - at), at);
+      hash.update(buffer.subarray(0, count));
+      at += count;
+    }
+    return hash.digest('base64url');
+  }
+
+  /** A piece that is here is wrong: it is missing again, and the hash starts over. False: it is not here. */
+  lose(piece: number): boolean {
+    const crc32 = this.#whole.get(piece);
+    if (crc32 === undefined) return false;
+    this.#losses += 1;
+    // A later process reads the journal: it is not to keep these bytes for having this check sum.
+    this.#file!.record(piece, ~crc32 >>> 0);
+    this.#whole.delete(piece);
+    this.#noted.delete(piece);
+    for (const known of [this.#available, this.#kept, this.#fromPeers]) known.remove(...this.#span(piece));
+    this.#hash = new PrefixHash(this.#digest);
+    return true;
+  }
+
+  /** Writes a part of a piece that is missing, without further ado: see `restore`. Rejects as `IncomingBlob.write`. */
+  async patch(bytes: Buffer, position: number): Promise<void> {
+    await this.#file!.write(bytes, position);
+  }
+
+  /** All of a missing piece was written by `patch`, with what this process has read from the origin. */
+  restore(piece: number, crc32: number): void {
+    if (this.#whole.has(piece)) return;
+    for (const given of [this.#kept, this.#fromPeers]) given.remove(...this.#span(piece));
+    this.#available.add(...this.#span(piece));
+    this.#noted.add(piece);
+    this.#whole.set(piece, crc32);
+    this.#file!.record(piece, crc32);
+  }
+
+  #span(piece: number): [start: number, end: number] {
+    const pieces = this.#pieces!;
+    return [pieces.start(piece), pieces.end(piece)];
+  }
+
+  // --- its end ---
 
   /** Rejects as `IncomingBlob.publish`. */
   publish(): Promise<void> {

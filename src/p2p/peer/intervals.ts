@@ -19,6 +19,21 @@ export class Intervals {
     this.#ends.splice(from, to - from, newEnd);
   }
 
+  remove(start: number, end: number): void {
+    if (end <= start) return;
+    const starts = this.#starts.splice(0);
+    const ends = this.#ends.splice(0);
+    for (const [i, from] of starts.entries()) {
+      this.add(from, Math.min(ends[i]!, start));
+      this.add(Math.max(from, end), ends[i]!);
+    }
+  }
+
+  /** Any position from `start` to `end` (exclusive) is in it. */
+  overlaps(start: number, end: number): boolean {
+    return this.#starts.some((from, i) => from < end && this.#ends[i]! > start);
+  }
+
   /** The end of the interval that holds `position`; `position` itself where none does. */
   endFrom(position: number): number {
     for (let i = 0; i < this.#starts.length; i += 1) {

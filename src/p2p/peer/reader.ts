@@ -1,8 +1,8 @@
 import type { Digest } from '../../base/digest.ts';
 import type { ByteSource } from '../../base/metrics.ts';
 import type { BodySource } from '../../http/body-source.ts';
-import type { Download } from './download.ts';
 import type { PieceSource } from './piece-source.ts';
+import type { Readers } from './readers.ts';
 import type { ThroughBody } from './through-body.ts';
 import { SMALL_BLOB_BYTES } from './release.ts';
 
@@ -14,7 +14,7 @@ export interface AskedRange {
 
 /** One client's response that reads a blob while it comes in. */
 export class Reader implements BodySource {
-  readonly #download: Download;
+  readonly #readers: Readers;
   readonly #asked: AskedRange | undefined;
   #size: number | undefined;
   #closed = false;
@@ -29,17 +29,29 @@ export class Reader implements BodySource {
   readonly origin: PieceSource;
   /** Asks that origin for leave; set while it has not given it. */
   confirm: (() => Promise<void>) | undefined;
-  /** Set when that origin has refused it. */
+  /** Set when that origin has refused it, or what it has been given was wrong. */
   failure: Error | undefined;
+  /** SHA-256 of each piece of which it has had bytes before the piece was lost. */
+  readonly had = new Map<number, string>();
+  readonly #from: number;
+  /** What it has been given ends before this byte. */
+  #givenTo: number;
 
   constructor(
-    download: Download,
+    readers: Readers,
     { origin, range, position }: { origin: PieceSource; range: AskedRange | undefined; position: number },
   ) {
-    this.#download = download;
+    this.#readers = readers;
     this.origin = origin;
     this.#asked = range;
     this.position = position;
+    this.#from = position;
+    this.#givenTo = position;
+  }
+
+  /** Whether it has been given any byte from `start` to `end` (exclusive). */
+  hasHad(start: number, end: number): boolean {
+    return this.#from < end && this.#givenTo > start;
   }
 
   /** The blob's size is known: it may turn a range into the whole. */
@@ -48,11 +60,11 @@ export class Reader implements BodySource {
   }
 
   get digest(): Digest {
-    return this.#download.digest;
+    return this.#readers.digest;
   }
 
   get mediaType(): string | undefined {
-    return this.#download.mediaType;
+    return this.#readers.mediaType;
   }
 
   get size(): number {
@@ -83,21 +95,24 @@ export class Reader implements BodySource {
   }
 
   ready(position: number): Promise<number> {
-    return this.#download.readyFor(this, position);
+    return this.#readers.readyFor(this, position);
   }
 
-  read(buffer: Uint8Array, position: number): Promise<number> {
-    return this.through ? this.through.read(buffer, position) : this.#download.read(buffer, position);
+  async read(buffer: Uint8Array, position: number): Promise<number> {
+    if (this.through) return this.through.read(buffer, position);
+    const count = await this.#readers.readFor(this, buffer, position);
+    this.#givenTo = position + count;
+    return count;
   }
 
   sourceAt(position: number): ByteSource {
-    return this.through ? 'origin' : this.#download.sourceAt(position);
+    return this.through ? 'origin' : this.#readers.sourceAt(position);
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.through?.close();
-    this.#download.leave(this);
+    this.#readers.leave(this);
   }
 }

@@ -104,7 +104,7 @@ export class RemoteCoordinator implements Coordinator, SessionUser, TicketHost {
     for (const ticket of this.#tickets) if (ticket.mayRejoin) ticket.rejoin();
   }
 
-  assigned({ p, c, l, f, w, n }: Message<FromSupernode, 'a'>): void {
+  assigned({ p, c, l, f, w, q, h, o, n }: Message<FromSupernode, 'a'>): void {
     for (const [number, peer, instance, addresses] of p ?? []) this.#introduced(number, { peer, instance, addresses });
     for (const [wish, lease, last] of c ?? []) this.#joined.get(wish)?.cut(lease, last);
     for (const [wish, lease, first, count] of l ?? []) this.#joined.get(wish)?.leased(lease, first, count);
@@ -113,6 +113,10 @@ export class RemoteCoordinator implements Coordinator, SessionUser, TicketHost {
       if (from) this.#joined.get(wish)?.fetch(piece, from, crc < 0 ? undefined : crc);
     }
     for (const wish of w ?? []) this.#joined.get(wish)?.wait();
+    for (const [wish, lease, first, count] of q ?? []) this.#joined.get(wish)?.readAgain(lease, first, count);
+    for (const [wish, piece, number, sha256] of h ?? [])
+      this.#joined.get(wish)?.secondReading(piece, this.#peers.get(number)?.peer, sha256);
+    for (const [wish, over] of o ?? []) this.#joined.get(wish)?.disputed(over === 1);
     for (const [wish, alone] of n ?? []) this.#joined.get(wish)?.none(alone === 1);
   }
 

@@ -13,6 +13,7 @@ import { MAX_PIECES, MAX_READS, MAX_RUNS } from '../protocol/limits.ts';
 import { PIECE_FAILURES, type WireRun } from '../protocol/messages.ts';
 import { packCrcs, packPieces } from '../protocol/packed.ts';
 import type { CoordinatorLink, TicketHost } from './remote-coordinator.ts';
+import { TicketDispute } from './ticket-dispute.ts';
 
 /** Reads that a supernode did not grant are told to it under numbers from here on, which it does not give itself. */
 const OWN_LEASES = 2 ** 52;
@@ -40,6 +41,7 @@ export class RemoteTicket implements Ticket {
   readonly #crcs: Map<number, number>;
   readonly #leases = new Map<number, Lease>();
   readonly #fetches = new Set<number>();
+  readonly #dispute: TicketDispute;
   #pieceCount: number | undefined;
   #size: number | undefined;
   #awaited: readonly PieceRun[] = [];
@@ -64,6 +66,7 @@ export class RemoteTicket implements Ticket {
     this.#host = host;
     this.#want = want;
     this.#listener = listener;
+    this.#dispute = new TicketDispute(listener);
     this.#held = new Set(want.held);
     this.#crcs = new Map(want.crcs);
     this.#pieceCount = want.pieceCount;
@@ -106,8 +109,21 @@ export class RemoteTicket implements Ticket {
       case 'ended':
         this.#ended(report.lease, report.failure);
         return;
+      case 'reading':
+      case 'lost':
+      case 'settled':
+        if (this.#wish !== undefined) this.#dispute.report(report, this.#wish, () => this.#host.reports());
+        this.#disputed(report);
+        break;
     }
     this.#solo?.report(report);
+  }
+
+  dispute(): boolean {
+    if (this.#closed || this.#solo) return false;
+    this.#dispute.open();
+    if (this.#wish !== undefined) this.#dispute.joined(this.#wish, () => this.#host.reports());
+    return true;
   }
 
   close(): void {
@@ -142,6 +158,20 @@ export class RemoteTicket implements Ticket {
     this.#toldToWait = false;
     this.#fetches.add(piece);
     this.#listener({ kind: 'fetch', piece, from, crc32 });
+  }
+
+  readAgain(remote: number, first: number, count: number): void {
+    this.#heard();
+    this.#lastLease += 1;
+    this.#dispute.granted(this.#lastLease, remote, { first, count });
+  }
+
+  secondReading(piece: number, by: string | undefined, sha256: string): void {
+    this.#listener({ kind: 'second-reading', piece, by, sha256 });
+  }
+
+  disputed(isOver: boolean): void {
+    this.#listener({ kind: 'dispute', isOver });
   }
 
   wait(): void {
@@ -180,6 +210,7 @@ export class RemoteTicket implements Ticket {
   lost(): void {
     this.#wish = undefined;
     for (const lease of this.#leases.values()) lease.remote = undefined;
+    this.#dispute.lost();
     this.#watch();
   }
 
@@ -222,6 +253,7 @@ export class RemoteTicket implements Ticket {
       ...(reading.length > 0 && { reading }),
     });
     if (this.#noRanges) (this.#host.reports().n ??= []).push(wish);
+    this.#dispute.joined(wish, () => this.#host.reports());
     this.#idleSince = undefined;
     this.#toldToWait = false;
     this.#watch();
@@ -281,6 +313,7 @@ export class RemoteTicket implements Ticket {
       (assignment) => this.#soloAssigned(assignment),
     );
     if (this.#noRanges) this.#solo.report({ kind: 'no-ranges' });
+    this.#dispute.alone();
     this.#solo.awaiting(this.#awaited);
   }
 
@@ -346,10 +379,9 @@ export class RemoteTicket implements Ticket {
 
   #progress(id: number): void {
     const lease = this.#leases.get(id);
-    if (!lease) return;
-    if (this.#wish !== undefined && lease.remote !== undefined)
-      (this.#host.reports().g ??= []).push([this.#wish, lease.remote]);
-    if (this.#isOfSolo(lease)) this.#solo?.report({ kind: 'progress', lease: lease.solo! });
+    const remote = lease ? lease.remote : this.#dispute.remoteOf(id);
+    if (this.#wish !== undefined && remote !== undefined) (this.#host.reports().g ??= []).push([this.#wish, remote]);
+    if (lease && this.#isOfSolo(lease)) this.#solo?.report({ kind: 'progress', lease: lease.solo! });
   }
 
   #piece({ piece, crc32, from, ms }: PieceReport): void {
@@ -366,19 +398,34 @@ export class RemoteTicket implements Ticket {
 
   #ended(id: number, failure: LeaseFailure | undefined): void {
     const lease = this.#leases.get(id);
-    if (!lease) return;
+    const remote = lease ? lease.remote : this.#dispute.remoteOf(id);
     this.#leases.delete(id);
-    if (this.#wish !== undefined && lease.remote !== undefined) {
+    this.#dispute.ended(id);
+    if (this.#wish !== undefined && remote !== undefined) {
       const { code = '', final = false, retryAfterMs = 0 } = failure ?? {};
       const text = failure && code === '' ? 'UNKNOWN' : code.slice(0, 64);
-      (this.#host.reports().e ??= []).push([this.#wish, lease.remote, text, final ? 1 : 0, Math.max(0, retryAfterMs)]);
+      (this.#host.reports().e ??= []).push([this.#wish, remote, text, final ? 1 : 0, Math.max(0, retryAfterMs)]);
     }
+    if (!lease) return;
     if (this.#isOfSolo(lease)) {
       this.#soloLeases.delete(lease.solo!);
       this.#solo!.report({ kind: 'ended', lease: lease.solo!, ...(failure && { failure }) });
     } else if (this.#solo && lease.next <= lease.last) {
       // A read from before is over too early: what it has not brought is to come another way.
       this.#goAlone();
+    }
+    this.#watch();
+  }
+
+  /** What is here has changed by a dispute. */
+  #disputed(report: Report & { kind: 'reading' | 'lost' | 'settled' }): void {
+    const { piece } = report;
+    if (report.kind === 'lost') {
+      this.#held.delete(piece);
+      this.#crcs.delete(piece);
+    } else {
+      this.#held.add(piece);
+      this.#crcs.set(piece, report.crc32);
     }
     this.#watch();
   }

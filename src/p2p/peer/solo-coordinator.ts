@@ -96,9 +96,22 @@ class SoloTicket implements Ticket {
         this.#held.add(report.piece);
         this.#advance(report.piece);
         return;
+      case 'reading':
+        this.#held.add(report.piece);
+        return;
+      case 'lost':
+        this.#held.delete(report.piece);
+        this.#decideSoon();
+        return;
+      case 'settled':
+        return;
       case 'ended':
         this.#ended(report.lease, report.failure);
     }
+  }
+
+  dispute(): boolean {
+    return false;
   }
 
   close(): void {

@@ -47,6 +47,11 @@ export interface Ticket {
   /** What clients wait for now, the most urgent first; replaces what was said before. Nothing: no more is to be assigned. */
   awaiting(runs: readonly PieceRun[]): void;
   report(report: Report): void;
+  /**
+   * All pieces are here, but the whole does not have its digest: others are to read each piece once more from the origin.
+   * What they read comes as `second-reading`, until `dispute` says that this was all. False: nobody is there to do so.
+   */
+  dispute(): boolean;
   close(): void;
 }
 
@@ -62,8 +67,26 @@ export type Assignment =
       readonly from: PeerTarget;
       readonly crc32: number | undefined;
     }
+  /**
+   * Read the run from the origin, with one request, though it may be here, and report each piece as a `reading`: the blob is
+   * disputed. What is here and differs is replaced by what is read.
+   */
+  | { readonly kind: 'read-again'; readonly lease: number; readonly run: PieceRun }
+  | SecondReading
+  /** Others still read pieces of the disputed blob again; or (`isOver`) all second readings have been told. */
+  | { readonly kind: 'dispute'; readonly isOver: boolean }
   /** Nobody can give what is awaited: every source has failed for good, or failed too often. */
   | { readonly kind: 'none' };
+
+/** What another proxy has read from the origin for a piece of a disputed blob. */
+export interface SecondReading {
+  readonly kind: 'second-reading';
+  readonly piece: number;
+  /** Of the piece, in base64url. */
+  readonly sha256: string;
+  /** The peer that has read it, where it is still known. */
+  readonly by: string | undefined;
+}
 
 export type Report =
   /** The size has become known. */
@@ -76,7 +99,19 @@ export type Report =
   /** A piece that was to be fetched from a peer has not come. */
   | { readonly kind: 'failed'; readonly piece: number; readonly from: string; readonly reason: PieceFailure }
   /** A lease is over; with `failure` where it ended before its time. */
-  | { readonly kind: 'ended'; readonly lease: number; readonly failure?: LeaseFailure };
+  | { readonly kind: 'ended'; readonly lease: number; readonly failure?: LeaseFailure }
+  /** What a lease to read again has brought, which is now what is here of that piece. */
+  | {
+      readonly kind: 'reading';
+      readonly lease: number;
+      readonly piece: number;
+      readonly crc32: number;
+      readonly sha256: string;
+    }
+  /** The piece that was here differs from another reading of it: it is thrown away, and missing. */
+  | { readonly kind: 'lost'; readonly piece: number }
+  /** The whole has its digest now; of a piece that was replaced on the way there this is the right CRC-32. */
+  | { readonly kind: 'settled'; readonly piece: number; readonly crc32: number };
 
 export interface LeaseFailure {
   readonly code: string;

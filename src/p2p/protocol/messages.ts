@@ -41,6 +41,8 @@ const PIECE = natural(MAX_PIECES - 1);
 /** Pieces of a run; 0: to the blob's end, wherever that is. */
 const COUNT = natural(MAX_PIECES);
 const CRC = natural(0xffff_ffff);
+/** SHA-256 of a piece, in base64url. */
+const SHA256 = Type.String({ pattern: '^[\\w-]{43}$' });
 const BITS = text(Math.ceil(MAX_PIECES / 8 / 3) * 4);
 const CRCS = text(Math.ceil((MAX_PIECES * 4) / 3) * 4);
 /** Of a wish: given by the proxy, once a session. */
@@ -107,6 +109,12 @@ const FROM_SUPERNODE = {
     f: some(Type.Tuple([WISH, PIECE, PEER, Type.Integer({ minimum: -1, maximum: 0xffff_ffff })])),
     /** Nothing for these wishes just now. */
     w: some(WISH),
+    /** Leases to read again what is disputed: wish, lease, first piece, count. */
+    q: some(Type.Tuple([WISH, LEASE, PIECE, Type.Integer({ minimum: 1, maximum: MAX_PIECES })])),
+    /** Second readings, to those who dispute: wish, piece, who has read it (-1: a peer that is here no more), its SHA-256. */
+    h: some(Type.Tuple([WISH, PIECE, FROM, SHA256])),
+    /** How disputes stand: wish, 0 pieces are still being read again or 1 all readings have been told. */
+    o: some(Type.Tuple([WISH, natural(1)])),
     /** Nothing ever: wish, 0 nobody can give it or 1 the proxy decides alone, code of the last failure or ''. */
     n: some(Type.Tuple([WISH, natural(1), text(64)])),
   }),
@@ -157,12 +165,20 @@ const FROM_PROXY = {
     n: some(WISH),
     /** Bytes come: wish, lease. */
     g: some(Type.Tuple([WISH, LEASE])),
+    /** Pieces of a disputed blob that are thrown away: wish, piece. */
+    x: some(Type.Tuple([WISH, PIECE])),
     /** Pieces that have come: wish, piece, peer (0: the origin, -1: one of an earlier session), milliseconds, CRC-32. */
     p: some(Type.Tuple([WISH, PIECE, FROM, MS, CRC])),
     /** Pieces that have not: wish, piece, peer, index in `PIECE_FAILURES`. */
     f: some(Type.Tuple([WISH, PIECE, FROM, natural(4)])),
+    /** What leases to read again have brought: wish, lease, piece, CRC-32, SHA-256. */
+    q: some(Type.Tuple([WISH, LEASE, PIECE, CRC, SHA256])),
     /** Leases that are over: wish, lease, code of the failure or '', 1 where it is final, milliseconds to wait or 0. */
     e: some(Type.Tuple([WISH, LEASE, text(64), natural(1), MS])),
+    /** Wishes of which all pieces are here, but the whole does not have its digest. */
+    d: some(WISH),
+    /** Pieces that were replaced before the whole had its digest: wish, piece, the right CRC-32. */
+    y: some(Type.Tuple([WISH, PIECE, CRC])),
   }),
   /** The wish is given up or fulfilled. */
   leave: message('leave', { w: WISH }),

@@ -1,0 +1,67 @@
+import type { Assignment, Report } from '../protocol/coordinator.ts';
+import type { Reports } from './remote-coordinator.ts';
+
+/** A ticket's part in disputes: what it says of them to the supernode, and which leases to read again are under way. */
+export class TicketDispute {
+  readonly #listener: (assignment: Assignment) => void;
+  /** The number at the supernode of each such lease, by that which the listener knows. */
+  readonly #reads = new Map<number, number>();
+  #isOpen = false;
+
+  constructor(listener: (assignment: Assignment) => void) {
+    this.#listener = listener;
+  }
+
+  /** The bytes of the blob do not have its digest. */
+  open(): void {
+    this.#isOpen = true;
+  }
+
+  /** What a supernode is to know that has just been told of the wish. */
+  joined(wish: number, reports: () => Reports): void {
+    if (this.#isOpen) (reports().d ??= []).push(wish);
+  }
+
+  /** No supernode can help: the proxy is to do without. */
+  alone(): void {
+    this.lost();
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    queueMicrotask(() => this.#listener({ kind: 'dispute', isOver: true }));
+  }
+
+  /** The session is over. What is being read again is read to its end, for this proxy itself. */
+  lost(): void {
+    this.#reads.clear();
+  }
+
+  granted(lease: number, remote: number, run: { first: number; count: number }): void {
+    this.#reads.set(lease, remote);
+    this.#listener({ kind: 'read-again', lease, run });
+  }
+
+  /** The number at the supernode of a lease to read again; undefined: there is no such lease. */
+  remoteOf(lease: number): number | undefined {
+    return this.#reads.get(lease);
+  }
+
+  ended(lease: number): void {
+    this.#reads.delete(lease);
+  }
+
+  report(report: Report & { kind: 'reading' | 'lost' | 'settled' }, wish: number, reports: () => Reports): void {
+    switch (report.kind) {
+      case 'reading': {
+        const { lease, piece, crc32, sha256 } = report;
+        const remote = this.#reads.get(lease);
+        if (remote !== undefined) (reports().q ??= []).push([wish, remote, piece, crc32, sha256]);
+        return;
+      }
+      case 'lost':
+        (reports().x ??= []).push([wish, report.piece]);
+        return;
+      case 'settled':
+        (reports().y ??= []).push([wish, report.piece, report.crc32]);
+    }
+  }
+}
