@@ -21,7 +21,7 @@ export const BlobDigestMismatch = codedError('BLOB_DIGEST_MISMATCH', {
 export const BlobPieceWrong = codedError('BLOB_PIECE_WRONG', {
   message: (p: { digest: string; pieces: readonly number[] }) =>
     `the bytes of ${p.digest} that a client has had were wrong in ${describePieces(p.pieces)}, and are right only now`,
-  todo: 'the client was cut off and has to ask again; find out whose bytes they were: see FIRST_READER_WRONG in the supernode’s log',
+  todo: 'the client was cut off and has to ask again; find out whose bytes they were: see READS_WRONG_BYTES in the supernode’s log',
 });
 
 export const BlobWrongSize = codedError('BLOB_WRONG_SIZE', {

@@ -4,7 +4,7 @@ import type { Decision } from './events.ts';
 import type { MemberView } from './roster-events.ts';
 
 type Frame = Message<FromSupernode, 'a'>;
-type Assigning = Extract<Decision, { digest: unknown }>;
+export type Assigning = Exclude<Extract<Decision, { digest: unknown }>, { kind: 'blamed' }>;
 
 /** Introductions to one session that are remembered; beyond that they are made again. */
 const MAX_INTRODUCED = 512;
@@ -20,7 +20,7 @@ export class Assignments {
     return this.#largest >= MAX_BATCH;
   }
 
-  /** `wish` is the session's number of the blob, `source` the peer to fetch from. */
+  /** `wish` is the session's number of the blob, `source` the peer that it names. */
   add(decision: Assigning, wish: number, source: MemberView | undefined): void {
     const frame = this.#frame;
     switch (decision.kind) {
@@ -36,6 +36,18 @@ export class Assignments {
         if (!source) return;
         this.#introduce(source);
         this.#grown((frame.f ??= []).push([wish, decision.piece, source.number, decision.crc32 ?? -1]));
+        return;
+      case 'read-again': {
+        const { first, count } = decision.run;
+        this.#grown((frame.q ??= []).push([wish, decision.lease, first, count]));
+        return;
+      }
+      case 'second-reading':
+        if (source) this.#introduce(source);
+        this.#grown((frame.h ??= []).push([wish, decision.piece, source?.number ?? -1, decision.sha256]));
+        return;
+      case 'dispute':
+        this.#grown((frame.o ??= []).push([wish, decision.isOver ? 1 : 0]));
         return;
       case 'wait':
         this.#grown((frame.w ??= []).push(wish));

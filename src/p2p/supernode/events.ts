@@ -25,6 +25,13 @@ export type SwarmEvent =
   | PieceEvent
   | FailedEvent
   | (OfWish & { readonly kind: 'ended'; readonly lease: number; readonly failure?: LeaseFailure | undefined })
+  /** All pieces are here, but the whole does not have its digest. */
+  | (OfWish & { readonly kind: 'mismatch' })
+  | SecondReadingEvent
+  /** What was here of a piece differs from another reading, and is thrown away. */
+  | (OfWish & { readonly kind: 'lost-piece'; readonly piece: number })
+  /** The whole has its digest after the piece was replaced, and this is the piece's CRC-32. */
+  | (OfWish & { readonly kind: 'settled'; readonly piece: number; readonly crc32: number })
   | (OfWish & { readonly kind: 'leave' });
 
 interface OfWish {
@@ -80,6 +87,16 @@ export interface PieceEvent extends OfWish {
   readonly crc32: number;
 }
 
+/** A piece of a disputed blob was read again from the origin, and is here as it was read. */
+export interface SecondReadingEvent extends OfWish {
+  readonly kind: 'second-reading';
+  readonly lease: number;
+  readonly piece: number;
+  readonly crc32: number;
+  /** In base64url. */
+  readonly sha256: string;
+}
+
 /** A piece from a peer has not come. */
 export interface FailedEvent extends OfWish {
   readonly kind: 'failed';
@@ -103,6 +120,13 @@ export type Decision =
     })
   /** Nothing just now; said again every second while that is so. */
   | (OfWish & { readonly kind: 'wait' })
+  /** Read the run from the origin, and tell what each piece is: the blob is disputed. */
+  | (OfWish & { readonly kind: 'read-again'; readonly lease: number; readonly run: PieceRun })
+  /** What `by` has read for a piece that this proxy disputes. */
+  | (OfWish & { readonly kind: 'second-reading'; readonly piece: number; readonly by: PeerId; readonly sha256: string })
+  /** How the dispute stands: pieces are still being read again, or all readings have been told. */
+  | (OfWish & { readonly kind: 'dispute'; readonly isOver: boolean })
+  | BlamedDecision
   | NoneDecision
   | TroubleDecision
   | RejectDecision;
@@ -115,6 +139,14 @@ export interface NoneDecision extends OfWish {
   readonly kind: 'none';
   readonly reason: 'unavailable' | 'alone';
   readonly code: string | undefined;
+}
+
+/** The peer has read other bytes from the origin than they are: it is suspended. */
+export interface BlamedDecision extends OfWish {
+  readonly kind: 'blamed';
+  readonly piece: number;
+  /** Whose reading of the piece was right. */
+  readonly right: PeerId;
 }
 
 /** Several receivers have trouble with this peer: it should be tested whether it can be reached. */
@@ -130,4 +162,17 @@ export interface RejectDecision {
   readonly code: RejectCode;
 }
 
-export type RejectCode = 'UNKNOWN_PEER' | 'UNKNOWN_WISH' | 'NO_SUCH_PIECE' | 'SIZE_CONFLICT' | 'LIMIT_REACHED';
+/**
+ * Of disputes: `NOT_WHOLE` by one that does not hold the blob; `NOT_ASKED` a reading, `NOT_HELD` a loss, `NO_DISPUTE` a result
+ * that nobody waited for.
+ */
+export type RejectCode =
+  | 'UNKNOWN_PEER'
+  | 'UNKNOWN_WISH'
+  | 'NO_SUCH_PIECE'
+  | 'SIZE_CONFLICT'
+  | 'LIMIT_REACHED'
+  | 'NOT_WHOLE'
+  | 'NOT_ASKED'
+  | 'NOT_HELD'
+  | 'NO_DISPUTE';

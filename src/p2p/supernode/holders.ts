@@ -1,5 +1,5 @@
-import { bitmapOf, eachBit, hasBit, NO_BITS, setBit } from './bitmap.ts';
-import type { Blob, Member } from './state.ts';
+import { bitmapOf, clearBit, eachBit, NO_BITS, setBit } from './bitmap.ts';
+import type { Blob, Member, Wish } from './state.ts';
 
 /*
  * Who holds what. While a blob is wanted it has, for each piece, the number of sources that hold it, not counting those that
@@ -26,6 +26,40 @@ export function becomeWhole(member: Member): void {
   member.held = NO_BITS;
   member.count = 0;
   if (counted) count(member);
+}
+
+/** The member has one piece less. False: it did not have it. */
+export function dropPiece(member: Member, piece: number): boolean {
+  const { blob, counted } = member;
+  if (!member.has(piece)) return false;
+  if (member.whole) {
+    if (counted) uncount(member);
+    member.whole = false;
+    member.held = bitmapOf(blob.pieceCount);
+    for (let other = 0; other < blob.pieceCount; other += 1) setBit(member.held, other);
+    member.count = blob.pieceCount;
+    if (counted) count(member);
+  }
+  clearBit(member.held, piece);
+  member.count -= 1;
+  if (!counted) return true;
+  blob.holders[piece]! -= 1;
+  if (!blob.isHeld(piece)) blob.cursor = Math.min(blob.cursor, piece);
+  return true;
+}
+
+/** What the member holds of the piece is in doubt: others are to get it elsewhere. */
+export function doubtPiece(member: Member, piece: number): void {
+  if (!dropPiece(member, piece) || !member.wish) return;
+  (member.wish.doubted ??= new Set()).add(piece);
+  setBit(member.wish.flying, piece);
+}
+
+/** What the wish's member holds of the piece is in doubt no more: it is right, or lost. False: it was not. */
+export function undoubtPiece(wish: Wish, piece: number): boolean {
+  if (!wish.doubted?.delete(piece)) return false;
+  if (!wish.transfers.some((transfer) => transfer.piece === piece)) clearBit(wish.flying, piece);
+  return true;
 }
 
 /** The member holds nothing any more. */
@@ -65,14 +99,20 @@ function uncount(member: Member): void {
   });
 }
 
-/** What is known of a piece's check sum; the first word stands. */
-export function learnCrc(blob: Blob, piece: number, crc32: number): void {
-  if (!blob.pieces) return;
+/** What is known of a piece's check sum; the first word stands. False: there was one. */
+export function learnCrc(blob: Blob, piece: number, crc32: number): boolean {
+  if (!blob.pieces || blob.knownCrc(piece) !== undefined) return false;
+  replaceCrc(blob, piece, crc32);
+  return true;
+}
+
+/** The first word was wrong; undefined: nobody knows the right one. */
+export function replaceCrc(blob: Blob, piece: number, crc32: number | undefined): void {
   if (!blob.crcs) {
-    blob.crcs = new Uint32Array(blob.pieces.count);
-    blob.crcKnown = bitmapOf(blob.pieces.count);
+    blob.crcs = new Uint32Array(blob.pieceCount);
+    blob.crcKnown = bitmapOf(blob.pieceCount);
   }
-  if (hasBit(blob.crcKnown, piece)) return;
-  setBit(blob.crcKnown, piece);
-  blob.crcs[piece] = crc32;
+  blob.crcs[piece] = crc32 ?? 0;
+  if (crc32 === undefined) clearBit(blob.crcKnown, piece);
+  else setBit(blob.crcKnown, piece);
 }

@@ -15,10 +15,15 @@ export class LeaseBook {
     this.#lastId = firstId - 1;
   }
 
+  /** A number that no lease has. */
+  takeId(): number {
+    this.#lastId += 1;
+    return this.#lastId;
+  }
+
   /** A new lease, and the decision that says so. */
   grant(wish: Wish, run: { first: number; last: number }, isLone: boolean): Lease {
-    this.#lastId += 1;
-    const lease = new Lease(this.#lastId, wish, run, this.#context.now, isLone);
+    const lease = new Lease(this.takeId(), wish, run, this.#context.now, isLone);
     this.add(lease);
     this.#context.out.push({
       kind: 'lease',

@@ -28,6 +28,11 @@ export class Leasing {
     this.#settledAt = settledAt;
   }
 
+  /** A number that no lease has. */
+  takeId(): number {
+    return this.#book.takeId();
+  }
+
   /** Grants the wish a lease, if it may have one more and there is anything to read. `early`: the next one, while one still runs. */
   ask(wish: Wish, early = false): void {
     const context = this.#context;

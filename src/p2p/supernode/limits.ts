@@ -57,6 +57,15 @@ export const COMPLAINTS_TO_SUSPEND = 3;
 export const ACCUSATIONS_TO_IGNORE = 3;
 export const SUSPEND_MS = 600_000;
 
+/** Blobs that are disputed at the same time. */
+export const MAX_DISPUTES = 64;
+/** Disputes that one peer may open within `SUSPEND_MS` without anything wrong coming out. */
+export const VAIN_DISPUTES = 3;
+/** Pieces of a disputed blob that one lease has read again. */
+export const READ_AGAIN_PIECES = 64;
+/** Leases to read a piece again that may fail. */
+export const MAX_READ_AGAIN_TRIES = 3;
+
 /** `wait` is said again after so long. */
 export const WAIT_REPEAT_MS = 1000;
 /** After a restart, only a piece's present reader has its lease for so long. */

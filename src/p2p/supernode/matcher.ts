@@ -114,7 +114,7 @@ export class Matcher {
       digest: blob.digest,
       piece,
       from: source.peer.id,
-      crc32: blob.crcOf(piece),
+      crc32: blob.crcOf(piece, source.peer.id),
     });
   }
 }

@@ -37,7 +37,7 @@ export function sized({ leasing, matcher }: Parts, blob: Blob): void {
 export function clip(wish: Wish): void {
   const { pieceCount } = wish.blob;
   if (!Number.isFinite(pieceCount)) return;
-  wish.awaited = wish.awaited.flatMap(({ next, end }): Awaited[] =>
-    next < pieceCount ? [{ next, end: Math.min(end, pieceCount) }] : [],
+  wish.awaited = wish.awaited.flatMap(({ first, next, end }): Awaited[] =>
+    next < pieceCount ? [{ first, next, end: Math.min(end, pieceCount) }] : [],
   );
 }

@@ -1,7 +1,7 @@
 import { backoffMs, type Backoff } from '../../base/backoff.ts';
 import type { LeaseFailure } from '../protocol/coordinator.ts';
 import type { FailedEvent, PieceEvent } from './events.ts';
-import { addPiece, learnCrc } from './holders.ts';
+import { addPiece, doubtPiece, learnCrc } from './holders.ts';
 import {
   AVOID_MS,
   FORGIVE_MS,
@@ -40,8 +40,11 @@ export class Reports {
     const transfer = context.slots.find(wish, piece);
     if (transfer) matcher.release(transfer);
     addPiece(member, piece);
+    const contest = blob.dispute?.contests.get(piece);
+    // It was on its way when it came out that there are two versions.
+    if (contest && contest.by !== peer.id && transfer && transfer.startedAt <= contest.since) doubtPiece(member, piece);
     if (from === undefined) {
-      learnCrc(blob, piece, event.crc32);
+      if (!peer.suspended && learnCrc(blob, piece, event.crc32)) blob.firstReaders[piece] = peer.id;
       leasing.pieceRead(wish, piece, event.ms);
     } else if (transfer?.source.id === from) {
       context.slots.measure(transfer.source, peer, blob.bytesOf(piece), event.ms);

@@ -202,10 +202,10 @@ export class Session implements SocketListener {
     this.#host.swarm({ kind: 'leave', peer: this.peer, digest });
   }
 
-  #reports({ s, n, g, p, f, e }: Message<FromProxy, 'r'>): void {
+  #reports({ s, n, g, x, p, f, q, e, d, y }: Message<FromProxy, 'r'>): void {
     const { peer } = this;
     const host = this.#host;
-    this.#checkWishes(s, n, g, p, f, e);
+    this.#checkWishes(s, n, g, x, p, f, q, e, d, y);
     for (const [w, size] of s ?? []) {
       const digest = this.#digestOf(w);
       if (digest && countOf(size) >= 0) host.swarm({ kind: 'size', peer, digest, size });
@@ -218,6 +218,10 @@ export class Session implements SocketListener {
       const digest = this.#digestOf(w);
       if (digest) host.swarm({ kind: 'progress', peer, digest, lease });
     }
+    for (const [w, piece] of x ?? []) {
+      const digest = this.#digestOf(w);
+      if (digest) host.swarm({ kind: 'lost-piece', peer, digest, piece });
+    }
     for (const [w, piece, number, ms, crc32] of p ?? []) {
       const digest = this.#digestOf(w);
       if (!digest) continue;
@@ -229,11 +233,23 @@ export class Session implements SocketListener {
       const from = host.peerOf(number);
       if (digest && from) host.swarm({ kind: 'failed', peer, digest, piece, from, reason: PIECE_FAILURES[reason]! });
     }
+    for (const [w, lease, piece, crc32, sha256] of q ?? []) {
+      const digest = this.#digestOf(w);
+      if (digest) host.swarm({ kind: 'second-reading', peer, digest, lease, piece, crc32, sha256 });
+    }
     for (const [w, lease, code, final, retryAfterMs] of e ?? []) {
       const digest = this.#digestOf(w);
       if (!digest) continue;
       const failure = code === '' ? undefined : { code, final: final === 1, retryAfterMs };
       host.swarm({ kind: 'ended', peer, digest, lease, failure });
+    }
+    for (const w of d ?? []) {
+      const digest = this.#digestOf(w);
+      if (digest) host.swarm({ kind: 'mismatch', peer, digest });
+    }
+    for (const [w, piece, crc32] of y ?? []) {
+      const digest = this.#digestOf(w);
+      if (digest) host.swarm({ kind: 'settled', peer, digest, piece, crc32 });
     }
   }
 

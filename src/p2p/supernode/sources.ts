@@ -64,7 +64,9 @@ export class Sources {
     if (!sizeWasKnown) sized(this.#parts, blob);
     if (event.pieces === undefined) becomeWhole(member);
     else for (const piece of event.pieces) if (isPieceOf(blob, piece)) addPiece(member, piece);
-    for (const [piece, crc32] of event.crcs ?? []) if (isPieceOf(blob, piece)) learnCrc(blob, piece, crc32);
+    // Whose bytes nobody is to have, whose check sums nobody is to have either.
+    const crcs = peer.suspended ? undefined : event.crcs;
+    for (const [piece, crc32] of crcs ?? []) if (isPieceOf(blob, piece)) learnCrc(blob, piece, crc32);
     if (!member.holdsAny && !member.wish) directory.remove(member);
     else if (blob.active) matcher.offerBlob(member);
   }
@@ -115,14 +117,26 @@ export class Sources {
 
   /** A receiver says that a piece was bad. */
   complained(receiver: Peer, sender: PeerId): void {
+    if (this.#complaints.add(receiver.id, sender, this.#parts.context.now)) this.#suspended(sender);
+  }
+
+  /** The peer gives nothing for a while, and so reads from the origin for itself only. False: that is so already. */
+  suspend(id: PeerId): boolean {
+    const { now } = this.#parts.context;
+    if (this.#complaints.suspendedUntil(id, now) !== undefined) return false;
+    this.#complaints.suspend(id, now);
+    this.#suspended(id);
+    return true;
+  }
+
+  #suspended(id: PeerId): void {
     const { context, directory } = this.#parts;
-    if (!this.#complaints.add(receiver.id, sender, context.now)) return;
-    const peer = directory.peers.get(sender);
+    const peer = directory.peers.get(id);
     if (!peer) return;
     peer.suspended = true;
     this.#changed(peer);
-    const until = this.#complaints.suspendedUntil(sender, context.now);
-    if (until !== undefined) context.agenda.add(until, () => this.#absolve(sender));
+    const until = this.#complaints.suspendedUntil(id, context.now);
+    if (until !== undefined) context.agenda.add(until, () => this.#absolve(id));
   }
 
   /** Offers nothing more from it for a while; what it holds still counts as held. */

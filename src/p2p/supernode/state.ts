@@ -7,6 +7,7 @@ import type { Digest } from '../../base/digest.ts';
 import type { Pieces } from '../../base/pieces.ts';
 import { Bag } from './bag.ts';
 import { bitmapOf, hasBit, NO_BITS, type Bitmap } from './bitmap.ts';
+import type { Dispute } from './dispute.ts';
 import type { PeerId } from './events.ts';
 import { DEFAULT_LEAD_MS, MAX_LESSEES, UPLOAD_SLOTS } from './limits.ts';
 import type { Upstream } from './upstreams.ts';
@@ -80,6 +81,10 @@ export class Blob {
   sourceReaders = 0;
   /** The origin gives no ranges. */
   noRanges = false;
+  /** Who has read each piece from the origin first, and told its CRC-32: none where that was known from elsewhere. */
+  readonly firstReaders: (PeerId | undefined)[] = [];
+  /** Somebody's copy does not have the digest. */
+  dispute: Dispute | undefined;
 
   constructor(digest: Digest) {
     this.digest = digest;
@@ -103,7 +108,14 @@ export class Blob {
     return this.pieces ? this.pieces.end(piece) - this.pieces.start(piece) : 0;
   }
 
-  crcOf(piece: number): number | undefined {
+  /** The check sum of a piece that comes from a peer, where it is known. */
+  crcOf(piece: number, from: PeerId): number | undefined {
+    // Of a piece of which there are two versions, only its second reader is known to have the one of which this is the CRC.
+    const contest = this.dispute?.contests.get(piece);
+    return contest && contest.by !== from ? undefined : this.knownCrc(piece);
+  }
+
+  knownCrc(piece: number): number | undefined {
     return this.crcs && hasBit(this.crcKnown, piece) ? this.crcs[piece] : undefined;
   }
 
@@ -128,6 +140,8 @@ export class Blob {
     this.claims = NO_COUNTS;
     this.cursor = 0;
     this.noRanges = false;
+    this.firstReaders.length = 0;
+    this.dispute = undefined;
   }
 }
 
@@ -160,6 +174,7 @@ export class Member {
 
 /** What is left of an awaited run. */
 export interface Awaited {
+  readonly first: number;
   /** No piece of it before this one is missing. */
   next: number;
   readonly end: number;
@@ -170,6 +185,8 @@ export class Wish {
   awaited: Awaited[] = [];
   /** Pieces that are on their way to it, by a transfer or a lease. */
   flying: Bitmap = NO_BITS;
+  /** Pieces that it holds in a version that is in doubt: it is sent nobody for them, and nothing is assigned to it for them. */
+  doubted: Set<number> | undefined;
   readonly transfers: Transfer[] = [];
   readonly leases: Lease[] = [];
   origin: Upstream | undefined;

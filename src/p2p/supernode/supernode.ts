@@ -10,8 +10,8 @@ import { encode, type FromProxy, type FromSupernode, type KnownPeer, type Messag
 import { CLOSE, type SessionSocket } from '../protocol/socket.ts';
 import { PROTOCOL_VERSION } from '../protocol/version.ts';
 import { factsOf, refuseHello, registrationOf, type Hello } from './admission.ts';
-import { Assignments } from './assignments.ts';
-import type { Decision, PeerId, SwarmEvent } from './events.ts';
+import { Assignments, type Assigning } from './assignments.ts';
+import type { BlamedDecision, Decision, PeerId, SwarmEvent } from './events.ts';
 import { SupernodeMetrics } from './metrics.ts';
 import { Reachability, type ReachabilityOptions } from './reachability.ts';
 import type { ConnectionId, MemberView, RosterEvent, RosterNotice } from './roster-events.ts';
@@ -296,6 +296,7 @@ export class Supernode implements SessionHost {
     for (const decision of decisions) {
       if (decision.kind === 'trouble') this.#tell({ kind: 'trouble', peer: decision.peer });
       else if (decision.kind === 'reject') this.#rejected(decision.peer, decision.code);
+      else if (decision.kind === 'blamed') this.#blamed(decision);
       else this.#assign(decision);
     }
     this.#schedule();
@@ -309,15 +310,29 @@ export class Supernode implements SessionHost {
       this.refuse(session, 'IMPOSSIBLE', 'it reports a piece that the blob does not have');
   }
 
-  #assign(decision: Extract<Decision, { digest: unknown }>): void {
+  #blamed({ peer, digest, piece, right }: BlamedDecision): void {
+    const host = this.#roster.find(peer)?.registration.host;
+    const todo = 'look for bad memory, a bad disk, or something on that node’s way to the registry that changes what it reads';
+    this.#options.log.warn(
+      { code: 'READS_WRONG_BYTES', peer, host, digest, piece, right, todo },
+      'a peer has read other bytes from the origin than they are: it gives nothing to others for a while',
+    );
+  }
+
+  #assign(decision: Assigning): void {
     const session = this.#byPeer.get(decision.peer);
     const wish = session?.wishOf(decision.digest);
     if (!session || wish === undefined) return;
     session.assignments ??= new Assignments();
-    session.assignments.add(decision, wish, decision.kind === 'fetch' ? this.#roster.find(decision.from) : undefined);
+    session.assignments.add(decision, wish, this.#sourceIn(decision));
     if (session.assignments.isFull) this.#flush(session);
     else this.#dirty.add(session);
     this.#flushSoon();
+  }
+
+  #sourceIn(decision: Assigning): MemberView | undefined {
+    if (decision.kind === 'fetch') return this.#roster.find(decision.from);
+    return decision.kind === 'second-reading' ? this.#roster.find(decision.by) : undefined;
   }
 
   /** After all messages of this turn of the event loop. */

@@ -2,6 +2,7 @@ import type { Digest } from '../../base/digest.ts';
 import { Agenda } from './agenda.ts';
 import type { Context } from './context.ts';
 import { Directory } from './directory.ts';
+import { Disputes } from './disputes.ts';
 import type { Decision, PeerId, SwarmEvent } from './events.ts';
 import { Leasing } from './leases.ts';
 import {
@@ -72,6 +73,7 @@ export class Swarm {
   readonly #sources: Sources;
   readonly #wishes: Wishes;
   readonly #reports: Reports;
+  readonly #disputes: Disputes;
   #sweepAt: number;
 
   constructor({ now, random, settleMs = SETTLE_MS, firstLease = 1, rules }: SwarmOptions) {
@@ -91,8 +93,9 @@ export class Swarm {
     this.#context = context;
     this.#parts = { context, directory, matcher, leasing };
     this.#sources = new Sources(this.#parts);
-    this.#wishes = new Wishes(this.#parts, new Upstreams());
+    this.#wishes = new Wishes(this.#parts, new Upstreams(), (wish) => this.#disputes.closed(wish));
     this.#reports = new Reports(this.#parts, this.#sources, this.#wishes);
+    this.#disputes = new Disputes(this.#parts, this.#sources, this.#wishes);
     this.#sweepAt = now + SWEEP_MS;
     if (settleMs > 0) context.agenda.add(now + settleMs, () => this.#settled());
   }
@@ -209,6 +212,7 @@ export class Swarm {
         return;
       case 'progress':
         leasing.progress(wish, event.lease);
+        this.#disputes.progress(wish, event.lease);
         return;
       case 'piece':
         this.#reports.piece(event, wish);
@@ -217,7 +221,20 @@ export class Swarm {
         this.#reports.failed(event, wish);
         return;
       case 'ended':
-        this.#reports.leaseEnded(wish, event.lease, event.failure);
+        if (!this.#disputes.readEnded(wish, event.lease, event.failure !== undefined))
+          this.#reports.leaseEnded(wish, event.lease, event.failure);
+        return;
+      case 'mismatch':
+        this.#disputes.mismatch(wish);
+        return;
+      case 'second-reading':
+        this.#disputes.secondReading(event, wish);
+        return;
+      case 'lost-piece':
+        this.#disputes.lostPiece(wish, event.piece);
+        return;
+      case 'settled':
+        this.#disputes.settled(wish, event.piece, event.crc32);
         return;
       case 'leave':
         this.#wishes.close(wish);

@@ -51,10 +51,16 @@ export class Complaints {
       return false;
     }
     if (remember(this.#against, sender, receiver, now).size < COMPLAINTS_TO_SUSPEND) return false;
-    this.#against.delete(sender);
-    this.#suspended.set(sender, now + SUSPEND_MS);
-    bound(this.#suspended);
+    this.suspend(sender, now);
     return true;
+  }
+
+  /** It is known to be wrong, without any complaint. */
+  suspend(peer: PeerId, now: number): void {
+    this.#against.delete(peer);
+    this.#suspended.delete(peer);
+    this.#suspended.set(peer, now + SUSPEND_MS);
+    bound(this.#suspended);
   }
 
   /** When the peer may send again; undefined: it is not suspended. */

@@ -2,7 +2,7 @@ import type { Digest } from '../../base/digest.ts';
 import type { PieceRun } from '../protocol/coordinator.ts';
 import { firstMissing } from './choice.ts';
 import type { PeerId, WantEvent } from './events.ts';
-import { addPiece, dropPieces } from './holders.ts';
+import { addPiece, doubtPiece, dropPieces, undoubtPiece } from './holders.ts';
 import { MAX_AWAITED_RUNS, WAIT_REPEAT_MS } from './limits.ts';
 import { clip, reject, serve, sized, type Parts } from './parts.ts';
 import { isPieceOf } from './sources.ts';
@@ -14,12 +14,15 @@ import type { Upstreams } from './upstreams.ts';
 export class Wishes {
   readonly #parts: Parts;
   readonly #upstreams: Upstreams;
+  readonly #closed: (wish: Wish) => void;
   /** Those that were told to wait, by when they were. */
   readonly #waiting = new Set<Wish>();
 
-  constructor(parts: Parts, upstreams: Upstreams) {
+  /** `closed` is told of each wish that is given up, while it still is one. */
+  constructor(parts: Parts, upstreams: Upstreams, closed: (wish: Wish) => void) {
     this.#parts = parts;
     this.#upstreams = upstreams;
+    this.#closed = closed;
   }
 
   find(peer: Peer, digest: Digest): Wish | undefined {
@@ -41,7 +44,10 @@ export class Wishes {
       return;
     }
     if (member.whole) dropPieces(member);
+    for (const piece of wish.doubted ?? []) undoubtPiece(wish, piece);
     if (member.blob.pieces) for (const piece of event.held) if (isPieceOf(member.blob, piece)) addPiece(member, piece);
+    // It may have come back: what is in doubt elsewhere is so with it.
+    for (const [piece, { by }] of member.blob.dispute?.contests ?? []) if (by !== peer.id) doubtPiece(member, piece);
     wish.origin = event.origin === undefined ? undefined : this.#upstreams.of(event.origin);
     wish.tries = 0;
     directory.setImage(wish, event.image);
@@ -52,7 +58,7 @@ export class Wishes {
     wish.awaited = [];
     for (const { first, count } of runs) {
       if (wish.awaited.length >= MAX_AWAITED_RUNS) break;
-      if (Number.isInteger(first) && first >= 0 && count > 0) wish.awaited.push({ next: first, end: first + count });
+      if (Number.isInteger(first) && first >= 0 && count > 0) wish.awaited.push({ first, next: first, end: first + count });
     }
     clip(wish);
     wish.toldNone = false;
@@ -77,6 +83,7 @@ export class Wishes {
     const senders = wish.transfers.map((transfer) => transfer.source);
     for (const transfer of wish.transfers.toReversed()) matcher.release(transfer);
     wish.awaited = [];
+    this.#closed(wish);
     leasing.dropAll(wish);
     this.#waiting.delete(wish);
     directory.closeWish(wish);
