@@ -88,6 +88,11 @@ export class VirtualNode {
         this.#world.gaveUp(this);
         return;
       case 'wait':
+      // Nobody reads anything wrong here, so nothing is disputed.
+      case 'read-again':
+      case 'second-reading':
+      case 'dispute':
+      case 'blamed':
     }
   }
 

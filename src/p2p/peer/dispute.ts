@@ -200,7 +200,9 @@ export class Dispute {
       });
       if (next === first + count) return true;
       if (failure?.final) return false;
-      await this.#host.clock.sleep(Math.max(backoffMs(RETRY, tries), Math.min(failure?.retryAfterMs ?? 0, PATIENCE_MS)));
+      await this.#host.clock.sleep(
+        Math.max(backoffMs(RETRY, tries), Math.min(failure?.retryAfterMs ?? 0, PATIENCE_MS)),
+      );
     }
     return false;
   }

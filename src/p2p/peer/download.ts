@@ -230,12 +230,7 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
     }
   }
 
-  async store(
-    bytes: Buffer,
-    position: number,
-    source: 'origin' | 'peers',
-    pieceCrc32?: number,
-  ): Promise<WholePiece[]> {
+  async store(bytes: Buffer, position: number, source: 'origin' | 'peers', pieceCrc32?: number): Promise<WholePiece[]> {
     const whole = await this.bytes.write(bytes, position, source, pieceCrc32);
     this.#advance();
     return whole;

@@ -114,14 +114,23 @@ export class Fetcher {
   }
 
   /** Reads whole pieces from the origin though they may be here; `told` is called with each. Why it ended early, if it did. */
-  async readAgain(pieces: PieceRun, told: (reading: Reading) => void, came = ignore): Promise<LeaseFailure | undefined> {
+  async readAgain(
+    pieces: PieceRun,
+    told: (reading: Reading) => void,
+    came = ignore,
+  ): Promise<LeaseFailure | undefined> {
     const target = this.#target.corrections.replaceTarget();
     if (!target || this.#closed) return { code: 'ABORTED', final: true };
     const start = this.#target.bytes.startOfPiece(pieces.first);
     const end = this.#target.bytes.endOfPiece(pieces.first + pieces.count - 1);
     const second = new SecondRead(target, told);
     const read = this.#readInto(
-      new RunWriter({ ...this.#unhindered(came), store: (bytes, at) => second.store(bytes, at) }, this.#pool, start, end),
+      new RunWriter(
+        { ...this.#unhindered(came), store: (bytes, at) => second.store(bytes, at) },
+        this.#pool,
+        start,
+        end,
+      ),
       end,
     ).finally(() => this.#fetches.delete(read));
     this.#fetches.add(read);

@@ -131,12 +131,7 @@ export class IncomingBytes {
    * Writes bytes; gives the pieces that have become whole with them. With `pieceCrc32` they are of one piece, which has that
    * CRC-32. Rejects as `IncomingBlob.write`.
    */
-  async write(
-    bytes: Buffer,
-    position: number,
-    source: 'origin' | 'peers',
-    pieceCrc32?: number,
-  ): Promise<WholePiece[]> {
+  async write(bytes: Buffer, position: number, source: 'origin' | 'peers', pieceCrc32?: number): Promise<WholePiece[]> {
     await this.opened();
     // Two reads may bring the same bytes; the second must not write into what may be verified by now.
     if (this.#available.covers(position, position + bytes.length)) return [];

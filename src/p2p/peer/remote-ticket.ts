@@ -340,6 +340,9 @@ export class RemoteTicket implements Ticket {
       }
       case 'fetch':
       case 'none':
+      case 'read-again':
+      case 'second-reading':
+      case 'dispute':
         this.#listener(assignment);
     }
   }
@@ -455,12 +458,18 @@ export class RemoteTicket implements Ticket {
     this.#cancelWatch?.();
     // With no session for so long, nobody is waited for.
     const since = this.#host.link ? this.#idleSince : Math.min(this.#idleSince, this.#host.lostAt);
-    // Who was told to wait waits for the next word: somebody reads the blob, and all who wait must not read it too.
-    const isSmall =
-      (this.#pieceCount === undefined ? this.#want.isSmall === true : this.#pieceCount <= 1) && !this.#toldToWait;
-    const left = since + this.#host.silenceMs(isSmall) - now;
+    const left = since + this.#host.silenceMs(this.#isUrgent) - now;
     if (left <= 0) this.#goAlone();
     else this.#cancelWatch = this.#afterSilence(left);
+  }
+
+  /**
+   * A blob of one piece, or what is known to be small, is read from the origin after a moment; but who was told to wait waits
+   * for the next word: somebody reads it, and all who wait must not read it too. Nor is a dispute settled in a moment.
+   */
+  get #isUrgent(): boolean {
+    if (this.#toldToWait || this.#dispute.isOpen) return false;
+    return this.#pieceCount === undefined ? this.#want.isSmall === true : this.#pieceCount <= 1;
   }
 
   /** What has come while this process was busy is still in the socket: it is read before the verdict. */

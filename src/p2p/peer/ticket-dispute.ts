@@ -12,6 +12,11 @@ export class TicketDispute {
     this.#listener = listener;
   }
 
+  /** The supernode has been told, or will be: its help is worth more than a moment. */
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
   /** The bytes of the blob do not have its digest. */
   open(): void {
     this.#isOpen = true;

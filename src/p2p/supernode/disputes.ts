@@ -146,7 +146,8 @@ export class Disputes {
     const { dispute } = wish.blob;
     if (!dispute) return;
     dispute.disputers.delete(wish);
-    for (const read of dispute.reads.values()) if (read.wish === wish && !read.isOver) this.#endRead(dispute, read, true);
+    for (const read of dispute.reads.values())
+      if (read.wish === wish && !read.isOver) this.#endRead(dispute, read, true);
   }
 
   // --- opening and reading ---

@@ -113,5 +113,6 @@ function mayRead(dispute: Dispute, wish: Wish, piece: number, inTurn: boolean): 
 }
 
 function clearFlying(wish: Wish, piece: number): void {
-  if (!wish.member.has(piece) && !wish.transfers.some((transfer) => transfer.piece === piece)) clearBit(wish.flying, piece);
+  if (!wish.member.has(piece) && !wish.transfers.some((transfer) => transfer.piece === piece))
+    clearBit(wish.flying, piece);
 }

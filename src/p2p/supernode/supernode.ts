@@ -312,7 +312,8 @@ export class Supernode implements SessionHost {
 
   #blamed({ peer, digest, piece, right }: BlamedDecision): void {
     const host = this.#roster.find(peer)?.registration.host;
-    const todo = 'look for bad memory, a bad disk, or something on that node’s way to the registry that changes what it reads';
+    const todo =
+      'look for bad memory, a bad disk, or something on that node’s way to the registry that changes what it reads';
     this.#options.log.warn(
       { code: 'READS_WRONG_BYTES', peer, host, digest, piece, right, todo },
       'a peer has read other bytes from the origin than they are: it gives nothing to others for a while',

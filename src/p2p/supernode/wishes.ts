@@ -58,7 +58,8 @@ export class Wishes {
     wish.awaited = [];
     for (const { first, count } of runs) {
       if (wish.awaited.length >= MAX_AWAITED_RUNS) break;
-      if (Number.isInteger(first) && first >= 0 && count > 0) wish.awaited.push({ first, next: first, end: first + count });
+      if (Number.isInteger(first) && first >= 0 && count > 0)
+        wish.awaited.push({ first, next: first, end: first + count });
     }
     clip(wish);
     wish.toldNone = false;

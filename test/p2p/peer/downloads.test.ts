@@ -142,6 +142,60 @@ t.test('wrong bytes never make a whole response, and are not kept', async () => 
   );
 });
 
+t.test('what an earlier try has left wrong is read again; readers that have had it are cut off', async (t) => {
+  const { downloads, store, clock, metrics } = rig();
+  const blob = blobOf(6 * MiB);
+  blob.source.mishaps.push({ flip: MiB + 5 });
+  blob.source.holdAt = 4 * MiB;
+  const first = await downloads.open(request(blob), undefined, never);
+  await readFrom(first, 0, 4 * MiB);
+  first.close();
+  await clock.advance(IDLE_MS);
+  blob.source.release();
+  await until(t, 'left idle', () => downloads.list().length === 0);
+  const kept = blob.source.given;
+  // Breaks off while it reads the kept pieces again, within a piece.
+  blob.source.mishaps.push({}, { after: MiB + 100 });
+  blob.source.holdAt = 5 * MiB;
+  const early = await downloads.open(request(blob), undefined, never);
+  const late = await downloads.open(request(blob), { start: 2 * MiB }, never);
+  await readFrom(early, 0, 2 * MiB);
+  blob.source.release();
+  await ticking(clock, async () => {
+    await t.rejects(readFrom(early, 2 * MiB), { code: 'BLOB_PIECE_WRONG' });
+    t.ok((await readFrom(late, 2 * MiB)).equals(blob.bytes.subarray(2 * MiB)), 'who has had none of it is served');
+  });
+  early.close();
+  late.close();
+  await until(t, 'stored', () => store.sizeOf(blob.digest) !== undefined);
+  const again = await downloads.open(request(blob), undefined, never);
+  t.ok((await readFrom(again, 0)).equals(blob.bytes));
+  again.close();
+  t.ok(blob.source.given <= 6 * MiB + kept + MiB, 'what it had read itself was not read again');
+  t.match(await metrics.registry.metrics(), 'hawker_bad_pieces_total{reason="dispute"} 1');
+});
+
+t.test('what is wrong all the same when it was read again is not kept', async (t) => {
+  const { downloads, store, clock } = rig();
+  const blob = blobOf(4 * MiB);
+  blob.source.mishaps.push({ flip: 5 });
+  blob.source.holdAt = 2 * MiB;
+  const first = await downloads.open(request(blob), undefined, never);
+  await readFrom(first, 0, 2 * MiB);
+  first.close();
+  await clock.advance(IDLE_MS);
+  blob.source.release();
+  await until(t, 'left idle', () => downloads.list().length === 0);
+  blob.source.mishaps.push({}, { flip: 5 });
+  const second = await downloads.open(request(blob), undefined, never);
+  await t.rejects(readFrom(second, 0), { code: 'BLOB_DIGEST_MISMATCH' });
+  second.close();
+  const third = await downloads.open(request(blob), undefined, never);
+  t.ok((await readFrom(third, 0)).equals(blob.bytes), 'it starts over');
+  third.close();
+  await until(t, 'stored', () => store.sizeOf(blob.digest) !== undefined);
+});
+
 t.test('an origin that breaks off, again and again, is read on from where it stopped', async (t) => {
   const { downloads, clock } = rig();
   const blob = blobOf(4 * MiB);

@@ -253,6 +253,60 @@ t.test('after 2 s of silence it goes on alone, and back when it hears of the sup
   ticket.close();
 });
 
+t.test('disputes: what is said of them, and what of them is under way when the session goes', async (t) => {
+  const rig = new Scripted();
+  rig.open();
+  const ticket = rig.want({ held: [0, 1, 2], pieceCount: 3 });
+  ticket.awaiting(allOf(3));
+  await rig.take();
+  t.ok(ticket.dispute());
+  t.same(await rig.take(), [{ t: 'r', d: [1] }]);
+  const sha256 = 'x'.repeat(43);
+  await rig.assign({
+    p: [[7, 'peer-b-00', 'instance-b', ['b:1']]],
+    q: [[1, 500, 0, 2]],
+    h: [
+      [1, 2, 7, sha256],
+      [1, 1, -1, sha256],
+    ],
+    o: [
+      [1, 0],
+      [1, 1],
+    ],
+  });
+  t.same(rig.takeAssigned(), [
+    { kind: 'read-again', lease: 1, run: { first: 0, count: 2 } },
+    { kind: 'second-reading', piece: 2, by: 'peer-b-00', sha256 },
+    { kind: 'second-reading', piece: 1, by: undefined, sha256 },
+    { kind: 'dispute', isOver: false },
+    { kind: 'dispute', isOver: true },
+  ]);
+  ticket.report({ kind: 'progress', lease: 1 });
+  ticket.report({ kind: 'reading', lease: 1, piece: 0, crc32: 5, sha256 });
+  ticket.report({ kind: 'ended', lease: 1 });
+  ticket.report({ kind: 'lost', piece: 2 });
+  ticket.report({ kind: 'settled', piece: 2, crc32: 6 });
+  t.same(await rig.take(), [
+    { t: 'r', g: [[1, 500]], q: [[1, 500, 0, 5, sha256]], e: [[1, 500, '', 0, 0]], x: [[1, 2]], y: [[1, 2, 6]] },
+  ]);
+  ticket.report({ kind: 'lost', piece: 1 });
+  await rig.take();
+  rig.coordinator.lost();
+  rig.open('epoch-02');
+  const [, want, reports] = await rig.take();
+  t.match(want, { t: 'want', held: packPieces([0, 2], 3) }, 'what is lost is not here');
+  t.same(reports, { t: 'r', d: [2] }, 'the next supernode is to help too');
+  // It has nothing to do, and hears nothing.
+  await rig.clock.advance(SILENCE_MS);
+  t.same(rig.takeAssigned(), [
+    { kind: 'dispute', isOver: true },
+    { kind: 'lease', lease: 2, run: { first: 1, count: 1 } },
+  ]);
+  t.notOk(ticket.dispute(), 'alone nobody helps');
+  ticket.close();
+  t.notOk(ticket.dispute());
+});
+
 t.test('a blob of one piece waits a moment only', async (t) => {
   const rig = new Scripted();
   rig.open('epoch-01', 30);

@@ -55,6 +55,9 @@ const fromSupernode: fc.Arbitrary<FromSupernode> = fc.oneof(
     l: list(fc.tuple(wish, lease, piece, fc.nat(16_384))),
     f: list(fc.tuple(wish, piece, fc.integer({ min: 1 }), fc.integer({ min: -1, max: 0xffff_ffff }))),
     w: list(wish),
+    q: list(fc.tuple(wish, lease, piece, fc.integer({ min: 1, max: 16_384 }))),
+    h: list(fc.tuple(wish, piece, fc.integer({ min: -1 }), proof)),
+    o: list(fc.tuple(wish, fc.nat(1))),
     n: list(fc.tuple(wish, fc.nat(1), fc.constantFrom('', 'ORIGIN_DENIED'))),
   }) as fc.Arbitrary<FromSupernode>,
 );
@@ -109,9 +112,13 @@ const fromProxy: fc.Arbitrary<FromProxy> = fc.oneof(
     s: list(fc.tuple(wish, fc.nat())),
     n: list(wish),
     g: list(fc.tuple(wish, lease)),
+    x: list(fc.tuple(wish, piece)),
     p: list(fc.tuple(wish, piece, fc.integer({ min: -1 }), fc.nat(), crc)),
     f: list(fc.tuple(wish, piece, fc.integer({ min: -1 }), fc.nat(4))),
+    q: list(fc.tuple(wish, lease, piece, crc, proof)),
     e: list(fc.tuple(wish, lease, fc.constantFrom('', 'ORIGIN_CUT'), fc.nat(1), fc.nat())),
+    d: list(wish),
+    y: list(fc.tuple(wish, piece, crc)),
   }) as fc.Arbitrary<FromProxy>,
 );
 

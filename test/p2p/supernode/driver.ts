@@ -1,3 +1,4 @@
+import { crc32 as zlibCrc32 } from 'node:zlib';
 import { digestOf, type Digest } from '../../../src/base/digest.ts';
 import { MiB } from '../../../src/base/units.ts';
 import type { PieceFailure } from '../../../src/p2p/protocol/coordinator.ts';
@@ -139,9 +140,37 @@ export class Driver {
     return this.tell({ kind: 'progress', peer, digest: blob, lease });
   }
 
+  mismatch(peer: string): Decision[] {
+    return this.tell({ kind: 'mismatch', peer, digest: BLOB });
+  }
+
+  /** It has read a piece again; the bytes are known by a word. */
+  again(peer: string, lease: number, piece: number, bytes: string): Decision[] {
+    const [crc32, sha256] = [crcOf(bytes), `sha of ${bytes}`];
+    return this.tell({ kind: 'second-reading', peer, digest: BLOB, lease, piece, crc32, sha256 });
+  }
+
+  lostPiece(peer: string, piece: number): Decision[] {
+    return this.tell({ kind: 'lost-piece', peer, digest: BLOB, piece });
+  }
+
+  settled(peer: string, piece: number, bytes: string): Decision[] {
+    return this.tell({ kind: 'settled', peer, digest: BLOB, piece, crc32: crcOf(bytes) });
+  }
+
   ended(peer: string, lease: number, failure?: LeaseFailure, blob = BLOB): Decision[] {
     return this.tell({ kind: 'ended', peer, digest: blob, lease, failure });
   }
+}
+
+export function crcOf(bytes: string): number {
+  return zlibCrc32(bytes);
+}
+
+export type ReadAgain = Extract<Decision, { kind: 'read-again' }>;
+
+export function readsAgain(said: readonly Decision[], peer?: string): ReadAgain[] {
+  return said.filter((one): one is ReadAgain => one.kind === 'read-again' && (peer === undefined || one.peer === peer));
 }
 
 export function leases(said: readonly Decision[], peer?: string): Lease[] {

@@ -113,7 +113,7 @@ class Model {
   hear(said: readonly Decision[]): void {
     this.log.push(...said);
     for (const one of said) {
-      if (one.kind === 'reject' || one.kind === 'trouble') continue;
+      if (one.kind === 'reject' || one.kind === 'trouble' || one.kind === 'blamed') continue;
       const part = this.part(one.peer, one.digest);
       const blob = BLOBS.find((known) => known.digest === one.digest)!;
       if (!this.alive.has(one.peer) || !part.wants) throw new Error(`said to nobody: ${JSON.stringify(one)}`);
@@ -413,6 +413,8 @@ class Model {
       digest: pick % 7 === 0 ? digest('no such blob') : blob.digest,
     };
     const piece = blob.count + pick;
+    this.tell({ kind: 'second-reading', ...of, lease: pick, piece: pick % 50, crc32: pick, sha256: 'none' });
+    this.tell({ kind: 'settled', ...of, piece: pick % 50, crc32: pick });
     if (pick % 3 === 0) this.tell({ kind: 'piece', ...of, piece, ms: -1, crc32: 0 });
     else if (pick % 3 === 1) this.tell({ kind: 'failed', ...of, piece: pick, from: 'nobody', reason: 'bad' });
     else this.tell({ kind: 'ended', ...of, lease: pick + 100_000, failure: { code: 'X', final: true } });
