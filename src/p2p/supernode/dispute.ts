@@ -1,7 +1,7 @@
 import { bitmapOf, clearBit, hasBit, setBit, type Bitmap } from './bitmap.ts';
 import type { PeerId } from './events.ts';
 import { MAX_READ_AGAIN_TRIES } from './limits.ts';
-import type { Blob, Wish } from './state.ts';
+import type { Blob, Transfer, Wish } from './state.ts';
 
 /** A lease to read pieces again. */
 export interface ReadAgain {
@@ -29,7 +29,8 @@ export interface Second {
 export interface Contest {
   /** Who has read it again. */
   readonly by: PeerId;
-  readonly since: number;
+  /** Copies of the other version that were on their way when it came out. */
+  readonly stale: ReadonlySet<Transfer>;
 }
 
 /**

@@ -15,7 +15,7 @@ import { MAX_DISPUTES, MAX_SUSPECTS, SUSPEND_MS, VAIN_DISPUTES, WAIT_REPEAT_MS }
 import { reject, serve, type Parts } from './parts.ts';
 import { SecondReaders } from './second-readers.ts';
 import { isPieceOf, type Sources } from './sources.ts';
-import type { Blob, Wish } from './state.ts';
+import type { Blob, Transfer, Wish } from './state.ts';
 import { avoid } from './trust.ts';
 import type { Wishes } from './wishes.ts';
 
@@ -205,7 +205,12 @@ export class Disputes {
     const { blob } = dispute;
     if (dispute.contests.has(piece) || blob.knownCrc(piece) === crc32) return;
     replaceCrc(blob, piece, crc32);
-    dispute.contests.set(piece, { by, since: this.#parts.context.now });
+    const stale = new Set<Transfer>();
+    for (const { transfers } of blob.wishes.values()) {
+      const transfer = transfers.find((one) => one.piece === piece && one.source.id !== by);
+      if (transfer) stale.add(transfer);
+    }
+    dispute.contests.set(piece, { by, stale });
     // A peer that holds it and does not want the blob has the whole, and has verified it.
     for (const member of blob.members.values()) if (member.wish && member.peer.id !== by) doubtPiece(member, piece);
   }

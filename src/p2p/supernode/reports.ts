@@ -40,9 +40,7 @@ export class Reports {
     const transfer = context.slots.find(wish, piece);
     if (transfer) matcher.release(transfer);
     addPiece(member, piece);
-    const contest = blob.dispute?.contests.get(piece);
-    // It was on its way when it came out that there are two versions.
-    if (contest && contest.by !== peer.id && transfer && transfer.startedAt <= contest.since) doubtPiece(member, piece);
+    if (transfer && blob.dispute?.contests.get(piece)?.stale.has(transfer)) doubtPiece(member, piece);
     if (from === undefined) {
       if (!peer.suspended && learnCrc(blob, piece, event.crc32)) blob.firstReaders[piece] = peer.id;
       leasing.pieceRead(wish, piece, event.ms);
