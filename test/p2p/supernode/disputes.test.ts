@@ -276,10 +276,6 @@ t.test('a piece on its way while it is contested does not count as the right one
   driver.got('late', 0, late[0]!.from, { crc32: crcOf('wrong') });
   // Who has it right goes away.
   driver.tell({ kind: 'gone', peer: 'a' });
-  driver.peers('n');
-  t.same(
-    fetches(driver.want('n', { mib: 3 }), 'n').filter(({ piece }) => piece === 0),
-    [],
-  );
+  t.same(fetches(driver.failed('b', 0, 'a', 'reset')), []);
   t.end();
 });
