@@ -3,16 +3,15 @@ import { createServer, get, type IncomingMessage, type Server, type ServerRespon
 import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
 import { makeDemoImage, type DemoBlob, type DemoImage } from '../../src/app/demo/image.ts';
-import type { ClusterConfig } from '../../src/app/cluster-config.ts';
 import { startProxyService } from '../../src/app/proxy-service.ts';
 import type { Service } from '../../src/app/service.ts';
 import { startSupernode } from '../../src/app/supernode-service.ts';
 import { digestOf } from '../../src/base/digest.ts';
 import { silentLogger as log, type Logger } from '../../src/base/log.ts';
 import { KiB, MiB } from '../../src/base/units.ts';
+import { nodeConfig, urlOf } from '../support/cluster.ts';
 import { until } from '../support/swarm-rig.ts';
 
-const ANY = { host: '127.0.0.1', port: 0 };
 const CHUNK_BYTES = 64 * KiB;
 const LAYER_BYTES = 8 * MiB;
 
@@ -80,31 +79,6 @@ class Registry {
   }
 }
 
-function configOf(dir: string, origin: string, supernodes: string[]): ClusterConfig {
-  return {
-    proxy: { listen: ANY, listeners: [], defaultUpstream: 'demo.test', staleTagsMs: 3_600_000 },
-    api: { listen: ANY },
-    peer: {
-      listen: ANY,
-      advertise: [],
-      zone: undefined,
-      uploadBytesPerSecond: undefined,
-      downloadBytesPerSecond: undefined,
-      uploadSlots: 4,
-    },
-    supernode: { listen: ANY, heartbeatMs: 5000 },
-    supernodes,
-    cluster: { secretFile: undefined },
-    store: { dir, quotaBytes: 1024 * MiB, containerd: undefined },
-    upstreams: { 'demo.test': { url: origin, insecure: false, allow: [] } },
-    log: { level: 'info', format: 'json' },
-  };
-}
-
-function urlOf(service: Service, role: string): string {
-  return `http://127.0.0.1:${service.addresses.find((address) => address.role === role)!.port}`;
-}
-
 /** What a client gets of a blob, and whether its response ended normally. */
 async function pull(mirror: string, path: string): Promise<{ bytes: Buffer; isWhole: boolean }> {
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
@@ -135,13 +109,13 @@ t.test(
     const spoilt = new Registry(image, true);
     const [right, wrong] = [await registry.listen(t), await spoilt.listen(t)];
     const noted = noting();
-    const supernode = await startSupernode(configOf('/nowhere', right, []), { log: noted.log });
+    const supernode = await startSupernode(nodeConfig({ dir: '/nowhere', origin: right }), { log: noted.log });
     t.teardown(() => supernode.stop());
     const url = urlOf(supernode, 'supernode');
     const proxies: Service[] = [];
     const dir = t.testdir({});
     for (const [i, origin] of [wrong, right, right].entries()) {
-      const proxy = await startProxyService(configOf(`${dir}/${i}`, origin, [url]), { log });
+      const proxy = await startProxyService(nodeConfig({ dir: `${dir}/${i}`, origin, supernodes: [url] }), { log });
       t.teardown(() => proxy.stop());
       proxies.push(proxy);
     }
