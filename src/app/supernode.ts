@@ -7,7 +7,6 @@ import { formatAddress, isLoopback } from '../config/formats.ts';
 import type { Membership } from '../p2p/protocol/membership.ts';
 import { supernodeApi } from '../p2p/supernode/api.ts';
 import { Supernode } from '../p2p/supernode/supernode.ts';
-import { Swarm } from '../p2p/supernode/swarm.ts';
 import { listenError } from './errors.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { roleMetrics } from './metrics.ts';
@@ -30,12 +29,8 @@ export async function startSupernodeRole(
   const clock = systemClock;
   const metrics = roleMetrics();
   const { listen, heartbeatMs } = config.supernode;
-  const swarm = new Swarm({
-    now: clock.monotonic(),
-    random: Math.random,
-    ...(settleMs !== undefined && { settleMs }),
-  });
-  const supernode = new Supernode({ swarm, membership, heartbeatMs, version: programVersion(), clock, log, metrics });
+  const version = programVersion();
+  const supernode = new Supernode({ membership, heartbeatMs, version, clock, log, metrics, settleMs });
   const app = await lifecycle.start({
     name: 'supernode',
     start: async () => {

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import type { Metrics } from '../base/metrics.ts';
+import { isLoopbackHost, LOOPBACK_HOSTS } from './loopback-host.ts';
 
 export interface OpsOptions {
   readonly metrics: Metrics;
@@ -20,9 +21,7 @@ export function opsRoutes(app: FastifyInstance, options: OpsOptions, done: () =>
   app.addHook('onRequest', async (request, reply) => {
     reply.header('Cache-Control', 'no-store');
     if (!loopbackOnly || isLoopbackHost(request.headers.host)) return;
-    await reply
-      .code(403)
-      .send({ code: 'HOST_REFUSED', message: 'ask for a loopback address: 127.0.0.1, [::1] or localhost' });
+    await reply.code(403).send({ code: 'HOST_REFUSED', message: `ask for ${LOOPBACK_HOSTS}` });
   });
   app.get('/livez', async () => ({ status: 'ok' }));
   app.get('/readyz', async (_request, reply) => {
@@ -36,9 +35,4 @@ export function opsRoutes(app: FastifyInstance, options: OpsOptions, done: () =>
   );
   app.get('/api/v1/status', async () => status());
   done();
-}
-
-/** Whether a `Host` header names this machine's loopback. */
-function isLoopbackHost(host: string | undefined): boolean {
-  return /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i.test(host ?? '');
 }

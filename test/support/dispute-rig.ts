@@ -177,7 +177,6 @@ export class DisputeRig {
   readonly #timer: NodeJS.Timeout;
 
   constructor() {
-    const swarm = new Swarm({ now: this.clock.monotonic(), random: Math.random, settleMs: 0 });
     const { decisions } = this;
     const heard = (said: Decision[]) => {
       decisions.push(...said);
@@ -185,14 +184,17 @@ export class DisputeRig {
     };
     this.#supernode = makeSupernode(this.clock, {
       ask: askFrom(this.#book, new Membership(SECRET)),
-      swarm: {
-        apply: (event, now) => heard(swarm.apply(event, now)),
-        tick: (now) => heard(swarm.tick(now)),
-        get nextTick() {
-          return swarm.nextTick;
-        },
-        blobs: () => swarm.blobs(),
-        stats: () => swarm.stats(),
+      makeSwarm: (options) => {
+        const swarm = new Swarm(options);
+        return {
+          apply: (event, now) => heard(swarm.apply(event, now)),
+          tick: (now) => heard(swarm.tick(now)),
+          get nextTick() {
+            return swarm.nextTick;
+          },
+          blobs: () => swarm.blobs(),
+          stats: () => swarm.stats(),
+        };
       },
     });
     this.#timer = setInterval(() => void this.clock.advance(this.tickMs), 1);

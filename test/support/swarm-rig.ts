@@ -12,7 +12,6 @@ import { socketPair, type SessionSocket, type SocketListener } from '../../src/p
 import type { WhoamiAnswer } from '../../src/p2p/protocol/whoami.ts';
 import { supernodeApi } from '../../src/p2p/supernode/api.ts';
 import { Supernode, type SupernodeOptions } from '../../src/p2p/supernode/supernode.ts';
-import { Swarm } from '../../src/p2p/supernode/swarm.ts';
 
 export const SECRET = 'correct horse battery staple, and then some';
 const HOUR_MS = 3_600_000;
@@ -30,13 +29,13 @@ export function askFrom(book: Phonebook, membership: Membership) {
 
 export function makeSupernode(clock: Clock, options: Partial<SupernodeOptions> = {}): Supernode {
   return new Supernode({
-    swarm: new Swarm({ now: clock.monotonic(), random: Math.random, settleMs: 0 }),
     membership: new Membership(SECRET),
     heartbeatMs: HOUR_MS,
     version: '1.2.3',
     clock,
     log: silentLogger,
     metrics: new Metrics(),
+    settleMs: 0,
     ask: async (address) => {
       throw new Error(`${address}: nobody there`);
     },

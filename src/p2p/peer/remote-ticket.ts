@@ -9,14 +9,11 @@ import type {
   Ticket,
   Want,
 } from '../protocol/coordinator.ts';
-import { MAX_PIECES, MAX_READS, MAX_RUNS } from '../protocol/limits.ts';
+import { MAX_PIECES, MAX_READS, MAX_RUNS, OWN_LEASES } from '../protocol/limits.ts';
 import { PIECE_FAILURES, type WireRun } from '../protocol/messages.ts';
 import { packCrcs, packPieces } from '../protocol/packed.ts';
 import type { CoordinatorLink, TicketHost } from './remote-coordinator.ts';
 import { TicketDispute } from './ticket-dispute.ts';
-
-/** Reads that a supernode did not grant are told to it under numbers from here on, which it does not give itself. */
-const OWN_LEASES = 2 ** 52;
 
 /** An origin read under way. Its number, given here, is what the listener knows it by. */
 interface Lease {

@@ -16,6 +16,12 @@ export const WhoamiFailed = codedError('WHOAMI_FAILED', {
   todo: 'open the piece port to the other members (a firewall?), or set peer.advertise to an address that they can reach',
 });
 
+export const SupernodeFaulty = codedError('SUPERNODE_FAULT', {
+  message: (p: { faults: number; withinMs: number }) =>
+    `the supernode ran into ${p.faults} faults within ${p.withinMs / 1000} s, and gives up`,
+  todo: 'this is a fault in Hawker: report the stacks that its log has under this code as a bug; start it again',
+});
+
 /** Why a supernode turns a registration away or closes a session: code, and what the operator can do about it. */
 export const REFUSALS = {
   PROTOCOL_VERSION: 'upgrade the side that the message names',
@@ -29,10 +35,14 @@ export const REFUSALS = {
   MESSAGE_ORDER: 'upgrade the side with the lower version; if both have the same, report it as a bug',
   OLD_EPOCH: 'nothing: the proxy registers again by itself',
   IMPOSSIBLE: 'upgrade the side with the lower version; if both have the same, report it as a bug',
+  FLOOD: 'upgrade the side with the lower version; if both have the same, report it as a bug',
   TOO_SLOW: 'check the network between proxy and supernode, and the load of both',
+  HOST_REFUSED: 'name the supernode by a loopback address (127.0.0.1, [::1] or localhost), for it listens on one only',
+  ORIGIN_REFUSED: 'nothing, if it was a page in a browser: only proxies may open a session',
   HELLO_TIMEOUT: 'check the network between proxy and supernode',
   STALE: 'nothing: the proxy registers again by itself',
   REPLACED: 'nothing: the proxy has opened a newer session',
+  SUPERNODE_FAULT: "nothing: the proxy registers again by itself; report what the supernode's log says as a bug",
   SHUTTING_DOWN: 'nothing: the proxy registers again by itself when the supernode is back',
 } as const;
 

@@ -12,6 +12,8 @@ export const MAX_ADDRESSES = 8;
 export const MAX_RUNS = 64;
 /** Origin reads of one blob that a proxy goes on with under a new session. */
 export const MAX_READS = 8;
+/** Leases from this number on were numbered by a proxy; a supernode gives smaller ones. */
+export const OWN_LEASES = 2 ** 52;
 /** Entries of one kind in one message. */
 export const MAX_BATCH = 1024;
 /** Blobs that one proxy wants at the same time through its session. */

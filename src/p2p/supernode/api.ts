@@ -1,6 +1,7 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Metrics } from '../../base/metrics.ts';
 import { opsRoutes } from '../../http/ops-routes.ts';
+import { jsonParts } from './json-parts.ts';
 import type { Supernode } from './supernode.ts';
 import { takeSessions } from './upgrade.ts';
 
@@ -17,10 +18,14 @@ export interface SupernodeApiOptions {
  */
 export function supernodeApi(app: FastifyInstance, options: SupernodeApiOptions, done: () => void): void {
   const { supernode, metrics, loopbackOnly } = options;
-  takeSessions(app.server, supernode);
+  takeSessions(app.server, supernode, { loopbackOnly });
   app.addHook('preClose', async () => supernode.close());
-  app.get('/api/v1/peers', async () => supernode.peers());
-  app.get('/api/v1/blobs', async () => supernode.blobs());
+  app.get('/api/v1/peers', (_request, reply) => sendLists(reply, { ...supernode.peers() }));
+  app.get('/api/v1/blobs', (_request, reply) => sendLists(reply, { blobs: supernode.blobs() }));
   // Its hooks hold for the routes above too.
   opsRoutes(app, { metrics, loopbackOnly, notReady: () => [], status: () => supernode.status() }, done);
+}
+
+function sendLists(reply: FastifyReply, lists: Readonly<Record<string, Iterable<unknown>>>): FastifyReply {
+  return reply.type('application/json; charset=utf-8').send(jsonParts(lists));
 }

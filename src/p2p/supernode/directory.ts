@@ -53,6 +53,7 @@ export class Directory {
   remove(member: Member): void {
     const { peer, blob } = member;
     removeFree(member);
+    if (member.whole) peer.wholes -= 1;
     member.whole = false;
     peer.active.delete(member);
     blob.members.delete(peer.id);

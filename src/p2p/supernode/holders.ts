@@ -23,6 +23,7 @@ export function becomeWhole(member: Member): void {
   const { counted } = member;
   if (counted) uncount(member);
   member.whole = true;
+  member.peer.wholes += 1;
   member.held = NO_BITS;
   member.count = 0;
   if (counted) count(member);
@@ -65,6 +66,7 @@ export function undoubtPiece(wish: Wish, piece: number): boolean {
 /** The member holds nothing any more. */
 export function dropPieces(member: Member): void {
   if (member.counted) uncount(member);
+  if (member.whole) member.peer.wholes -= 1;
   member.whole = false;
   member.count = 0;
   member.held = member.wish && member.blob.pieces ? bitmapOf(member.blob.pieces.count) : NO_BITS;

@@ -6,6 +6,7 @@ import type { RefusalCode } from '../protocol/errors.ts';
 export class SupernodeMetrics {
   readonly #refused: Counter<'code'>;
   readonly #rejectedEvents: Counter<'code'>;
+  readonly #faults: Counter;
 
   /** `peers` is asked at each scrape. */
   constructor(metrics: Metrics, peers: () => Readonly<Record<string, number>>) {
@@ -31,6 +32,15 @@ export class SupernodeMetrics {
       labelNames: ['code'],
       registers,
     });
+    this.#faults = new Counter({
+      name: 'hawker_supernode_faults_total',
+      help: 'Faults in the supernode after which it has begun anew (SUPERNODE_FAULT in its log)',
+      registers,
+    });
+  }
+
+  fault(): void {
+    this.#faults.inc();
   }
 
   refused(code: RefusalCode): void {

@@ -4,7 +4,7 @@ import type { Clock } from '../../base/clock.ts';
 import { NONCE_BYTES, type Membership } from '../protocol/membership.ts';
 import type { FromProxy, FromSupernode, Message } from '../protocol/messages.ts';
 import { askWhoami, type WhoamiAnswer } from '../protocol/whoami.ts';
-import type { MemberView, TestResult } from './roster-events.ts';
+import type { MemberView, Registration, TestResult } from './roster-events.ts';
 
 /** Tests at the same time. */
 const MAX_TESTS = 64;
@@ -18,12 +18,17 @@ export interface Helper {
   ask(message: Message<FromSupernode, 'dial'>): void;
 }
 
+/** What was tested: it may have changed meanwhile. */
+export type Tested = Pick<Registration, 'peer' | 'instance' | 'addresses'>;
+
 export interface ReachabilityOptions {
   readonly membership: Membership;
   readonly clock: Clock;
   /** Some peers that may try to reach this one. */
   readonly helpers: (member: MemberView, count: number) => readonly Helper[];
-  readonly report: (member: MemberView, instance: string, result: TestResult) => void;
+  readonly report: (tested: Tested, result: TestResult) => void;
+  /** What was reported, or asked for, has thrown. */
+  readonly fault: (error: unknown) => void;
   readonly ask?: (address: string, nonce: string) => Promise<WhoamiAnswer>;
 }
 
@@ -34,7 +39,7 @@ export interface ReachabilityOptions {
 export class Reachability {
   readonly #options: ReachabilityOptions;
   readonly #ask: (address: string, nonce: string) => Promise<WhoamiAnswer>;
-  readonly #queue: MemberView[] = [];
+  readonly #queue = new Set<MemberView>();
   readonly #asked = new Map<number, { helper: number; answered: (answer: Message<FromProxy, 'dialed'>) => void }>();
   #running = 0;
   #lastAsked = 0;
@@ -46,7 +51,7 @@ export class Reachability {
   }
 
   test(member: MemberView): void {
-    this.#queue.push(member);
+    this.#queue.add(member);
     this.#next();
   }
 
@@ -57,41 +62,46 @@ export class Reachability {
 
   close(): void {
     this.#closed = true;
-    this.#queue.length = 0;
+    this.#queue.clear();
   }
 
   #next(): void {
-    while (this.#running < MAX_TESTS) {
-      const member = this.#queue.shift();
-      if (!member) return;
+    for (const member of this.#queue) {
+      if (this.#running >= MAX_TESTS) return;
+      this.#queue.delete(member);
+      if (member.connection === undefined) continue;
       this.#running += 1;
-      void this.#run(member).finally(() => {
-        this.#running -= 1;
-        this.#next();
-      });
+      void this.#run(member)
+        .catch(this.#options.fault)
+        .then(() => {
+          this.#running -= 1;
+          this.#next();
+        });
     }
   }
 
   async #run(member: MemberView): Promise<void> {
-    const { peer, instance, addresses } = member.registration;
+    const tested = member.registration;
     const nonce = randomBytes(NONCE_BYTES).toString('base64url');
-    let result = await this.#dial(peer, instance, addresses, nonce);
-    if (result.error !== undefined && !this.#closed) result = await this.#askHelpers(member, nonce, result.error);
-    if (!this.#closed) this.#options.report(member, instance, result);
+    let result = await this.#dial(tested, nonce);
+    if (result.error !== undefined && !this.#closed)
+      result = await this.#askHelpers(member, tested, nonce, result.error);
+    if (!this.#closed) this.#options.report(tested, result);
   }
 
-  async #dial(peer: string, instance: string, addresses: readonly string[], nonce: string): Promise<TestResult> {
+  async #dial({ peer, instance, addresses }: Tested, nonce: string): Promise<TestResult> {
+    // In their order, so that the same faults read the same.
     const errors: string[] = [];
     try {
       const address = await Promise.any(
-        addresses.map(async (address) => {
+        addresses.map(async (address, index) => {
           try {
             const answer = await this.#ask(address, nonce);
             const fault = faultOf(answer, peer, instance, nonce, this.#options.membership);
             if (fault === undefined) return address;
             throw new Error(`${address}: ${fault}`);
           } catch (error) {
-            errors.push(describeError(error));
+            errors[index] = describeError(error);
             throw error;
           }
         }),
@@ -102,24 +112,23 @@ export class Reachability {
     }
   }
 
-  async #askHelpers(member: MemberView, nonce: string, error: string): Promise<TestResult> {
-    const { registration } = member;
+  async #askHelpers(member: MemberView, tested: Tested, nonce: string, error: string): Promise<TestResult> {
     const helpers = this.#options.helpers(member, HELPERS);
     if (helpers.length === 0) return { error };
-    const answers = await Promise.all(helpers.map((helper) => this.#askHelper(helper, member, nonce)));
+    const answers = await Promise.all(helpers.map((helper) => this.#askHelper(helper, tested, nonce)));
     for (const answer of answers) {
       const { address, proof } = answer ?? {};
-      if (address === undefined || !registration.addresses.includes(address)) continue;
-      const facts = { nonce, peer: registration.peer, instance: registration.instance };
+      if (address === undefined || !tested.addresses.includes(address)) continue;
+      const facts = { nonce, peer: tested.peer, instance: tested.instance };
       if (this.#options.membership.isWhoamiProof(proof, facts)) return { address };
     }
     return { error: `${error}; nor could ${helpers.length === 1 ? 'another peer' : `${helpers.length} other peers`}` };
   }
 
-  #askHelper(helper: Helper, member: MemberView, nonce: string): Promise<Message<FromProxy, 'dialed'> | undefined> {
+  #askHelper(helper: Helper, tested: Tested, nonce: string): Promise<Message<FromProxy, 'dialed'> | undefined> {
     this.#lastAsked += 1;
     const n = this.#lastAsked;
-    const { peer, instance, addresses } = member.registration;
+    const { peer, instance, addresses } = tested;
     return new Promise((resolve) => {
       const done = (answer: Message<FromProxy, 'dialed'> | undefined) => {
         this.#asked.delete(n);

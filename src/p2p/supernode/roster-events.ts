@@ -32,8 +32,14 @@ export type RosterEvent =
   | { readonly kind: 'heard'; readonly connection: ConnectionId }
   /** `goodbye`: it said that it stops. */
   | { readonly kind: 'closed'; readonly connection: ConnectionId; readonly goodbye: boolean; readonly reason: string }
-  /** Its piece port was tried: the address that answered, or why none did. */
-  | { readonly kind: 'tested'; readonly peer: PeerId; readonly instance: string; readonly result: TestResult }
+  /** Its piece port was tried at these advertised addresses: the one that answered, or why none did. */
+  | {
+      readonly kind: 'tested';
+      readonly peer: PeerId;
+      readonly instance: string;
+      readonly addresses: readonly string[];
+      readonly result: TestResult;
+    }
   /** Others have trouble with it. */
   | { readonly kind: 'trouble'; readonly peer: PeerId }
   /** A registration that never came so far, or a session that was ended for what it said. */
@@ -60,18 +66,15 @@ export type RosterNotice =
   | { readonly kind: 'ping'; readonly connection: ConnectionId }
   /** Find out whether its piece port can be reached. */
   | { readonly kind: 'test'; readonly member: MemberView }
-  | {
-      readonly kind: 'state';
-      readonly member: MemberView;
-      readonly was: PeerState | undefined;
-    };
+  /** Its state or the reason for it has changed; `was` undefined: it is new. */
+  | { readonly kind: 'state'; readonly member: MemberView; readonly was: PeerState | undefined };
 
 export type PeerState = 'ready' | 'unreachable' | 'stale' | 'left';
 
 /** A peer as the roster knows it; changes with it. Times are those that were passed to the roster. */
 export interface MemberView {
   readonly registration: Registration;
-  /** One a registration, never used again. */
+  /** Names this instance at these addresses, and is never used for anything else. */
   readonly number: number;
   readonly connection: ConnectionId | undefined;
   /** Where it connected from. */
@@ -79,6 +82,7 @@ export interface MemberView {
   readonly state: PeerState;
   /** Why it is not ready. */
   readonly reason: string;
+  /** When it came into this state. */
   readonly since: number;
   readonly lastHeard: number;
   /** The address that was proved to work comes first. */

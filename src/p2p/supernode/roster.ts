@@ -2,26 +2,17 @@ import { backoffMs, type Backoff } from '../../base/backoff.ts';
 import { formatTime } from '../../base/units.ts';
 import { MISSED_HEARTBEATS } from '../protocol/limits.ts';
 import type { RefusalCode } from '../protocol/errors.ts';
-import { Bag } from './bag.ts';
 import type { PeerId } from './events.ts';
-import type {
-  ConnectionId,
-  MemberView,
-  PeerState,
-  Refused,
-  Registration,
-  RosterEvent,
-  RosterNotice,
-  TestResult,
-} from './roster-events.ts';
+import { Member, type Arrival } from './member.ts';
+import { ReadyMembers } from './ready-members.ts';
+import { Refusals } from './refusals.ts';
+import type { ConnectionId, MemberView, PeerState, Refused, RosterEvent, RosterNotice } from './roster-events.ts';
 
 /** Peers with a session at the same time. */
 export const MAX_SESSIONS = 20_000;
 /** Peers that have left are shown for so long, and so many at most. */
 export const LEFT_KEPT_MS = 3_600_000;
 export const MAX_LEFT = 1000;
-/** Kinds of refused registrations that are remembered. */
-export const MAX_REFUSED = 256;
 /** A peer of which nothing is heard for so many heartbeats has its connection closed. */
 export const GIVEN_UP_HEARTBEATS = 12;
 /** How long the older one of two peers with the same id has to answer. */
@@ -31,40 +22,9 @@ export const TROUBLE_TEST_MS = 5000;
 /** A test that has not ended after so long is forgotten. */
 export const TEST_BOUND_MS = 30_000;
 const RETEST: Backoff = { firstMs: 2000, capMs: 60_000 };
-const MAX_MESSAGE_CHARACTERS = 300;
-
-class Member implements MemberView {
-  registration: Registration;
-  number: number;
-  connection: ConnectionId | undefined;
-  from: string;
-  state: PeerState = 'unreachable';
-  reason = '';
-  since: number;
-  lastHeard: number;
-  addresses: readonly string[];
-  /** When its present test began; undefined while there is none. */
-  testingSince: number | undefined;
-  testedAt = 0;
-  retestAt = Number.POSITIVE_INFINITY;
-  failedTests = 0;
-
-  constructor(number: number, { connection, from, registration }: Arrival, now: number) {
-    this.registration = registration;
-    this.number = number;
-    this.connection = connection;
-    this.from = from;
-    this.since = now;
-    this.lastHeard = now;
-    this.addresses = registration.addresses;
-  }
-}
-
-interface Arrival {
-  readonly connection: ConnectionId;
-  readonly from: string;
-  readonly registration: Registration;
-}
+/** Numbers of one peer, whose addresses have changed so often, that others may still use. */
+export const MAX_NUMBERS = 16;
+const REPLACED = 'a newer session has taken over';
 
 /** A second proxy with an id that is taken: it waits until the first has answered, or has not. */
 interface Challenge extends Arrival {
@@ -87,15 +47,17 @@ export class Roster {
   readonly #challenges = new Map<PeerId, Challenge>();
   /** Those of `members` that have left, the longest ago first. */
   readonly #left = new Set<Member>();
-  readonly #refused = new Map<string, Refused>();
-  readonly #ready = new Bag<Member>();
-  readonly #readyByZone = new Map<string, Bag<Member>>();
+  /** Of those that are here. */
+  readonly #byNumber = new Map<number, Member>();
+  readonly #refused = new Refusals();
+  readonly #ready: ReadyMembers;
   #lastNumber = 0;
   #out: RosterNotice[] = [];
 
   constructor(options: { heartbeatMs: number; random: () => number }) {
     this.#heartbeatMs = options.heartbeatMs;
     this.#random = options.random;
+    this.#ready = new ReadyMembers(options.random);
   }
 
   apply(event: RosterEvent, now: number): readonly RosterNotice[] {
@@ -110,7 +72,7 @@ export class Roster {
         this.#closed(event.connection, event.goodbye ? 'it stopped' : event.reason, now);
         break;
       case 'tested':
-        this.#tested(event.peer, event.instance, event.result, now);
+        this.#tested(event, now);
         break;
       case 'trouble':
         this.#trouble(event.peer, now);
@@ -148,6 +110,12 @@ export class Roster {
     return this.#members.get(peer);
   }
 
+  /** The peer that is here and has been introduced by that number. */
+  byNumber(number: number): MemberView | undefined {
+    return this.#byNumber.get(number);
+  }
+
+  /** What was refused, the latest last. */
   refused(): IterableIterator<Refused> {
     return this.#refused.values();
   }
@@ -160,17 +128,7 @@ export class Roster {
 
   /** Some peers that can be asked for pieces, those of the zone first. */
   some(zone: string, except: PeerId, limit: number): MemberView[] {
-    const chosen = new Set<Member>();
-    for (const bag of [this.#readyByZone.get(zone), this.#ready]) {
-      if (!bag) continue;
-      const start = Math.floor(this.#random() * bag.size);
-      // One more than the limit: the peer itself may be among them.
-      for (let looked = 0; looked < Math.min(bag.size, limit + 1) && chosen.size < limit; looked += 1) {
-        const member = bag.at((start + looked) % bag.size)!;
-        if (member.registration.peer !== except) chosen.add(member);
-      }
-    }
-    return [...chosen];
+    return this.#ready.some(zone, except, limit);
   }
 
   #take(): readonly RosterNotice[] {
@@ -192,6 +150,8 @@ export class Roster {
       this.#refuse(arrival, 'FULL', `it has ${MAX_SESSIONS} sessions already`, now);
       return;
     }
+    // Who registers anew is alive: nobody else is to have its id.
+    if (isHere) this.#answered(known, now);
     if (isHere && known.state !== 'stale') {
       this.#replace(known, arrival, now);
       return;
@@ -199,12 +159,7 @@ export class Roster {
     if (isHere) {
       const replaced = known.connection!;
       this.#leave(known, 'it registered again', now);
-      this.#out.push({
-        kind: 'close',
-        connection: replaced,
-        code: 'REPLACED',
-        message: 'a newer session has taken over',
-      });
+      this.#out.push({ kind: 'close', connection: replaced, code: 'REPLACED', message: REPLACED });
     }
     if (known) this.#left.delete(known);
     this.#welcome(connection, arrival, now);
@@ -214,29 +169,29 @@ export class Roster {
   #replace(member: Member, arrival: Arrival, now: number): void {
     const replaced = member.connection!;
     const { registration } = arrival;
+    const moved = registration.addresses.join() !== member.registration.addresses.join();
     this.#byConnection.delete(replaced);
     this.#byConnection.set(arrival.connection, member);
-    const moved = registration.addresses.join() !== member.registration.addresses.join();
-    if (moved || registration.zone !== member.registration.zone) this.#setReady(member, false);
+    this.#ready.delete(member);
     member.registration = registration;
     member.connection = arrival.connection;
     member.from = arrival.from;
     member.lastHeard = now;
+    if (moved) this.#renumber(member);
+    if (member.state === 'ready') this.#ready.add(member);
+    this.#out.push({ kind: 'welcome', connection: arrival.connection, member, fresh: false, replaced });
+    this.#out.push({ kind: 'close', connection: replaced, code: 'REPLACED', message: REPLACED });
+    if (moved) this.#untested(member, now);
+  }
+
+  /** Others know it by its number with its old addresses. */
+  #renumber(member: Member): void {
     this.#lastNumber += 1;
     member.number = this.#lastNumber;
-    if (moved) member.addresses = registration.addresses;
-    if (member.state === 'ready') this.#setReady(member, true);
-    this.#out.push({ kind: 'welcome', connection: arrival.connection, member, fresh: false, replaced });
-    this.#out.push({
-      kind: 'close',
-      connection: replaced,
-      code: 'REPLACED',
-      message: 'a newer session has taken over',
-    });
-    if (moved) {
-      member.testingSince = undefined;
-      this.#test(member, now);
-    }
+    member.addresses = member.registration.addresses;
+    member.numbers.push(member.number);
+    this.#byNumber.set(member.number, member);
+    if (member.numbers.length > MAX_NUMBERS) this.#byNumber.delete(member.numbers.shift()!);
   }
 
   #welcome(connection: ConnectionId, arrival: Arrival, now: number): void {
@@ -244,12 +199,19 @@ export class Roster {
     const member = new Member(this.#lastNumber, arrival, now);
     this.#members.set(arrival.registration.peer, member);
     this.#byConnection.set(connection, member);
+    this.#byNumber.set(member.number, member);
     this.#out.push({ kind: 'welcome', connection, member, fresh: true, replaced: undefined });
-    if (member.addresses.length === 0) {
-      this.#move(member, 'unreachable', 'it advertises no address', now, true);
-      return;
-    }
-    this.#move(member, 'unreachable', 'its piece port is being tested', now, true);
+    this.#untested(member, now, true);
+  }
+
+  /** Nothing is known of these addresses. */
+  #untested(member: Member, now: number, isNew = false): void {
+    const hasAny = member.addresses.length > 0;
+    const reason = hasAny ? 'its piece port is being tested' : 'it advertises no address';
+    this.#move(member, 'unreachable', reason, now, isNew);
+    member.testingSince = undefined;
+    member.retestAt = Number.POSITIVE_INFINITY;
+    member.failedTests = 0;
     this.#test(member, now);
   }
 
@@ -261,6 +223,16 @@ export class Roster {
     }
     this.#challenges.set(registration.peer, { ...arrival, pingedAt: now });
     this.#out.push({ kind: 'ping', connection: known.connection! });
+  }
+
+  /** The older one of the two is alive. */
+  #answered({ registration: { peer, host, instance }, from }: Member, now: number): void {
+    if (this.#challenges.size === 0) return;
+    const challenge = this.#challenges.get(peer);
+    if (!challenge) return;
+    this.#challenges.delete(peer);
+    const message = `peer id ${peer} is in use by instance ${instance} on ${host} (${from})`;
+    this.#refuse(challenge, 'DUPLICATE_ID', message, now);
   }
 
   /** The older one of the two has not answered. */
@@ -281,19 +253,11 @@ export class Roster {
     const member = this.#byConnection.get(connection);
     if (!member) return;
     member.lastHeard = now;
-    if (member.state === 'stale') {
-      this.#leave(member, 'it was silent for too long, and is to register again', now);
-      const message = 'nothing was heard of this proxy for too long: it is to register again';
-      this.#out.push({ kind: 'close', connection, code: 'STALE', message });
-      return;
-    }
-    if (this.#challenges.size === 0) return;
-    const challenge = this.#challenges.get(member.registration.peer);
-    if (!challenge) return;
-    this.#challenges.delete(member.registration.peer);
-    const { host, instance } = member.registration;
-    const message = `peer id ${member.registration.peer} is in use by instance ${instance} on ${host} (${member.from})`;
-    this.#refuse(challenge, 'DUPLICATE_ID', message, now);
+    this.#answered(member, now);
+    if (member.state !== 'stale') return;
+    this.#leave(member, 'it was silent for too long, and is to register again', now);
+    const message = 'nothing was heard of this proxy for too long: it is to register again';
+    this.#out.push({ kind: 'close', connection, code: 'STALE', message });
   }
 
   #closed(connection: ConnectionId, reason: string, now: number): void {
@@ -305,7 +269,12 @@ export class Roster {
       return;
     }
     this.#leave(member, reason, now);
-    const challenge = this.#challenges.get(member.registration.peer);
+    this.#makeWay(member, now);
+  }
+
+  /** Who waits for its place gets it. */
+  #makeWay({ registration }: Member, now: number): void {
+    const challenge = this.#challenges.get(registration.peer);
     if (challenge) this.#succeed(challenge, now);
   }
 
@@ -317,6 +286,7 @@ export class Roster {
       const connection = member.connection!;
       this.#leave(member, reason, now);
       this.#out.push({ kind: 'close', connection, code: 'STALE', message: reason });
+      this.#makeWay(member, now);
     }
   }
 
@@ -324,6 +294,7 @@ export class Roster {
     this.#byConnection.delete(member.connection!);
     member.connection = undefined;
     member.retestAt = Number.POSITIVE_INFINITY;
+    for (const number of member.numbers) this.#byNumber.delete(number);
     this.#move(member, 'left', reason, now);
     this.#left.add(member);
   }
@@ -342,9 +313,11 @@ export class Roster {
     this.#out.push({ kind: 'test', member });
   }
 
-  #tested(peer: PeerId, instance: string, result: TestResult, now: number): void {
+  #tested({ peer, instance, addresses, result }: Extract<RosterEvent, { kind: 'tested' }>, now: number): void {
     const member = this.#members.get(peer);
     if (!member || member.connection === undefined || member.registration.instance !== instance) return;
+    // Of addresses that it had before: those that it has now are being tested.
+    if (member.registration.addresses.join() !== addresses.join()) return;
     member.testingSince = undefined;
     member.testedAt = now;
     if (result.address === undefined) {
@@ -362,32 +335,21 @@ export class Roster {
 
   #trouble(peer: PeerId, now: number): void {
     const member = this.#members.get(peer);
-    if (member?.state === 'ready' && now - member.testedAt >= TROUBLE_TEST_MS) this.#test(member, now);
+    if (member?.state !== 'ready') return;
+    const at = member.testedAt + TROUBLE_TEST_MS;
+    if (at <= now) this.#test(member, now);
+    else member.retestAt = Math.min(member.retestAt, at);
   }
 
-  /** `since` is when the state or its reason last changed. */
   #move(member: Member, state: PeerState, reason: string, now: number, isNew = false): void {
     if (!isNew && member.state === state && member.reason === reason) return;
     const was = isNew ? undefined : member.state;
     member.state = state;
     member.reason = reason;
-    member.since = now;
-    if (was !== state) this.#setReady(member, state === 'ready');
+    if (was !== state) member.since = now;
+    if (state === 'ready') this.#ready.add(member);
+    else this.#ready.delete(member);
     this.#out.push({ kind: 'state', member, was });
-  }
-
-  #setReady(member: Member, isReady: boolean): void {
-    const { zone } = member.registration;
-    let near = this.#readyByZone.get(zone);
-    if (isReady) {
-      if (!near) this.#readyByZone.set(zone, (near = new Bag<Member>()));
-      near.add(member);
-      this.#ready.add(member);
-      return;
-    }
-    this.#ready.delete(member);
-    near?.delete(member);
-    if (near?.size === 0) this.#readyByZone.delete(zone);
   }
 
   #refuse(arrival: Arrival, code: RefusalCode, message: string, now: number): void {
@@ -396,13 +358,6 @@ export class Roster {
   }
 
   #remember(address: string, code: RefusalCode, message: string, now: number): void {
-    const key = `${code} ${address}`;
-    const count = (this.#refused.get(key)?.count ?? 0) + 1;
-    const refused = { address, code, message: message.slice(0, MAX_MESSAGE_CHARACTERS), at: now, count };
-    // The latest comes last, the first is the one to forget.
-    this.#refused.delete(key);
-    this.#refused.set(key, refused);
-    if (this.#refused.size > MAX_REFUSED) this.#refused.delete(this.#refused.keys().next().value!);
-    this.#out.push({ kind: 'refused', refused });
+    this.#out.push({ kind: 'refused', refused: this.#refused.add(address, code, message, now) });
   }
 }

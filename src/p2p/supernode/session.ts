@@ -8,12 +8,15 @@ import { unpackCrcs, unpackPieces } from '../protocol/packed.ts';
 import type { SessionSocket, SocketListener } from '../protocol/socket.ts';
 import { refuseProtocol, type Hello } from './admission.ts';
 import type { Assignments } from './assignments.ts';
+import { Budget, costOf } from './budget.ts';
 import type { PeerId, SwarmEvent } from './events.ts';
 import type { ConnectionId } from './roster-events.ts';
 
 /** What a session needs of the supernode around it. */
 export interface SessionHost {
   readonly epoch: string;
+  /** Milliseconds on a clock that never jumps. */
+  now(): number;
   hello(session: Session, hello: Hello): void;
   heard(session: Session): void;
   beat(session: Session, beat: Message<FromProxy, 'beat'>): void;
@@ -24,6 +27,8 @@ export interface SessionHost {
   /** Ends the session for what was said in it. */
   refuse(session: Session, code: RefusalCode, message: string): void;
   closed(session: Session, goodbye: boolean, reason: string): void;
+  /** Something threw that should not have. */
+  fault(error: unknown): void;
 }
 
 /** What cannot be true. */
@@ -45,8 +50,6 @@ export class Session implements SocketListener {
   hello: Hello | undefined;
   /** Set once it is open. */
   peer: PeerId = '';
-  /** Whole blobs that it has announced. */
-  announced = 0;
   assignments: Assignments | undefined;
   /** When it was last told some peers. */
   toldPeersAt = 0;
@@ -56,6 +59,9 @@ export class Session implements SocketListener {
   #wishes: Map<number, Digest> | undefined;
   #numbers: Map<Digest, number> | undefined;
   #lastWish = -1;
+  /** Wishes of the session before this one that have not been made again. */
+  #inherited: Set<Digest> | undefined;
+  readonly #budget: Budget;
 
   constructor(
     host: SessionHost,
@@ -67,6 +73,7 @@ export class Session implements SocketListener {
     this.socket = facts.socket;
     this.nonce = facts.nonce;
     this.openedAt = facts.now;
+    this.#budget = new Budget(facts.now);
   }
 
   /** The number that the proxy gave to its wish for the blob. */
@@ -74,8 +81,31 @@ export class Session implements SocketListener {
     return this.#numbers?.get(digest);
   }
 
+  /** Takes the place of another session of the same instance, whose work goes on. */
+  inherit(before: Session): void {
+    this.#inherited = new Set(before.#inherited);
+    for (const digest of before.#numbers?.keys() ?? []) this.#inherited.add(digest);
+  }
+
   message(text: string): void {
     if (this.phase === 'over') return;
+    try {
+      this.#message(text);
+    } catch (error) {
+      this.#host.fault(error);
+    }
+  }
+
+  closed(code: number, reason: string, fault?: string): void {
+    const why = fault ?? (reason === '' ? `code ${code}` : `code ${code}, ${reason}`);
+    try {
+      this.#host.closed(this, this.#goodbye, `its connection was closed (${why})`);
+    } catch (error) {
+      this.#host.fault(error);
+    }
+  }
+
+  #message(text: string): void {
     let message: FromProxy;
     try {
       message = parseFromProxy(text);
@@ -85,18 +115,15 @@ export class Session implements SocketListener {
       this.#host.refuse(this, refusal.code, refusal.message);
       return;
     }
-    if (this.phase === 'open') this.#inOrder(message);
+    if (!this.#budget.take(costOf(message, text), this.#host.now())) {
+      this.#host.refuse(this, 'FLOOD', 'it says more than any proxy has to say');
+    } else if (this.phase === 'open') this.#inOrder(message);
     else if (this.phase === 'new' && message.t === 'hello') {
       this.phase = 'asked';
       this.hello = message;
       this.#host.hello(this, message);
     } else if (message.t === 'bye' || message.t === 'error') this.#goodbye = true;
     else this.#host.refuse(this, 'MESSAGE_ORDER', `"${message.t}" does not belong before "welcome"`);
-  }
-
-  closed(code: number, reason: string, fault?: string): void {
-    const why = fault ?? (reason === '' ? `code ${code}` : `code ${code}, ${reason}`);
-    this.#host.closed(this, this.#goodbye, `its connection was closed (${why})`);
   }
 
   #inOrder(message: FromProxy): void {
@@ -117,6 +144,7 @@ export class Session implements SocketListener {
         this.#reports(message);
         return;
       case 'beat':
+        this.#leaveInherited();
         this.#host.beat(this, message);
         return;
       case 'awaiting':
@@ -164,7 +192,6 @@ export class Session implements SocketListener {
       events.push({ kind: 'have', peer, digest, size, pieces, crcs: pairs });
     }
     for (const digest of gone ?? []) events.push({ kind: 'lost', peer, digest });
-    this.announced = Math.max(0, this.announced + (blobs?.length ?? 0) - (gone?.length ?? 0));
     for (const event of events) this.#host.swarm(event);
   }
 
@@ -178,6 +205,7 @@ export class Session implements SocketListener {
     if (earlier !== undefined) this.#wishes.delete(earlier);
     else if (this.#wishes.size >= MAX_WISHES) throw new Impossible(`more than ${MAX_WISHES} wishes`);
     this.#lastWish = w;
+    this.#inherited?.delete(digest);
     this.#wishes.set(w, digest);
     this.#numbers.set(digest, w);
     const { peer } = this;
@@ -200,6 +228,14 @@ export class Session implements SocketListener {
     this.#wishes!.delete(wish);
     this.#numbers!.delete(digest);
     this.#host.swarm({ kind: 'leave', peer: this.peer, digest });
+  }
+
+  /** Wishes are made again right after the welcome; those that were not by the first heartbeat are over. */
+  #leaveInherited(): void {
+    if (!this.#inherited) return;
+    const { peer } = this;
+    for (const digest of this.#inherited) this.#host.swarm({ kind: 'leave', peer, digest });
+    this.#inherited = undefined;
   }
 
   #reports({ s, n, g, x, p, f, q, e, d, y }: Message<FromProxy, 'r'>): void {

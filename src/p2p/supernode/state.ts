@@ -34,6 +34,8 @@ export class Peer {
   /** Senders that it stays away from, and until when. */
   readonly avoided = new Map<PeerId, number>();
   readonly members: Member[] = [];
+  /** Blobs that it holds all of. */
+  wholes = 0;
   /** Its memberships in blobs that somebody wants. */
   readonly active = new Bag<Member>();
   readonly wishes: Wish[] = [];

@@ -128,6 +128,11 @@ export class Swarm {
     return Math.min(context.agenda.nextAt, directory.wishes > 0 ? this.#sweepAt : Number.POSITIVE_INFINITY);
   }
 
+  /** Whole blobs that the peer holds. */
+  wholesOf(peer: PeerId): number {
+    return this.#parts.directory.peers.get(peer)?.wholes ?? 0;
+  }
+
   stats(): SwarmStats {
     const { directory, context } = this.#parts;
     let leases = 0;
@@ -142,8 +147,13 @@ export class Swarm {
     };
   }
 
+  /** May be walked while events go on; then it gives no more than there were at its beginning. */
   *blobs(): Generator<SwarmBlob> {
-    for (const blob of this.#parts.directory.blobs.values()) {
+    const { blobs } = this.#parts.directory;
+    let left = blobs.size;
+    for (const blob of blobs.values()) {
+      left -= 1;
+      if (left < 0) return;
       const { digest, pieces } = blob;
       const members = [...blob.members.values()];
       const wishing = members.filter((member) => member.wish);

@@ -20,7 +20,7 @@ export interface PeerView {
   readonly state: PeerState;
   /** Why it is not ready; '' where it is. */
   readonly reason: string;
-  /** When its state or reason last changed. */
+  /** When it came into this state. */
   readonly since: string;
   readonly lastHeartbeat: string;
   /** Whole blobs that it has announced. */

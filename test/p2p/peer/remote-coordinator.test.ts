@@ -19,7 +19,6 @@ import {
 } from '../../../src/p2p/protocol/messages.ts';
 import { packCrcs, packPieces } from '../../../src/p2p/protocol/packed.ts';
 import { Membership } from '../../../src/p2p/protocol/membership.ts';
-import { Swarm } from '../../../src/p2p/supernode/swarm.ts';
 import type { Supernode } from '../../../src/p2p/supernode/supernode.ts';
 import { coordinatorConformance, settle } from '../../support/coordinator-conformance.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
@@ -504,8 +503,7 @@ t.test('several proxies, one supernode that is replaced midway: each piece comes
   }
   await until('half of it is here', () => proxies[0]!.held.size >= pieceCount / 2);
   const before = supernode;
-  const swarm = new Swarm({ now: clock.monotonic(), random: Math.random });
-  supernode = makeSupernode(clock, { ask, swarm });
+  supernode = makeSupernode(clock, { ask, settleMs: undefined });
   before.close();
   for (let n = 0; n < 400 && proxies.some(({ held }) => held.size < pieceCount); n += 1) {
     await clock.advance(20);

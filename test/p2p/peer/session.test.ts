@@ -80,7 +80,7 @@ t.test('registers, announces everything, beats, tells changes, and says goodbye'
     inventory: { shelves: [{ list: () => blobs }] },
     metrics,
   });
-  await until('it is announced', () => supernode.blobs().blobs.length === 1);
+  await until('it is announced', () => [...supernode.blobs()].length === 1);
   t.equal(notes.opens, 1);
   t.match(session.status(), [{ url: 'http://here', state: 'connected', code: '', message: '' }]);
   t.match(await metrics.registry.metrics(), 'hawker_supernode_connected{url="http://here"} 1');

@@ -3,12 +3,13 @@ import t from 'tap';
 import {
   GIVEN_UP_HEARTBEATS,
   LEFT_KEPT_MS,
-  MAX_REFUSED,
+  MAX_NUMBERS,
   PING_MS,
   Roster,
   TEST_BOUND_MS,
   TROUBLE_TEST_MS,
 } from '../../../src/p2p/supernode/roster.ts';
+import { MAX_REFUSED } from '../../../src/p2p/supernode/refusals.ts';
 import type { Registration, RosterEvent, RosterNotice } from '../../../src/p2p/supernode/roster-events.ts';
 
 const HEARTBEAT_MS = 5000;
@@ -43,9 +44,11 @@ class Rig {
       registration: registration(peer, instance, more),
     });
   }
-  tested(peer: string, address: string | undefined, instance = 'i1'): string[] {
+  /** Those that it has now are tried, unless others are named. */
+  tested(peer: string, address: string | undefined, instance = 'i1', tried?: string[]): string[] {
     const result = address === undefined ? { error: 'refused' } : { address };
-    return this.say({ kind: 'tested', peer, instance, result });
+    const addresses = tried ?? this.roster.find(peer)!.registration.addresses;
+    return this.say({ kind: 'tested', peer, instance, addresses, result });
   }
   heard(connection: number): string[] {
     return this.say({ kind: 'heard', connection });
@@ -159,11 +162,96 @@ t.test('a newer session of the same instance takes over, and stays what it was',
   const { number } = rig.roster.find('a')!;
   t.same(rig.register(2, 'a'), ['welcome 2 for 1', 'close 1 REPLACED']);
   t.match(rig.state('a'), 'ready');
-  t.not(rig.roster.find('a')!.number, number, 'a number names one registration');
+  t.equal(rig.roster.find('a')!.number, number, 'it is where it was');
   t.same(rig.say({ kind: 'closed', connection: 1, goodbye: false, reason: '' }), [], 'the old one is nothing any more');
-  t.same(rig.register(3, 'a', 'i1', { addresses: ['b:1'] }), ['welcome 3 for 2', 'close 2 REPLACED', 'test a']);
+  t.same(rig.register(3, 'a', 'i1', { addresses: ['b:1'] }), [
+    'welcome 3 for 2',
+    'close 2 REPLACED',
+    'a ready→unreachable',
+    'test a',
+  ]);
   rig.pass(3 * HEARTBEAT_MS + 1);
   t.same(rig.register(4, 'a'), ['a stale→left', 'close 3 REPLACED', 'welcome 4', 'a new→unreachable', 'test a']);
+});
+
+t.test('a newer session with other addresses is not ready before these were tested', async (t) => {
+  const rig = new Rig();
+  rig.register(1, 'a');
+  rig.tested('a', 'a:65002');
+  const { number } = rig.roster.find('a')!;
+  rig.register(2, 'a', 'i1', { addresses: ['b:1'], zone: 'y' });
+  t.equal(rig.state('a'), 'unreachable: its piece port is being tested');
+  t.same(rig.roster.some('y', '', 9), []);
+  t.same(rig.tested('a', 'a:65002', 'i1', ['a:65002']), [], 'what was found of the old ones is not taken for these');
+  t.not(rig.roster.find('a')!.number, number, 'a number names one place');
+  t.equal(rig.roster.byNumber(number)?.registration.peer, 'a', 'whoever knows it by the old one is understood');
+  t.same(rig.tested('a', 'b:1'), ['a unreachable→ready']);
+  t.equal(rig.roster.some('y', '', 9).length, 1);
+  rig.register(3, 'a', 'i1', { addresses: [] });
+  t.equal(rig.state('a'), 'unreachable: it advertises no address');
+  for (let n = 0; n < MAX_NUMBERS; n += 1) rig.register(4 + n, 'a', 'i1', { addresses: [`c:${n + 1}`] });
+  t.equal(rig.roster.byNumber(number), undefined, 'not for ever');
+  const last = rig.roster.find('a')!.number;
+  rig.say({ kind: 'closed', connection: 3 + MAX_NUMBERS, goodbye: true, reason: '' });
+  for (let n = 0; n <= last; n += 1) t.equal(rig.roster.byNumber(n), undefined, 'nor once it has left');
+});
+
+t.test('since when: the time of its state, whatever becomes of the reason', async (t) => {
+  const rig = new Rig();
+  rig.register(1, 'a');
+  rig.now += 100;
+  rig.tested('a', undefined);
+  t.equal(rig.state('a'), 'unreachable: refused');
+  t.equal(rig.roster.find('a')!.since, 1000);
+  rig.tested('a', 'a:65002');
+  t.equal(rig.roster.find('a')!.since, 1100);
+});
+
+t.test('trouble a moment after a test is not forgotten', async (t) => {
+  const rig = new Rig();
+  rig.register(1, 'a');
+  rig.tested('a', 'a:65002');
+  t.same(rig.say({ kind: 'trouble', peer: 'a' }), []);
+  t.same(rig.pass(TROUBLE_TEST_MS - 1), []);
+  t.same(rig.pass(1), ['test a']);
+});
+
+t.test('another instance with the same id: one that registers anew is alive, too', async (t) => {
+  const rig = new Rig();
+  rig.register(1, 'a');
+  rig.register(2, 'a', 'i2');
+  t.same(rig.register(3, 'a'), [
+    'refused DUPLICATE_ID 1',
+    'reject 2 DUPLICATE_ID',
+    'welcome 3 for 1',
+    'close 1 REPLACED',
+  ]);
+  t.same(rig.pass(PING_MS), []);
+  t.equal(rig.roster.find('a')!.registration.instance, 'i1');
+  rig.pass(3 * HEARTBEAT_MS + 1);
+  t.same(rig.register(4, 'a', 'i2'), ['ping 3'], 'a stale one is asked as well');
+  t.same(
+    rig.heard(3),
+    ['refused DUPLICATE_ID 2', 'reject 4 DUPLICATE_ID', 'a stale→left', 'close 3 STALE'],
+    'and if it answers, it may come back',
+  );
+  t.same(rig.register(5, 'a'), ['welcome 5', 'a new→unreachable', 'test a']);
+  t.same(rig.pass(PING_MS), [], 'nobody waits for its place any more');
+});
+
+t.test('another instance with the same id: who waits gets the place of one that is given up', async (t) => {
+  const rig = new Rig();
+  rig.register(1, 'a');
+  rig.pass(3 * HEARTBEAT_MS + 1);
+  rig.now += (GIVEN_UP_HEARTBEATS - 3) * HEARTBEAT_MS - PING_MS / 2;
+  rig.register(2, 'a', 'i2');
+  t.same(rig.pass(PING_MS / 2), ['a stale→left', 'close 1 STALE', 'welcome 2', 'a new→unreachable', 'test a']);
+});
+
+t.test('what others say of themselves cannot move a terminal', async (t) => {
+  const rig = new Rig();
+  rig.say({ kind: 'refused', from: 'x', code: 'NOT_A_MEMBER', message: 'a\u001b[2Jb\nc' });
+  t.match([...rig.roster.refused()], [{ message: 'a?[2Jb?c' }]);
 });
 
 t.test('another instance with the same id: the one that answers stays', async (t) => {
@@ -275,7 +363,8 @@ t.test('whatever happens, in whatever order, the roster is of one mind', async (
           take(roster.apply({ kind: 'closed', connection: one.connection, goodbye: false, reason: 'x' }, now));
         } else if (one.do === 'tested') {
           const result = one.ok ? { address: 'x:1' } : { error: 'no' };
-          take(roster.apply({ kind: 'tested', peer: one.peer, instance: one.instance, result }, now));
+          const { peer, instance } = one;
+          take(roster.apply({ kind: 'tested', peer, instance, addresses: [`${peer}:65002`], result }, now));
         } else if (one.do === 'trouble') take(roster.apply({ kind: 'trouble', peer: one.peer }, now));
         else {
           now += one.ms;

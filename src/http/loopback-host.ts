@@ -1,0 +1,10 @@
+/** For people. */
+export const LOOPBACK_HOSTS = 'a loopback address: 127.0.0.1, [::1] or localhost';
+
+/**
+ * Whether a `Host` header names this machine's loopback. Where a listener is on loopback, no other may ask: it would be a page
+ * in a browser on this machine, under a name that its author has made to point here (DNS rebinding).
+ */
+export function isLoopbackHost(host: string | undefined): boolean {
+  return /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i.test(host ?? '');
+}

@@ -1,0 +1,404 @@
+import { randomBytes } from 'node:crypto';
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import { compatibility } from '../protocol/compatibility.ts';
+import { REFUSALS, type RefusalCode } from '../protocol/errors.ts';
+import { HELLO_TIMEOUT_MS, MAX_KNOWN_PEERS } from '../protocol/limits.ts';
+import { NONCE_BYTES, type Membership } from '../protocol/membership.ts';
+import type { FromProxy, FromSupernode, KnownPeer, Message } from '../protocol/messages.ts';
+import { CLOSE, type SessionSocket } from '../protocol/socket.ts';
+import { PROTOCOL_VERSION } from '../protocol/version.ts';
+import { factsOf, refuseHello, registrationOf, type Hello } from './admission.ts';
+import { Assignments, type Assigning } from './assignments.ts';
+import type { BlamedDecision, Decision, PeerId, SwarmEvent } from './events.ts';
+import type { SupernodeMetrics } from './metrics.ts';
+import { Reachability, type ReachabilityOptions } from './reachability.ts';
+import type { ConnectionId, MemberView, RosterEvent, RosterNotice } from './roster-events.ts';
+import { Roster } from './roster.ts';
+import { Session, type SessionHost } from './session.ts';
+import { Sessions } from './sessions.ts';
+import type { Swarm, SwarmBlob, SwarmStats } from './swarm.ts';
+
+/** How often the roster looks for who was missed. */
+const ROSTER_TICK_MS = 250;
+/** How often a session is told anew whom to ask when every supernode is gone. */
+const TELL_PEERS_MS = 60_000;
+
+/** The swarm, as far as the supernode needs it. */
+export type SwarmPort = Pick<Swarm, 'apply' | 'tick' | 'nextTick' | 'blobs' | 'stats' | 'wholesOf'>;
+
+export interface LifeDeps {
+  readonly swarm: SwarmPort;
+  readonly membership: Membership;
+  readonly heartbeatMs: number;
+  readonly version: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: SupernodeMetrics;
+  readonly ask?: ReachabilityOptions['ask'] | undefined;
+  /** Its state is not to be trusted any more: it is to be ended. */
+  readonly fault: (error: unknown) => void;
+}
+
+/**
+ * One life of the supernode, from its start to its end or to a fault: sessions on one side, the pure roster and swarm on the
+ * other. It carries messages in, decisions and notices out. Whatever throws at one of its edges (a message, a timer, a test
+ * that ends) is a fault in Hawker.
+ */
+export class Life implements SessionHost {
+  readonly epoch = randomBytes(8).toString('hex');
+  readonly roster: Roster;
+  readonly #deps: LifeDeps;
+  readonly #clock: Clock;
+  readonly #swarm: SwarmPort;
+  readonly #reachability: Reachability;
+  readonly #sessions: Sessions;
+  #flushDue = false;
+  #lastConnection = 0;
+  #timer: { at: number; cancel: () => void } | undefined;
+  #rosterTickAt: number;
+  #over = false;
+
+  constructor(deps: LifeDeps) {
+    const { heartbeatMs, membership, clock, ask, fault } = deps;
+    this.#deps = deps;
+    this.#clock = clock;
+    this.#swarm = deps.swarm;
+    this.roster = new Roster({ heartbeatMs, random: Math.random });
+    this.#sessions = new Sessions((session) => this.#tooSlow(session));
+    this.#reachability = new Reachability({
+      membership,
+      clock,
+      helpers: (member, count) => this.#helpers(member, count),
+      report: (tested, result) => this.#tell({ kind: 'tested', ...tested, result }),
+      fault,
+      ...(ask && { ask }),
+    });
+    this.#rosterTickAt = this.now() + ROSTER_TICK_MS;
+    this.#schedule();
+  }
+
+  get unregistered(): number {
+    return this.#sessions.unregistered.size;
+  }
+
+  blobs(): Iterable<SwarmBlob> {
+    return this.#swarm.blobs();
+  }
+
+  /** Whole blobs that a peer holds. */
+  blobsOf(peer: PeerId): number {
+    return this.#swarm.wholesOf(peer);
+  }
+
+  stats(): SwarmStats {
+    return this.#swarm.stats();
+  }
+
+  /** Takes a connection from `from`, and speaks first. */
+  accept(socket: SessionSocket, from: string): void {
+    this.#lastConnection += 1;
+    const nonce = randomBytes(NONCE_BYTES).toString('base64url');
+    const session = new Session(this, { id: this.#lastConnection, from, socket, nonce, now: this.now() });
+    this.#sessions.add(session);
+    socket.listen(session);
+    const { version, membership } = this.#deps;
+    this.#sessions.send(session, {
+      t: 'challenge',
+      nonce,
+      epoch: this.epoch,
+      protocol: PROTOCOL_VERSION,
+      version,
+      membership: !membership.isOpen,
+      time: this.#clock.now(),
+    });
+    if (this.#over) this.refuse(session, 'SHUTTING_DOWN', 'the supernode is shutting down');
+  }
+
+  /** Somebody was refused who never had a session. */
+  turnedAway(from: string, code: RefusalCode, message: string): void {
+    this.#tell({ kind: 'refused', from, code, message });
+  }
+
+  /** Ends every session; roster and swarm stay what they were. */
+  end(code: RefusalCode, message: string, closeCode: number): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#timer?.cancel();
+    this.#reachability.close();
+    for (const session of this.#sessions.all()) this.#sessions.end(session, code, message, closeCode);
+  }
+
+  fault(error: unknown): void {
+    this.#deps.fault(error);
+  }
+
+  // --- what sessions say ---
+
+  /** Whole milliseconds: sums and differences of them are exact, so that what is due at a time is due then. */
+  now(): number {
+    return Math.trunc(this.#clock.monotonic());
+  }
+
+  hello(session: Session, hello: Hello): void {
+    const { membership } = this.#deps;
+    const { epoch } = this;
+    const refusal = refuseHello(hello, { membership, epoch, nonce: session.nonce });
+    if (refusal) {
+      this.refuse(session, refusal.code, refusal.message);
+      return;
+    }
+    const registration = registrationOf(hello, this.#clock.now());
+    this.#tell({ kind: 'register', connection: session.id, from: session.from, registration });
+  }
+
+  heard(session: Session): void {
+    this.#notices(this.roster.apply({ kind: 'heard', connection: session.id }, this.now()));
+  }
+
+  beat(session: Session, { n }: Message<FromProxy, 'beat'>): void {
+    const now = this.now();
+    const isTime = now - session.toldPeersAt >= TELL_PEERS_MS;
+    if (isTime) session.toldPeersAt = now;
+    const peers = isTime ? this.#knownTo(session) : undefined;
+    this.#sessions.send(session, { t: 'beat', n, time: this.#clock.now(), ...(peers && { peers }) });
+  }
+
+  swarm(event: SwarmEvent): void {
+    this.#decisions(this.#swarm.apply(event, this.now()));
+  }
+
+  peerOf(number: number): PeerId | undefined {
+    return this.roster.byNumber(number)?.registration.peer;
+  }
+
+  dialed(session: Session, answer: Message<FromProxy, 'dialed'>): void {
+    this.#reachability.dialed(session.id, answer);
+  }
+
+  refuse(session: Session, code: RefusalCode, message: string): void {
+    if (session.phase === 'over') return;
+    this.#tell({ kind: 'refused', from: session.from, code, message });
+    this.#sessions.end(session, code, message, CLOSE.policy);
+    this.closed(session, false, `its session was ended: ${code}, ${message}`);
+  }
+
+  closed(session: Session, goodbye: boolean, reason: string): void {
+    if (this.#over) return;
+    this.#sessions.drop(session);
+    this.#tell({ kind: 'closed', connection: session.id, goodbye, reason });
+  }
+
+  #tooSlow(session: Session): void {
+    const message = 'it does not take what it is sent';
+    this.#tell({ kind: 'refused', from: session.from, code: 'TOO_SLOW', message });
+    this.closed(session, false, 'it did not take what it was sent');
+  }
+
+  // --- what the roster and the swarm say ---
+
+  #tell(event: RosterEvent): void {
+    this.#notices(this.roster.apply(event, this.now()));
+  }
+
+  #notices(notices: readonly RosterNotice[]): void {
+    for (const notice of notices) this.#notice(notice);
+    if (notices.length > 0) this.#schedule();
+  }
+
+  #notice(notice: RosterNotice): void {
+    switch (notice.kind) {
+      case 'state':
+        this.#stateChanged(notice.member, notice.was);
+        return;
+      case 'welcome':
+        this.#welcome(notice.connection, notice.member, notice.fresh);
+        return;
+      case 'reject':
+      case 'close': {
+        const session = this.#sessions.get(notice.connection);
+        if (session) this.#sessions.end(session, notice.code, notice.message, CLOSE.again);
+        return;
+      }
+      case 'ping': {
+        const session = this.#sessions.get(notice.connection);
+        if (session) this.#sessions.send(session, { t: 'ping' });
+        return;
+      }
+      case 'test':
+        this.#reachability.test(notice.member);
+        return;
+      case 'refused': {
+        const { address, code, message, count } = notice.refused;
+        this.#deps.metrics.refused(code);
+        if (count > 1) return;
+        this.#deps.log.warn({ code, address, todo: REFUSALS[code] }, `a proxy was refused: ${message}`);
+      }
+    }
+  }
+
+  #stateChanged(member: MemberView, was: MemberView['state'] | undefined): void {
+    const { registration, state, reason } = member;
+    const { peer, host } = registration;
+    const isIn = state === 'ready' || state === 'unreachable';
+    const wasIn = was === 'ready' || was === 'unreachable';
+    if (isIn) this.#peerEvent(member);
+    else if (wasIn) this.swarm({ kind: 'gone', peer });
+    const code = `PEER_${state.toUpperCase()}`;
+    const level = state === 'ready' || state === 'left' || was === undefined ? 'info' : 'warn';
+    this.#deps.log[level](
+      { code, peer, host, addresses: registration.addresses },
+      `a peer is ${state}: ${reason || 'it can be reached'}`,
+    );
+  }
+
+  #peerEvent({ registration, state }: MemberView): void {
+    const { peer, zone, uploadSlots } = registration;
+    this.swarm({ kind: 'peer', peer, reachable: state === 'ready', zone, uploadSlots });
+  }
+
+  #welcome(connection: ConnectionId, member: MemberView, fresh: boolean): void {
+    const session = this.#sessions.get(connection);
+    if (!session?.hello) return;
+    const { hello } = session;
+    const { membership, heartbeatMs } = this.#deps;
+    session.phase = 'open';
+    session.peer = hello.peer;
+    session.toldPeersAt = this.now();
+    session.hello = undefined;
+    const before = this.#sessions.of(hello.peer);
+    if (!fresh && before) session.inherit(before);
+    this.#sessions.opened(session);
+    if (!fresh) this.#peerEvent(member);
+    const versions = compatibility({ proxy: hello.protocol, supernode: PROTOCOL_VERSION });
+    const warning = versions.works ? versions.warning : undefined;
+    this.#sessions.send(session, {
+      t: 'welcome',
+      epoch: this.epoch,
+      heartbeatMs,
+      proof: membership.sessionProof('supernode', factsOf(hello, this.epoch, session.nonce)),
+      time: this.#clock.now(),
+      peers: this.#knownTo(session),
+      ...(warning !== undefined && { warning }),
+    });
+  }
+
+  #decisions(decisions: readonly Decision[]): void {
+    for (const decision of decisions) {
+      if (decision.kind === 'trouble') this.#tell({ kind: 'trouble', peer: decision.peer });
+      else if (decision.kind === 'reject') this.#rejected(decision.peer, decision.code);
+      else if (decision.kind === 'blamed') this.#blamed(decision);
+      else this.#assign(decision);
+    }
+    this.#schedule();
+  }
+
+  /** What contradicts others or breaks a limit may be honest; a piece that does not exist is not. */
+  #rejected(peer: PeerId, code: string): void {
+    this.#deps.metrics.rejectedEvent(code);
+    const session = this.#sessions.of(peer);
+    if (session && code === 'NO_SUCH_PIECE')
+      this.refuse(session, 'IMPOSSIBLE', 'it reports a piece that the blob does not have');
+  }
+
+  #blamed({ peer, digest, piece, right }: BlamedDecision): void {
+    const host = this.roster.find(peer)?.registration.host;
+    const todo =
+      'look for bad memory, a bad disk, or something on that node’s way to the registry that changes what it reads';
+    this.#deps.log.warn(
+      { code: 'READS_WRONG_BYTES', peer, host, digest, piece, right, todo },
+      'a peer has read other bytes from the origin than they are: it gives nothing to others for a while',
+    );
+  }
+
+  #assign(decision: Assigning): void {
+    const session = this.#sessions.of(decision.peer);
+    const wish = session?.wishOf(decision.digest);
+    if (!session || wish === undefined) return;
+    session.assignments ??= new Assignments();
+    session.assignments.add(decision, wish, this.#sourceIn(decision));
+    this.#sessions.assigned(session);
+    this.#flushSoon();
+  }
+
+  #sourceIn(decision: Assigning): MemberView | undefined {
+    if (decision.kind === 'fetch') return this.roster.find(decision.from);
+    return decision.kind === 'second-reading' ? this.roster.find(decision.by) : undefined;
+  }
+
+  #knownTo(session: Session): KnownPeer[] {
+    const zone = this.roster.find(session.peer)?.registration.zone ?? '';
+    return this.roster.some(zone, session.peer, MAX_KNOWN_PEERS).map(({ registration, addresses }) => ({
+      id: registration.peer,
+      instance: registration.instance,
+      addresses: [...addresses],
+      zone: registration.zone,
+    }));
+  }
+
+  #helpers({ registration }: MemberView, count: number) {
+    return this.roster.some('', registration.peer, count).flatMap((helper) => {
+      const session = this.#sessions.of(helper.registration.peer);
+      return session
+        ? [{ id: session.id, ask: (message: FromSupernode) => this.#sessions.send(session, message) }]
+        : [];
+    });
+  }
+
+  // --- time ---
+
+  /** One timer for everything. */
+  #schedule(): void {
+    const at = this.#dueAt();
+    if (this.#over || (this.#timer && this.#timer.at <= at)) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    const wait = at - this.now();
+    if (wait <= 0) this.#flushSoon();
+    else this.#timer = { at, cancel: this.#clock.after(wait, () => this.#guard(() => this.#tick())) };
+  }
+
+  #dueAt(): number {
+    return Math.min(this.#rosterTickAt, this.#swarm.nextTick);
+  }
+
+  #tick(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    const now = this.now();
+    this.#decisions(this.#swarm.tick(now));
+    if (now >= this.#rosterTickAt) {
+      this.#rosterTickAt = now + ROSTER_TICK_MS;
+      this.#notices(this.roster.tick(now));
+      for (const session of this.#sessions.unregistered) {
+        if (session.phase !== 'new') continue;
+        if (now - session.openedAt < HELLO_TIMEOUT_MS) break;
+        this.refuse(session, 'HELLO_TIMEOUT', `no hello within ${HELLO_TIMEOUT_MS} ms`);
+      }
+    }
+    this.#schedule();
+  }
+
+  /** After all messages of this turn of the event loop. */
+  #flushSoon(): void {
+    if (this.#flushDue) return;
+    this.#flushDue = true;
+    setImmediate(() => this.#guard(() => this.#flush()));
+  }
+
+  #flush(): void {
+    this.#flushDue = false;
+    if (this.#dueAt() <= this.now()) this.#tick();
+    this.#sessions.flush();
+  }
+
+  /** An edge: what throws behind it is a fault. */
+  #guard(task: () => void): void {
+    if (this.#over) return;
+    try {
+      task();
+    } catch (error) {
+      this.fault(error);
+    }
+  }
+}
