@@ -138,11 +138,9 @@ export class Supernode {
     life.end('SUPERNODE_FAULT', 'the supernode ran into a fault and begins anew', CLOSE.restart);
     const now = clock.monotonic();
     this.#faults = [...this.#faults.filter((at) => now - at < FAULTS_MS), now];
-    if (this.#faults.length <= MAX_FAULTS) {
-      this.#life = this.#begin();
-      return;
-    }
-    this.#closed = true;
+    this.#life = this.#begin();
+    if (this.#faults.length <= MAX_FAULTS) return;
+    this.close();
     const givingUp = new SupernodeFaulty({ faults: this.#faults.length, withinMs: FAULTS_MS }, { cause: error });
     if (!onGivingUp) throw givingUp;
     onGivingUp(givingUp);

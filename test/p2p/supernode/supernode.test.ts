@@ -1,6 +1,6 @@
 import { request } from 'node:http';
+import { pino } from 'pino';
 import t, { type Test } from 'tap';
-import { WebSocket } from 'ws';
 import { digestOf } from '../../../src/base/digest.ts';
 import { Metrics } from '../../../src/base/metrics.ts';
 import { MiB } from '../../../src/base/units.ts';
@@ -8,8 +8,11 @@ import { HELLO_TIMEOUT_MS, MAX_MESSAGE_BYTES } from '../../../src/p2p/protocol/l
 import { Membership } from '../../../src/p2p/protocol/membership.ts';
 import type { FromSupernode, Message } from '../../../src/p2p/protocol/messages.ts';
 import { packCrcs, packPieces } from '../../../src/p2p/protocol/packed.ts';
-import type { Supernode, SupernodeOptions } from '../../../src/p2p/supernode/supernode.ts';
+import type { SwarmEvent } from '../../../src/p2p/supernode/events.ts';
+import { FAULTS_MS, MAX_FAULTS, type Supernode, type SupernodeOptions } from '../../../src/p2p/supernode/supernode.ts';
+import { Swarm, type SwarmOptions } from '../../../src/p2p/supernode/swarm.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
+import { Client, type HelloFields } from '../../support/session-client.ts';
 import { askFrom, makeSupernode, SECRET, serve, until, type Phonebook } from '../../support/swarm-rig.ts';
 
 const digest = digestOf('a blob');
@@ -30,70 +33,6 @@ async function rig(t: Test, options: Partial<SupernodeOptions> = {}): Promise<Ri
   const supernode = makeSupernode(clock, { metrics, ask: askFrom(book, membership), ...options });
   const { url } = await serve(t, supernode, { metrics });
   return { supernode, clock, url, metrics, book };
-}
-
-type HelloFields = Record<string, unknown>;
-
-/** A proxy that says what a test tells it to. */
-class Client {
-  readonly ws: WebSocket;
-  readonly got: FromSupernode[] = [];
-  closedWith: number | undefined;
-
-  constructor(t: Test, url: string, options: { headers?: Record<string, string>; path?: string } = {}) {
-    this.ws = new WebSocket(`${url.replace('http', 'ws')}${options.path ?? '/api/v1/session'}`, options);
-    this.ws.on('message', (data: Buffer) => this.got.push(JSON.parse(data.toString()) as FromSupernode));
-    this.ws.on('close', (code) => {
-      this.closedWith = code;
-    });
-    this.ws.on('error', () => undefined);
-    t.teardown(() => this.ws.terminate());
-  }
-
-  async next<T extends FromSupernode['t']>(type: T): Promise<Message<FromSupernode, T>> {
-    const find = () => this.got.find((message) => message.t === type);
-    await until(`${type} comes`, () => find() !== undefined);
-    const message = find()!;
-    this.got.splice(this.got.indexOf(message), 1);
-    return message as Message<FromSupernode, T>;
-  }
-
-  say(message: unknown): void {
-    this.ws.send(typeof message === 'string' ? message : JSON.stringify(message));
-  }
-
-  /** Registers; fields of the hello may be replaced (undefined leaves one out). */
-  async hello(fields: HelloFields = {}, prove = membership): Promise<string> {
-    const { nonce, epoch } = await this.next('challenge');
-    const peer = (fields['peer'] as string | undefined) ?? 'peer-a-00';
-    const about = { peer, instance: 'instance-1', addresses: [] as string[], ...fields };
-    const proof = prove.sessionProof('peer', { supernodeNonce: nonce, peerNonce: 'n'.repeat(22), epoch, ...about });
-    this.say({
-      t: 'hello',
-      protocol: '1.0',
-      version: '1.2.3',
-      host: 'node',
-      zone: '',
-      nonce: 'n'.repeat(22),
-      proof,
-      time: 0,
-      ...about,
-    });
-    return epoch;
-  }
-
-  async open(fields: HelloFields = {}): Promise<string> {
-    const epoch = await this.hello(fields);
-    await this.next('welcome');
-    return epoch;
-  }
-
-  async refused(t: Test, kind: 'reject' | 'error', code: string): Promise<string> {
-    const { code: got, message } = await this.next(kind);
-    t.equal(got, code);
-    await until('it is closed', () => this.closedWith !== undefined);
-    return message;
-  }
 }
 
 t.test('a session: challenge, hello, welcome with the supernode’s own proof; then the peer is known', async (t) => {
@@ -442,7 +381,205 @@ t.test('HTTP: the API, its Host check, and what is no session', async (t) => {
   };
   t.equal(await status({ path: '/api/v1/else' }), 404);
   t.equal(await status({ headers: { origin: 'http://127.0.0.1' } }), 403, 'a page in a browser');
-  t.ok(metrics);
+  t.equal(await status({ headers: { host: 'evil.example:6789' } }), 403, 'a name that somebody has made to point here');
+  t.same(
+    supernode.peers().rejected.map(({ code, address }) => [code, address]),
+    [
+      ['HOST_REFUSED', '127.0.0.1'],
+      ['ORIGIN_REFUSED', '127.0.0.1'],
+    ],
+  );
+  t.match(await metrics.registry.metrics(), 'hawker_registration_failures_total{code="HOST_REFUSED"} 1');
+});
+
+t.test('what a newer session does not wish for again is over', async (t) => {
+  const { supernode, url } = await rig(t);
+  const other = digestOf('other');
+  const first = new Client(t, url);
+  const epoch = await first.open();
+  const want = { t: 'want', epoch, size: MiB, held: '', awaited: [[0, 0]], origin: 'x' };
+  first.say({ ...want, w: 1, digest });
+  first.say({ ...want, w: 2, digest: other });
+  await until('both are wanted', () => [...supernode.blobs()].length === 2);
+  const second = new Client(t, url);
+  await second.open();
+  second.say({ ...want, w: 1, digest: other });
+  second.say({ t: 'beat', n: 1, time: 0 });
+  await second.next('beat');
+  t.match([...supernode.blobs()], [{ digest: other }]);
+});
+
+t.test('an inventory that is told again is counted once', async (t) => {
+  const { supernode, url } = await rig(t);
+  const announce = { t: 'announce', blobs: [[digest, 1, '']] };
+  for (let session = 0; session < 3; session += 1) {
+    const client = new Client(t, url);
+    const epoch = await client.open();
+    client.say({ ...announce, epoch });
+    client.say({ ...announce, epoch });
+    client.say({ t: 'beat', n: 1, time: 0 });
+    await client.next('beat');
+  }
+  t.equal(supernode.peers().peers[0]!.blobs, 1);
+});
+
+t.test('lies about what is others’ change nothing', async (t) => {
+  const { supernode, url, book, metrics } = await rig(t);
+  book.set('a:1', { peer: 'peer-a-00', instance: 'instance-1' });
+  const a = new Client(t, url);
+  const epoch = await a.open({ addresses: ['a:1'] });
+  await until('it is ready', () => supernode.peers().peers[0]!.state === 'ready');
+  const size = 300 * MiB;
+  const want = { t: 'want', epoch, w: 1, digest, size, held: '', awaited: [[0, 0]], origin: 'x' };
+  a.say(want);
+  const lease = (await a.next('a')).l![0]![1];
+  const liar = new Client(t, url);
+  await liar.open({ peer: 'peer-b-00' });
+  liar.say({ ...want, origin: undefined });
+  const state = () =>
+    JSON.stringify([supernode.status(), [...supernode.blobs()]]).replaceAll(/"rejected":\d+/g, 'rejected');
+  liar.say({ t: 'beat', n: 1, time: 0 });
+  await liar.next('beat');
+  const before = state();
+  liar.say({
+    t: 'r',
+    g: [[1, lease]],
+    e: [[1, lease, 'ORIGIN_CUT', 1, 0]],
+    f: [
+      [1, 0, 1, 4],
+      [1, 1, 77, 0],
+    ],
+  });
+  liar.say({ t: 'dialed', n: 1, address: 'a:1', proof: 'p'.repeat(43) });
+  liar.say({ t: 'announce', epoch, blobs: [[digest, MiB, '']], gone: [digestOf('never seen')] });
+  liar.say({ t: 'beat', n: 2, time: 0 });
+  await liar.next('beat');
+  t.equal(state(), before);
+  t.match(await metrics.registry.metrics(), 'hawker_swarm_rejected_total{code="SIZE_CONFLICT"} 1');
+  t.equal(liar.closedWith, undefined, 'of two who contradict each other either may be right');
+  a.say({ t: 'r', e: [[1, lease, '', 0, 0]] });
+  t.match((await a.next('a')).l, [[1, Number, 0, Number]], 'its lease was its own to the end');
+});
+
+t.test('a flood ends the session of who sends it, and nobody else’s', async (t) => {
+  const { supernode, url, metrics } = await rig(t);
+  const honest = new Client(t, url);
+  await honest.open();
+  const client = new Client(t, url);
+  const epoch = await client.open({ peer: 'peer-b-00' });
+  client.say({ t: 'want', epoch, w: 1, digest, size: MiB, held: '', awaited: [] });
+  const reports = JSON.stringify({ t: 'r', n: Array.from({ length: 1024 }, () => 1) });
+  for (let n = 0; n < 400; n += 1) client.say(reports);
+  await client.refused(t, 'error', 'FLOOD');
+  t.match(supernode.peers().rejected, [{ code: 'FLOOD', count: 1 }]);
+  t.match(await metrics.registry.metrics(), 'hawker_registration_failures_total{code="FLOOD"} 1');
+  honest.say({ t: 'beat', n: 1, time: 0 });
+  await honest.next('beat');
+});
+
+/** A swarm that throws at its next event of a kind. */
+class BrokenSwarm extends Swarm {
+  static breaksAt: string | undefined;
+
+  override apply(event: SwarmEvent, now: number) {
+    if (event.kind !== BrokenSwarm.breaksAt) return super.apply(event, now);
+    BrokenSwarm.breaksAt = undefined;
+    throw new Error('a rule that does not hold');
+  }
+}
+
+t.test('a fault in its own code: all sessions end, and begin anew under another epoch', async (t) => {
+  const lines: Record<string, unknown>[] = [];
+  const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>) });
+  const givenUp: Error[] = [];
+  const onGivingUp = (error: Error) => void givenUp.push(error);
+  const started: SwarmOptions[] = [];
+  const makeSwarm = (options: SwarmOptions) => {
+    started.push(options);
+    return new BrokenSwarm(options);
+  };
+  const { supernode, url, clock, metrics } = await rig(t, { log, makeSwarm, onGivingUp });
+  const fail = async (kind: string) => {
+    const [a, b] = [new Client(t, url), new Client(t, url)];
+    const epoch = await a.open();
+    await b.open({ peer: 'peer-b-00' });
+    a.say({ t: 'announce', epoch, blobs: [[digest, 1, '']] });
+    await until('it is announced', () => [...supernode.blobs()].length === 1);
+    BrokenSwarm.breaksAt = kind;
+    if (kind === 'gone') b.ws.close();
+    else b.say({ t: 'announce', epoch, blobs: [[digest, 1, '']] });
+    await a.refused(t, 'error', 'SUPERNODE_FAULT');
+    await until('the other one, too', () => b.closedWith !== undefined);
+    t.equal(a.closedWith, 1012);
+    t.same([...supernode.blobs()], []);
+    return epoch;
+  };
+  const first = await fail('have');
+  t.not(supernode.epoch, first);
+  t.match(supernode.peers(), { peers: [] });
+  t.match(
+    lines.filter(({ code }) => code === 'SUPERNODE_FAULT'),
+    [{ level: 50, stack: /a rule that does not hold\n +at / }],
+  );
+  t.match(await metrics.registry.metrics(), 'hawker_supernode_faults_total 1');
+  await clock.advance(FAULTS_MS - 1);
+  for (let n = 0; n < MAX_FAULTS - 1; n += 1) await fail(n === 0 ? 'gone' : 'have');
+  await clock.advance(1);
+  t.not(await fail('have'), first, 'the first one was a minute ago');
+  t.ok(supernode.hasRoom);
+  await fail('have');
+  t.match(givenUp, [{ code: 'SUPERNODE_FAULT', message: /4 faults within 60 s/, cause: Error }]);
+  t.notOk(supernode.hasRoom);
+  const numbers = started.map(({ firstLease }) => firstLease!);
+  t.same(
+    numbers,
+    numbers.toSorted((a, b) => a - b),
+    'leases are numbered upwards from life to life',
+  );
+  t.same(
+    started.map(({ settleMs }) => settleMs),
+    [0, undefined, undefined, undefined, undefined, undefined],
+    'after a fault peers come back',
+  );
+});
+
+t.test('a fault on a timer, and one with nobody to tell', async (t) => {
+  class BrokenClockwork extends Swarm {
+    override tick(): never {
+      throw new Error('out of time');
+    }
+  }
+  let lives = 0;
+  const makeSwarm = (options: SwarmOptions) => {
+    lives += 1;
+    return lives === 1 ? new BrokenClockwork(options) : new Swarm(options);
+  };
+  const { supernode, clock, url } = await rig(t, { makeSwarm });
+  const { epoch } = supernode;
+  await clock.advance(300);
+  t.not(supernode.epoch, epoch);
+  await new Client(t, url).open();
+  t.throws(
+    () => {
+      const broken = makeSupernode(new ManualClock(), { makeSwarm: (options) => new BrokenSwarm(options) });
+      for (let n = 0; n <= MAX_FAULTS; n += 1) {
+        broken.accept(
+          {
+            backlog: 0,
+            send: () => undefined,
+            close: () => undefined,
+            terminate: () => undefined,
+            listen: () => {
+              throw new Error('no socket at all');
+            },
+          },
+          'x',
+        );
+      }
+    },
+    { code: 'SUPERNODE_FAULT' },
+    'where nobody is to be told, the process ends',
+  );
 });
 
 t.test('closing says so to everyone', async (t) => {
