@@ -7,6 +7,7 @@ import { recount } from './holders.ts';
 import {
   MAX_BLOBS,
   MAX_BLOBS_PER_PEER,
+  MAX_PARTS,
   MAX_PEERS,
   MAX_PEERS_PER_BLOB,
   MAX_PIECES,
@@ -21,7 +22,13 @@ export class Directory {
   /** The blobs that somebody wants. */
   readonly active = new Bag<Blob>();
   readonly #images = new Map<string, Image>();
+  readonly #maxParts: number;
+  #parts = 0;
   #wishes = 0;
+
+  constructor(maxParts = MAX_PARTS) {
+    this.#maxParts = maxParts;
+  }
 
   get wishes(): number {
     return this.#wishes;
@@ -42,7 +49,7 @@ export class Directory {
     const known = this.blobs.get(digest);
     const member = known?.members.get(peer.id);
     if (member) return member;
-    if (peer.members.length >= MAX_BLOBS_PER_PEER) return undefined;
+    if (peer.members.length >= MAX_BLOBS_PER_PEER || this.#parts >= this.#maxParts) return undefined;
     if (known ? known.members.size >= MAX_PEERS_PER_BLOB : this.blobs.size >= MAX_BLOBS) return undefined;
     const blob = known ?? new Blob(digest);
     this.blobs.set(digest, blob);
@@ -57,6 +64,7 @@ export class Directory {
     member.whole = false;
     peer.active.delete(member);
     blob.members.delete(peer.id);
+    this.#parts -= 1;
     const last = peer.members.pop()!;
     if (last !== member) {
       peer.members[member.position] = last;
@@ -126,6 +134,7 @@ export class Directory {
     const member = new Member(peer, blob);
     member.position = peer.members.length;
     peer.members.push(member);
+    this.#parts += 1;
     blob.members.set(peer.id, member);
     if (blob.active) this.#activateMember(member);
     return member;

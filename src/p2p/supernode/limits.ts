@@ -78,6 +78,8 @@ export const MAX_PEERS = 20_000;
 export const MAX_BLOBS = 200_000;
 export const MAX_BLOBS_PER_PEER = 20_000;
 export const MAX_PEERS_PER_BLOB = 20_000;
+/** Blobs of all peers together, each peer's part in each: about 400 bytes of memory each. */
+export const MAX_PARTS = 2_000_000;
 export const MAX_WISHES_PER_PEER = 128;
 export const MAX_AWAITED_RUNS = 64;
 /** 64 GiB in pieces of 4 MiB. */
