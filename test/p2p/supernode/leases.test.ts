@@ -396,16 +396,3 @@ t.test('connections: where the origin caps each, a proxy gets more of them', asy
   t.ok(run(true) >= 4);
   t.ok(run(false) <= 3, 'the one that was tried, and one granted early');
 });
-
-t.test('a silent lease is given up at its time, in whatever fractions of milliseconds that is', async (t) => {
-  let at = 1000.1;
-  while (at + 2000 - at >= 2000) at += 0.37;
-  const driver = swarm();
-  driver.proveRanges();
-  driver.peers('a');
-  driver.now = at;
-  driver.want('a', { mib: 8, origin: 'origin' });
-  driver.take();
-  driver.now = at + 2000;
-  t.match(kinds(driver.swarm.tick(driver.now)), ['cut', 'wait'].slice(0, 1), 'and the tick comes to an end');
-});
