@@ -193,6 +193,7 @@ export class DisputeRig {
             return swarm.nextTick;
           },
           blobs: () => swarm.blobs(),
+          wholesOf: (peer) => swarm.wholesOf(peer),
           stats: () => swarm.stats(),
         };
       },
