@@ -199,7 +199,9 @@ async function main(args: readonly string[]): Promise<number> {
     take(own);
     if (asked.json) continue;
     const share = own.reportsPerCoreSecond / bare.reportsPerCoreSecond;
-    process.stdout.write(`  ${share.toFixed(2)} of the bare server (mark: ${MARKS.shareOfBare.toFixed(2)})\n`);
+    // The mark was set with messages of one report each.
+    const mark = asked.together ? '' : ` (mark: ${MARKS.shareOfBare.toFixed(2)})`;
+    process.stdout.write(`  ${share.toFixed(2)} of the bare server${mark}\n`);
   }
   if (asked.json)
     process.stdout.write(`${JSON.stringify({ node: process.version, marks: MARKS, results }, undefined, 2)}\n`);

@@ -29,8 +29,7 @@ export class Budget {
 export function costOf(message: FromProxy, text: string): number {
   const said = 1 + Math.floor(text.length / BYTES_PER_UNIT);
   if (message.t !== 'r') return said;
-  const { s, n, g, p, f, e } = message;
   let entries = 0;
-  for (const list of [s, n, g, p, f, e]) entries += list?.length ?? 0;
+  for (const list of Object.values(message)) if (Array.isArray(list)) entries += list.length;
   return said + entries;
 }
