@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { fork } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { codeOf } from './base/errors.ts';
@@ -29,7 +30,11 @@ const port: ProcessPort = {
   columns: () => process.stdout.columns,
   print: (text) => void process.stdout.write(text),
   complain: (text) => void process.stderr.write(text),
-  onSignal: (signal, listener) => void process.on(signal, listener),
+  onSignal(signal, listener) {
+    process.on(signal, listener);
+    // Who was started by `rerun` ends with who started it, however that ended.
+    if (signal === 'SIGTERM' && process.connected) process.on('disconnect', listener);
+  },
   onCrash: (listener) => {
     onCrash = listener;
   },
@@ -42,6 +47,13 @@ const port: ProcessPort = {
     }
   },
   exit: (status) => process.exit(status),
+  rerun: (environment) =>
+    new Promise((resolve, reject) => {
+      const child = fork(process.argv[1]!, process.argv.slice(2), { env: { ...process.env, ...environment } });
+      for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
+      child.once('error', reject);
+      child.once('exit', (status) => resolve(status ?? FAILED));
+    }),
 };
 
 process.exit(await runCli(port));

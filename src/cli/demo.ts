@@ -18,6 +18,15 @@ export interface DemoFlags {
   readonly logLevel: LogLevel;
 }
 
+/**
+ * Threads for file work. Node's four are meant for one service: with several nodes in a process, writes would wait for each
+ * other, and what comes in meanwhile pile up in sockets.
+ */
+const THREADS_A_NODE = 4;
+const POOL_SIZE = 'UV_THREADPOOL_SIZE';
+/** A Ctrl-C reaches a process from the terminal and from who started it. */
+const SAME_SIGNAL_MS = 500;
+
 const COLUMNS = [
   { title: 'NODE' },
   { title: 'SECONDS', align: 'right' },
@@ -31,6 +40,10 @@ const COLUMNS = [
  */
 export async function runDemo(flags: DemoFlags, port: ProcessPort): Promise<number> {
   const { nodes, size, keep } = flags;
+  // Node takes it from the environment only, and has made its threads by now.
+  if (port.rerun && port.environment[POOL_SIZE] === undefined) {
+    return port.rerun({ [POOL_SIZE]: String(THREADS_A_NODE * (nodes + 1)) });
+  }
   const asked = new AbortController();
   const { signal } = asked;
   let demo: Demo | undefined;
@@ -38,9 +51,15 @@ export async function runDemo(flags: DemoFlags, port: ProcessPort): Promise<numb
     demo?.abandon();
     port.exit(FAILED);
   };
+  let firstAt = Number.POSITIVE_INFINITY;
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    // The second time somebody does not want to wait.
-    port.onSignal(name, () => (signal.aborted ? abandon() : asked.abort(new Interrupted({ signal: name }))));
+    port.onSignal(name, () => {
+      const now = performance.now();
+      // The second time somebody does not want to wait.
+      if (now - firstAt >= SAME_SIGNAL_MS) abandon();
+      firstAt = Math.min(firstAt, now);
+      asked.abort(new Interrupted({ signal: name }));
+    });
   }
   port.onCrash((error) => {
     port.complain(failureLine(error));

@@ -24,4 +24,9 @@ export interface ProcessPort {
   /** The terminal that the process was started on has been closed. */
   terminalGone(): boolean;
   exit(status: number): void;
+  /**
+   * Runs this same command in a process of its own, with these variables more, and gives its exit status. Signals go on to it,
+   * and when this process is gone it is told to end. Absent: not possible here.
+   */
+  rerun?(environment: Readonly<Record<string, string>>): Promise<number>;
 }

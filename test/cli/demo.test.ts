@@ -1,5 +1,4 @@
 import { readdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import t from 'tap';
 import { runCli } from '../../src/cli/cli.ts';
 import type { ProcessPort, Signal } from '../../src/cli/process-port.ts';
@@ -48,12 +47,15 @@ class Run implements ProcessPort {
   }
 }
 
+// Other files' demonstrations are not to be seen here.
+const TMP = t.testdir({});
+process.env['TMPDIR'] = TMP;
+
 function leftBehind(): string[] {
-  return readdirSync(tmpdir()).filter((name) => name.startsWith('hawker-demo-'));
+  return readdirSync(TMP);
 }
 
 t.test('what it prints', async (t) => {
-  const before = leftBehind();
   const run = new Run(SMALL);
   t.equal(await runCli(run), 0);
   t.equal(run.err, '');
@@ -72,7 +74,7 @@ t.test('what it prints', async (t) => {
   }
   t.ok(run.out.split('\n').length < 20);
   for (const line of run.out.split('\n')) t.ok(line.length <= 80, line);
-  t.same(leftBehind(), before);
+  t.same(leftBehind(), []);
 });
 
 t.test('as JSON', async (t) => {
@@ -93,7 +95,6 @@ t.test('as JSON', async (t) => {
 });
 
 t.test('kept until a signal: the addresses are those where it is', async (t) => {
-  const before = leftBehind();
   const run = new Run([...SMALL, '--keep']);
   const kept = new Promise<void>((resolve) => {
     run.onPrint = () => run.out.includes('hawker status') && resolve();
@@ -116,7 +117,7 @@ t.test('kept until a signal: the addresses are those where it is', async (t) => 
   run.send('SIGINT');
   t.equal(await status, 0, 'that is how it ends');
   t.equal(run.err, '');
-  t.same(leftBehind(), before);
+  t.same(leftBehind(), []);
   await t.rejects(fetch(supernode));
 });
 
@@ -137,7 +138,6 @@ t.test('kept, as JSON', async (t) => {
 });
 
 t.test('bars on a terminal, and a signal in the middle', async (t) => {
-  const before = leftBehind();
   const run = new Run(['demo', '--nodes', '2', '--size', '24MiB'], true);
   run.onPrint = () => {
     if (!/node 1 .* [1-9]\d?%/.test(run.out)) return;
@@ -148,15 +148,22 @@ t.test('bars on a terminal, and a signal in the middle', async (t) => {
   t.match(run.err, /^hawker: INTERRUPTED: stopped by SIGINT before it was done; .*\n$/);
   t.match(run.out, /node 1 .*node 2 /s);
   t.ok(run.out.endsWith('\u001B[2A\r\u001B[J'), 'the bars are taken away');
-  t.same(leftBehind(), before);
+  t.same(leftBehind(), []);
 });
 
 t.test('a second signal, or a crash, removes what is on disk and ends the process at once', async (t) => {
-  const before = leftBehind();
-  for (const end of [
-    (run: Run) => [run.send('SIGINT'), run.send('SIGINT')],
-    (run: Run) => run.crash(new Error('odd')),
-  ]) {
+  let later = 0;
+  const now = performance.now.bind(performance);
+  t.intercept(performance, 'now', { value: () => now() + later });
+  const twice = (run: Run) => {
+    run.send('SIGINT');
+    run.send('SIGINT');
+    t.same(run.exits, [], 'the same one, by two ways');
+    later = 1000;
+    run.send('SIGINT');
+  };
+  const crash = (run: Run) => run.crash(new Error('odd'));
+  for (const end of [twice, crash]) {
     const run = new Run([...SMALL, '--keep']);
     const kept = new Promise<void>((resolve) => {
       run.onPrint = () => run.out.includes('hawker status') && resolve();
@@ -164,10 +171,26 @@ t.test('a second signal, or a crash, removes what is on disk and ends the proces
     const status = runCli(run);
     await kept;
     end(run);
-    t.same([run.exits, leftBehind()], [[1], before]);
+    t.same([run.exits, leftBehind()], [[1], []]);
     run.send('SIGINT');
     await status;
   }
+});
+
+t.test('it runs in a process with threads enough for all its nodes', async (t) => {
+  const asked: unknown[] = [];
+  class Parent extends Run {
+    rerun = async (environment: unknown) => {
+      asked.push(environment);
+      return 7;
+    };
+  }
+  t.equal(await runCli(new Parent(SMALL)), 7);
+  t.same(asked, [{ UV_THREADPOOL_SIZE: '12' }]);
+  const child = new Parent([...SMALL, '--json']);
+  child.environment['UV_THREADPOOL_SIZE'] = '12';
+  t.equal(await runCli(child), 0);
+  t.equal(asked.length, 1);
 });
 
 t.test('wrong flags', async (t) => {

@@ -1,5 +1,4 @@
 import { readdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import t from 'tap';
 import { Demo, type DemoOptions, type NodePull } from '../../../src/app/demo/demo.ts';
 import { silentLogger } from '../../../src/base/log.ts';
@@ -13,14 +12,17 @@ const OPTIONS: DemoOptions = {
   signal: new AbortController().signal,
 };
 
+// Other files' demonstrations are not to be seen here.
+const TMP = t.testdir({});
+process.env['TMPDIR'] = TMP;
+
 function leftBehind(): string[] {
-  return readdirSync(tmpdir()).filter((name) => name.startsWith('hawker-demo-'));
+  return readdirSync(TMP);
 }
 
 t.test(
   'all pull at once: from the origin and from each other, then from their stores, also on their own',
   async (t) => {
-    const before = leftBehind();
     const demo = await Demo.start(OPTIONS);
     const looks: (readonly NodePull[])[] = [];
     const cold = await demo.pull((nodes) => void looks.push(nodes));
@@ -44,13 +46,12 @@ t.test(
     await demo.stopOriginAndSupernode();
     t.match(await demo.pull(), none);
     await demo.stop();
-    t.same(leftBehind(), before, 'nothing is left');
+    t.same(leftBehind(), [], 'nothing is left');
     await t.rejects(fetch(mirror), 'nothing listens any more');
   },
 );
 
 t.test('one that is given up leaves nothing behind', async (t) => {
-  const before = leftBehind();
   const given = new AbortController();
   const reason = new Error('enough');
   const demo = await Demo.start({ ...OPTIONS, nodes: 2, imageBytes: 16 * MiB, signal: given.signal });
@@ -58,12 +59,12 @@ t.test('one that is given up leaves nothing behind', async (t) => {
     if (first!.bytes > 0) given.abort(reason);
   });
   await t.rejects(pulling, reason);
-  t.equal(leftBehind().length, before.length + 1);
+  t.equal(leftBehind().length, 1);
   demo.abandon();
-  t.same(leftBehind(), before, 'a process that ends at once removes it first');
+  t.same(leftBehind(), [], 'a process that ends at once removes it first');
   await demo.stop();
   await t.rejects(Demo.start({ ...OPTIONS, signal: given.signal }), reason);
-  t.same(leftBehind(), before);
+  t.same(leftBehind(), []);
 });
 
 t.test('a disk without the room for it is said before', async (t) => {
