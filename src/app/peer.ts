@@ -6,10 +6,13 @@ import type { Metrics } from '../base/metrics.ts';
 import type { Config } from '../config/config.ts';
 import { formatAddress } from '../config/formats.ts';
 import type { BufferPool } from '../http/buffer-pool.ts';
+import { askNeighbour } from '../p2p/peer/ask-neighbour.ts';
 import type { Downloads, Shelf } from '../p2p/peer/downloads.ts';
 import type { PeerSources } from '../p2p/peer/fetcher.ts';
 import { loadIdentity } from '../p2p/peer/identity.ts';
 import { Inventory } from '../p2p/peer/inventory.ts';
+import { NeighbourCoordinator } from '../p2p/peer/neighbour-coordinator.ts';
+import { KnownNeighbours } from '../p2p/peer/neighbours.ts';
 import { peerSource } from '../p2p/peer/peer-source.ts';
 import type { PeerIdentity } from '../p2p/peer/piece-auth.ts';
 import { PieceClient } from '../p2p/peer/piece-client.ts';
@@ -18,7 +21,6 @@ import { RemoteCoordinator } from '../p2p/peer/remote-coordinator.ts';
 import { PeerSession } from '../p2p/peer/session.ts';
 import type { FindCandidates } from '../p2p/peer/supernode-dial.ts';
 import { UploadSlots } from '../p2p/peer/upload-slots.ts';
-import type { Coordinator } from '../p2p/protocol/coordinator.ts';
 import type { Membership } from '../p2p/protocol/membership.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import { listenError } from './errors.ts';
@@ -34,7 +36,6 @@ export interface PeerDeps {
   /** How supernodes are reached. */
   readonly candidates: FindCandidates;
   readonly supernodes: readonly string[];
-  readonly solo: Coordinator;
   readonly pool: BufferPool;
   readonly clock: Clock;
   readonly log: Logger;
@@ -53,11 +54,10 @@ export class Peer {
   #session: PeerSession | undefined;
 
   private constructor(config: Config, deps: PeerDeps, identity: PeerIdentity) {
-    const { clock, metrics, membership, solo } = deps;
+    const { clock, log, metrics, membership } = deps;
     this.#config = config;
     this.#deps = deps;
     this.identity = identity;
-    this.coordinator = new RemoteCoordinator({ solo, clock, onClosed: (digest) => this.#inventory?.ended(digest) });
     this.#client = new PieceClient({
       auth: {
         token: ({ peer, instance }) =>
@@ -66,6 +66,19 @@ export class Peer {
       clock,
       limiter: new Limiter({ bytesPerSecond: config.peer.downloadBytesPerSecond, clock }),
       metrics,
+    });
+    const client = this.#client;
+    const neighbours = new KnownNeighbours({
+      known: () => this.#session?.knownPeers() ?? [],
+      zone: config.peer.zone ?? '',
+      ask: (peer, digest, signal) => askNeighbour(peer, digest, signal, { client, membership }),
+      clock,
+      log,
+    });
+    this.coordinator = new RemoteCoordinator({
+      solo: new NeighbourCoordinator({ neighbours, clock, log }),
+      clock,
+      onClosed: (digest) => this.#inventory?.ended(digest),
     });
   }
 

@@ -32,7 +32,7 @@ export interface ProxyDeps {
   readonly log: Logger;
   readonly lifecycle: Lifecycle;
   /** The node's part in a cluster; undefined: it is alone. */
-  readonly cluster?: (parts: Pick<PeerDeps, 'solo' | 'pool' | 'clock' | 'metrics'>) => Promise<Peer>;
+  readonly cluster?: (parts: Pick<PeerDeps, 'pool' | 'clock' | 'metrics'>) => Promise<Peer>;
 }
 
 /** Composes one node's proxy: what it keeps, what it reads from, its part in a cluster, what it shows. */
@@ -70,7 +70,7 @@ export async function startProxy(config: Config, { log, lifecycle, cluster }: Pr
   const pool = new BufferPool();
   const solo = new SoloCoordinator({ clock, log });
   const privateBlobs = PrivateBlobs.open(dir, (digest) => store.sizeOf(digest) !== undefined);
-  const peer = await cluster?.({ solo, pool, clock, metrics });
+  const peer = await cluster?.({ pool, clock, metrics });
   const downloads = await lifecycle.start({
     name: 'downloads',
     start: async () => {

@@ -2,7 +2,15 @@ import fc from 'fast-check';
 import type { Test } from 'tap';
 import { digestOf } from '../../src/base/digest.ts';
 import { MiB } from '../../src/base/units.ts';
-import type { Assignment, Coordinator, PieceRun, Ticket } from '../../src/p2p/protocol/coordinator.ts';
+import type {
+  Assignment,
+  Coordinator,
+  PeerTarget,
+  PieceFailure,
+  PieceRun,
+  Ticket,
+  Want,
+} from '../../src/p2p/protocol/coordinator.ts';
 import type { ManualClock } from './manual-clock.ts';
 
 const digest = digestOf('a blob');
@@ -12,15 +20,22 @@ export class ScriptedProxy {
   readonly held: Set<number>;
   readonly assignments: Assignment[] = [];
   readonly leases = new Map<number, { next: number; last: number }>();
+  /** Pieces that are being fetched, from whom. */
+  readonly fetches = new Map<number, PeerTarget>();
   readonly ticket: Ticket;
   #inCall = false;
   gaveUp = false;
 
-  constructor(coordinator: Coordinator, pieceCount: number | undefined, held: Iterable<number> = []) {
+  constructor(
+    coordinator: Coordinator,
+    pieceCount: number | undefined,
+    held: Iterable<number> = [],
+    want: Partial<Want> = {},
+  ) {
     this.held = new Set(held);
     const size = pieceCount === undefined ? undefined : pieceCount * MiB;
     this.ticket = coordinator.want(
-      { digest, pieceCount, size, held: this.held, origin: 'registry.example' },
+      { digest, pieceCount, size, held: this.held, origin: 'registry.example', ...want },
       (assignment) => this.#assigned(assignment),
     );
   }
@@ -29,7 +44,9 @@ export class ScriptedProxy {
     if (this.#inCall) throw new Error('an assignment came from within a call');
     this.assignments.push(assignment);
     if (assignment.kind === 'none') this.gaveUp = true;
-    else if (assignment.kind === 'cut') this.leases.get(assignment.lease)!.last = assignment.last;
+    else if (assignment.kind === 'fetch') this.fetches.set(assignment.piece, assignment.from);
+    else if (assignment.kind === 'cut' && this.leases.has(assignment.lease))
+      this.leases.get(assignment.lease)!.last = assignment.last;
     else if (assignment.kind === 'lease') {
       const { first, count } = assignment.run;
       this.leases.set(assignment.lease, { next: first, last: first + count - 1 });
@@ -63,6 +80,21 @@ export class ScriptedProxy {
       this.ticket.report({ kind: 'progress', lease });
       this.ticket.report({ kind: 'piece', piece, crc32: 0, source: 'origin' });
     });
+  }
+
+  /** A piece has come from the peer that was to give it. */
+  give(piece: number): void {
+    const from = this.fetches.get(piece)!.peer;
+    this.fetches.delete(piece);
+    this.held.add(piece);
+    this.call(() => this.ticket.report({ kind: 'piece', piece, crc32: 0, source: 'peers', from }));
+  }
+
+  /** It has not. */
+  fail(piece: number, reason: PieceFailure): void {
+    const from = this.fetches.get(piece)!.peer;
+    this.fetches.delete(piece);
+    this.call(() => this.ticket.report({ kind: 'failed', piece, from, reason }));
   }
 
   end(lease: number, failure?: { code: string; final: boolean; retryAfterMs?: number }): void {

@@ -225,7 +225,9 @@ export class Fetcher {
         await this.#target.store(part, at, 'peers', actual);
         at += part.length;
       }
-      this.report({ kind: 'piece', piece, crc32: actual, source: 'peers', from: from.peer, ms });
+      // Of a blob whose size nobody knew, only a part was asked for where its pieces are larger.
+      if (this.#target.bytes.missingOf({ first: piece, count: 1 })) failed('busy');
+      else this.report({ kind: 'piece', piece, crc32: actual, source: 'peers', from: from.peer, ms });
     } catch (error) {
       if (this.#closed) return;
       const reason = peerFailureOf(error);
@@ -263,7 +265,7 @@ export class Fetcher {
 
   #startRun(lease: number, pieces: PieceRun): void {
     const missing = this.#target.bytes.missingOf(pieces);
-    if (!missing || !this.#origins.first) {
+    if (!missing) {
       queueMicrotask(() => this.report({ kind: 'ended', lease }));
       return;
     }

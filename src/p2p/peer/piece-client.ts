@@ -8,8 +8,9 @@ import type { ByteRange, ByteSink } from '../../http/byte-sink.ts';
 import { ConnectionPool } from './connection-pool.ts';
 import { PeerBadResponse, PeerCut, PeerRefused, PeerUnreachable, TooManyPeerConnections } from './errors.ts';
 import { authorizationOf, type PeerIdentity, type PieceAuth } from './piece-auth.ts';
-import { PieceConnection, type Endpoint } from './piece-connection.ts';
+import { PieceConnection, type AnswerTaker, type Endpoint } from './piece-connection.ts';
 import { RangeTaker } from './range-taker.ts';
+import { SizeTaker } from './size-taker.ts';
 
 /** Connections in use at the same time, to all peers. */
 export const MAX_CONNECTIONS_IN_USE = 256;
@@ -65,14 +66,39 @@ export class PieceClient {
     sink: ByteSink,
     signal: AbortSignal,
   ): Promise<number> {
-    signal.throwIfAborted();
-    if (this.#asking >= MAX_CONNECTIONS_IN_USE) throw new TooManyPeerConnections({ limit: MAX_CONNECTIONS_IN_USE });
-    this.#asking += 1;
-    try {
-      return await this.#fetch(peer, digest, range, sink, signal);
-    } finally {
-      this.#asking -= 1;
-    }
+    let taker: RangeTaker | undefined;
+    const { start, end } = range;
+    const fields = [`Range: bytes=${start}-${end === undefined ? '' : end - 1}`];
+    return this.#atAnyAddress(
+      peer,
+      async (to) => {
+        taker = new RangeTaker(to, digest, range, sink);
+        try {
+          await this.#ask(to, this.#request('GET', peer, to, digest, fields), taker, signal);
+        } finally {
+          if (taker.bytes > 0) this.#metrics.peerBytes.inc({ direction: 'in' }, taker.bytes);
+        }
+        return { refusal: taker.refusal, answer: taker.total! };
+      },
+      signal,
+      () => taker?.total !== undefined,
+    );
+  }
+
+  /**
+   * Asks a peer whether it has the whole of a blob: its size in bytes; undefined: it has not. Rejects with PEER_UNREACHABLE,
+   * PEER_CUT, PEER_STALLED, PEER_REFUSED, PEER_BAD_RESPONSE, PEER_CONNECTIONS_EXHAUSTED, or the signal's reason.
+   */
+  has(peer: PeerAddress, digest: Digest, signal: AbortSignal): Promise<number | undefined> {
+    return this.#atAnyAddress(
+      peer,
+      async (to) => {
+        const taker = new SizeTaker(to, digest);
+        await this.#ask(to, this.#request('HEAD', peer, to, digest), taker, signal);
+        return { refusal: taker.refusal, answer: taker.size };
+      },
+      signal,
+    );
   }
 
   /** Closes every connection; reads under way fail with PEER_CUT. */
@@ -81,28 +107,32 @@ export class PieceClient {
     for (const connection of this.#inUse) connection.close();
   }
 
-  async #fetch(
+  /** Asks at one address after the other, as long as that may mend a failure and no answer `hasBegun`. */
+  async #atAnyAddress<T>(
     peer: PeerAddress,
-    digest: Digest,
-    range: ByteRange,
-    sink: ByteSink,
+    ask: (to: Endpoint) => Promise<{ readonly refusal: Error | undefined; readonly answer: T }>,
     signal: AbortSignal,
-  ): Promise<number> {
+    hasBegun: () => boolean = () => false,
+  ): Promise<T> {
+    signal.throwIfAborted();
+    if (this.#asking >= MAX_CONNECTIONS_IN_USE) throw new TooManyPeerConnections({ limit: MAX_CONNECTIONS_IN_USE });
+    this.#asking += 1;
     let failure: unknown;
-    for (const address of this.#inOrder(peer)) {
-      const taker = new RangeTaker({ peer: peer.peer, address }, digest, range, sink);
-      try {
-        await this.#ask({ peer: peer.peer, address }, this.#request(peer, address, digest, range), taker, signal);
-        if (!(taker.refusal instanceof PeerRefused)) this.#working.set(peer.peer, address);
-        if (taker.refusal) throw taker.refusal;
-        return taker.total!;
-      } catch (error) {
-        if (taker.total !== undefined || !OF_THE_ADDRESS.has(codeOf(error))) throw error;
-        failure ??= error;
-        if (this.#working.get(peer.peer) === address) this.#working.delete(peer.peer);
-      } finally {
-        if (taker.bytes > 0) this.#metrics.peerBytes.inc({ direction: 'in' }, taker.bytes);
+    try {
+      for (const address of this.#inOrder(peer)) {
+        try {
+          const { refusal, answer } = await ask({ peer: peer.peer, address });
+          if (!(refusal instanceof PeerRefused)) this.#working.set(peer.peer, address);
+          if (refusal) throw refusal;
+          return answer;
+        } catch (error) {
+          if (hasBegun() || !OF_THE_ADDRESS.has(codeOf(error))) throw error;
+          failure ??= error;
+          if (this.#working.get(peer.peer) === address) this.#working.delete(peer.peer);
+        }
       }
+    } finally {
+      this.#asking -= 1;
     }
     throw failure ?? new PeerUnreachable({ peer: peer.peer, address: '-', seen: 'it has no address' });
   }
@@ -115,17 +145,23 @@ export class PieceClient {
     return [known, ...sound.filter((address) => address !== known)];
   }
 
-  #request(peer: PeerAddress, address: string, digest: Digest, { start, end }: ByteRange): string {
+  #request(
+    method: 'GET' | 'HEAD',
+    peer: PeerAddress,
+    { address }: Endpoint,
+    digest: Digest,
+    fields: readonly string[] = [],
+  ): string {
     return [
-      `GET /v1/blobs/${digest} HTTP/1.1`,
+      `${method} /v1/blobs/${digest} HTTP/1.1`,
       `Host: ${address}`,
-      `Range: bytes=${start}-${end === undefined ? '' : end - 1}`,
+      ...fields,
       `Authorization: ${authorizationOf(this.#auth.token(peer))}`,
       '\r\n',
     ].join('\r\n');
   }
 
-  async #ask(to: Endpoint, request: string, taker: RangeTaker, signal: AbortSignal): Promise<void> {
+  async #ask(to: Endpoint, request: string, taker: AnswerTaker, signal: AbortSignal): Promise<void> {
     const kept = this.#pool.take(to.address);
     if (kept) {
       try {
@@ -144,7 +180,7 @@ export class PieceClient {
     connection: PieceConnection,
     peer: string,
     request: string,
-    taker: RangeTaker,
+    taker: AnswerTaker,
     signal: AbortSignal,
   ): Promise<void> {
     this.#inUse.add(connection);

@@ -15,6 +15,8 @@ export const STALL_MS = 1000;
 
 /** Takes one answer. What its methods throw ends the exchange, and the connection, with that very error. */
 export interface AnswerTaker {
+  /** The request is a HEAD: no body follows, whatever its Content-Length says (RFC 9110, section 9.3.2). */
+  readonly isHead?: boolean;
   head(head: ResponseHead): void;
   /** A chunk of the body, good until it returns; false: no more until `drained`. */
   write(chunk: Uint8Array): boolean;
@@ -172,7 +174,7 @@ export class PieceConnection {
     const length = exchange.parser.feed(chunk);
     const { head } = exchange.parser;
     if (head) {
-      exchange.remaining = head.contentLength;
+      exchange.remaining = exchange.taker.isHead === true ? 0 : head.contentLength;
       exchange.taker.head(head);
     }
     return length;

@@ -15,6 +15,12 @@ import { packCrcs, packPieces } from '../protocol/packed.ts';
 import type { CoordinatorLink, TicketHost } from './remote-coordinator.ts';
 import { TicketDispute } from './ticket-dispute.ts';
 
+/** Peers that gave pieces of the blob, as far as they are remembered. */
+const MAX_GIVERS = 16;
+
+/** A fetch that the supernode has assigned. */
+type Fetch = Assignment & { readonly kind: 'fetch' };
+
 /** An origin read under way. Its number, given here, is what the listener knows it by. */
 interface Lease {
   readonly id: number;
@@ -37,7 +43,12 @@ export class RemoteTicket implements Ticket {
   /** Of the pieces that are here, where known. */
   readonly #crcs: Map<number, number>;
   readonly #leases = new Map<number, Lease>();
+  /** Pieces on their way from a peer. */
   readonly #fetches = new Set<number>();
+  /** Those begun while it was alone; with what the supernode has assigned since, should they not come. */
+  readonly #ownFetches = new Map<number, Fetch | undefined>();
+  /** Who was to give pieces of it last, and did not fail; the latest last. */
+  readonly #givers = new Map<string, PeerTarget>();
   readonly #dispute: TicketDispute;
   #pieceCount: number | undefined;
   #size: number | undefined;
@@ -96,11 +107,13 @@ export class RemoteTicket implements Ticket {
         this.#piece(report);
         break;
       case 'failed':
-        this.#fetches.delete(report.piece);
+        this.#failed(report);
         if (this.#wish !== undefined) {
           const reason = PIECE_FAILURES.indexOf(report.reason);
           (this.#host.reports().f ??= []).push([this.#wish, report.piece, this.#host.numberOf(report.from), reason]);
         }
+        // It may have come another way.
+        if (!this.#held.has(report.piece)) this.#solo?.report(report);
         this.#watch();
         return;
       case 'ended':
@@ -153,8 +166,9 @@ export class RemoteTicket implements Ticket {
   fetch(piece: number, from: PeerTarget, crc32: number | undefined): void {
     this.#heard();
     this.#toldToWait = false;
-    this.#fetches.add(piece);
-    this.#listener({ kind: 'fetch', piece, from, crc32 });
+    const fetch: Fetch = { kind: 'fetch', piece, from, crc32 };
+    if (this.#ownFetches.has(piece)) this.#ownFetches.set(piece, fetch);
+    else this.#fetch(fetch);
   }
 
   readAgain(remote: number, first: number, count: number): void {
@@ -306,7 +320,15 @@ export class RemoteTicket implements Ticket {
     this.#soloLeases = new Map();
     const { digest, origin, image } = this.#want;
     this.#solo = this.#host.solo.want(
-      { digest, origin, image, pieceCount: this.#pieceCount, size: this.#size, held: this.#heldOrComing() },
+      {
+        digest,
+        origin,
+        image,
+        pieceCount: this.#pieceCount,
+        size: this.#size,
+        held: this.#heldOrComing(),
+        holders: [...this.#givers.values()].toReversed(),
+      },
       (assignment) => this.#soloAssigned(assignment),
     );
     if (this.#noRanges) this.#solo.report({ kind: 'no-ranges' });
@@ -314,9 +336,9 @@ export class RemoteTicket implements Ticket {
     this.#solo.awaiting(this.#awaited);
   }
 
-  /** What reads bring that were granted before counts as here, as long as they run. */
+  /** What reads and fetches bring that were assigned before counts as here, as long as they run. */
   #heldOrComing(): Set<number> {
-    const held = new Set(this.#held);
+    const held = new Set([...this.#held, ...this.#fetches]);
     for (const { next, last } of this.#leases.values()) {
       if (Number.isFinite(last)) for (let piece = next; piece <= last; piece += 1) held.add(piece);
     }
@@ -336,12 +358,38 @@ export class RemoteTicket implements Ticket {
         return;
       }
       case 'fetch':
+        this.#ownFetches.set(assignment.piece, undefined);
+        this.#fetch(assignment);
+        return;
       case 'none':
       case 'read-again':
       case 'second-reading':
       case 'dispute':
         this.#listener(assignment);
     }
+  }
+
+  #fetch(fetch: Fetch): void {
+    const { piece, from } = fetch;
+    this.#fetches.add(piece);
+    this.#givers.delete(from.peer);
+    this.#givers.set(from.peer, from);
+    if (this.#givers.size > MAX_GIVERS) this.#givers.delete(this.#givers.keys().next().value!);
+    this.#listener(fetch);
+  }
+
+  #failed({ piece, from, reason }: Report & { kind: 'failed' }): void {
+    if (reason !== 'busy') this.#givers.delete(from);
+    this.#fetches.delete(piece);
+    const next = this.#ownFetches.get(piece);
+    this.#ownFetches.delete(piece);
+    // Where it was to come from the same peer, the supernode learns of the failure.
+    if (!next || next.from.peer === from || this.#solo || this.#held.has(piece)) return;
+    this.#fetches.add(piece);
+    // Put off, as this is within a call.
+    queueMicrotask(() => {
+      if (!this.#closed) this.#fetch(next);
+    });
   }
 
   // --- leases and pieces ---
@@ -388,6 +436,7 @@ export class RemoteTicket implements Ticket {
     this.#held.add(piece);
     this.#crcs.set(piece, crc32);
     this.#fetches.delete(piece);
+    this.#ownFetches.delete(piece);
     for (const lease of this.#leases.values()) if (lease.next === piece) lease.next += 1;
     if (this.#wish !== undefined) {
       const number = from === undefined ? 0 : this.#host.numberOf(from);

@@ -4,6 +4,7 @@ import type { Clock } from '../../base/clock.ts';
 import { CodedError, codeOf, describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Metrics } from '../../base/metrics.ts';
+import { MAX_KNOWN_PEERS } from '../protocol/limits.ts';
 import type { Membership } from '../protocol/membership.ts';
 import type { FromProxy, FromSupernode, KnownPeer, Message } from '../protocol/messages.ts';
 import { askWhoami, type WhoamiAnswer } from '../protocol/whoami.ts';
@@ -139,7 +140,7 @@ export class PeerSession implements LinkListener {
   opened(link: SessionLink, welcome: Welcome): void {
     const { log } = this.#options;
     this.#link = link;
-    this.#known = welcome.peers;
+    this.#learn(welcome.peers);
     this.#clockOffsetMs = { wall: welcome.time, at: this.#clock.monotonic() };
     if (welcome.warning !== undefined && welcome.warning !== this.#warned) {
       this.#warned = welcome.warning;
@@ -153,7 +154,7 @@ export class PeerSession implements LinkListener {
   message(link: SessionLink, message: FromSupernode): void {
     this.#user?.heard();
     if (message.t === 'a') this.#user?.assigned(message);
-    else if (message.t === 'beat' && message.peers) this.#known = message.peers;
+    else if (message.t === 'beat' && message.peers) this.#learn(message.peers);
     else if (message.t === 'dial') void this.#dial(link, message);
   }
 
@@ -166,6 +167,12 @@ export class PeerSession implements LinkListener {
   }
 
   // --- its own course ---
+
+  /** A supernode that has just started knows few peers: those of before stay known behind those that it names. */
+  #learn(peers: readonly KnownPeer[]): void {
+    const named = new Set(peers.map(({ id }) => id));
+    this.#known = [...peers, ...this.#known.filter(({ id }) => !named.has(id))].slice(0, MAX_KNOWN_PEERS);
+  }
 
   async #run(): Promise<void> {
     let failures = 0;

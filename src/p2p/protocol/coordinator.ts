@@ -32,6 +32,8 @@ export interface Want {
   readonly origin?: string | undefined;
   /** The manifest that names the blob: the blobs of an image share the origin reads. */
   readonly image?: Digest | undefined;
+  /** Peers from which pieces of it came lately: whom to ask first. */
+  readonly holders?: readonly PeerTarget[] | undefined;
 }
 
 /** A peer to fetch pieces from. */

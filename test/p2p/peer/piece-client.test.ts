@@ -7,7 +7,7 @@ import { peerFailureOf } from '../../../src/p2p/peer/errors.ts';
 import { MAX_CONNECTIONS_IN_USE, type PeerAddress, type PieceClient } from '../../../src/p2p/peer/piece-client.ts';
 import { CONNECT_MS, STALL_MS } from '../../../src/p2p/peer/piece-connection.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
-import { openPieceClient, SERVER, startPieceServer, until } from '../../support/piece-rig.ts';
+import { openPieceClient, partOf, SERVER, startPieceServer, until } from '../../support/piece-rig.ts';
 import { failureOf, KeepingSink } from '../../support/registry-client.ts';
 import { sampleBlob } from '../../support/store-conformance.ts';
 
@@ -66,6 +66,37 @@ t.test('says what it wants, and shows its token', async (t) => {
     ].join('\r\n'),
   ]);
   t.match(await metrics.registry.metrics(), 'hawker_peer_bytes_total{direction="in"} 100\n');
+});
+
+t.test('asks whether a peer has the whole of a blob, over the same connections', async (t) => {
+  const { shelf, peer, slots } = await startPieceServer(t, {
+    incoming: { openPart: async () => partOf(blob.bytes) },
+  });
+  const { client, metrics } = openPieceClient(t);
+  const signal = new AbortController().signal;
+  t.equal(await client.has(peer, blob.digest, signal), undefined, 'what is only coming in is no whole blob');
+  shelf.blobs.set(blob.digest, blob.bytes);
+  while (slots.take({ onePiece: true }));
+  t.equal(await client.has(peer, blob.digest, signal), blob.bytes.length, 'a question takes no upload slot');
+  t.equal(shelf.openCount, 0);
+  t.notMatch(await metrics.registry.metrics(), 'hawker_peer_bytes_total{direction="in"} ');
+  const stranger = { ...peer, peer: 'peer-z' };
+  t.match(await failureOf(client.has(stranger, blob.digest, signal)), { code: 'PEER_REFUSED' });
+  await t.rejects(client.has(peer, blob.digest, AbortSignal.abort(new Error('no'))), { message: 'no' });
+});
+
+t.test('a question that has an odd answer', async (t) => {
+  const answers = ['206 OK', '500 Oops', '404 Not Found'];
+  const { peer } = await scripted(t, (socket) => {
+    socket.write(`HTTP/1.1 ${answers.shift()}\r\nContent-Length: 12\r\n\r\n`);
+  });
+  const { client } = openPieceClient(t);
+  const { signal } = new AbortController();
+  for (const status of [206, 500]) {
+    const error = await failureOf(client.has(peer, blob.digest, signal));
+    t.match(error, { code: 'PEER_BAD_RESPONSE', message: String(status) });
+  }
+  t.equal(await client.has(peer, blob.digest, signal), undefined);
 });
 
 t.test('the bytes may come in any portions', async (t) => {

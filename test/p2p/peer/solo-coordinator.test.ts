@@ -1,5 +1,6 @@
 import t from 'tap';
-import { MAX_TRIES_WITHOUT_PROGRESS, NEAR_PIECES, SoloCoordinator } from '../../../src/p2p/peer/solo-coordinator.ts';
+import { MAX_TRIES_WITHOUT_PROGRESS, NEAR_PIECES } from '../../../src/p2p/peer/origin-reads.ts';
+import { SoloCoordinator } from '../../../src/p2p/peer/solo-coordinator.ts';
 import { coordinatorConformance, ScriptedProxy, settle } from '../../support/coordinator-conformance.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 
