@@ -1,0 +1,139 @@
+import t from 'tap';
+import { MiB } from '../../../src/base/units.ts';
+import { NeighbourCoordinator } from '../../../src/p2p/peer/neighbour-coordinator.ts';
+import { RemoteCoordinator, SILENCE_MS } from '../../../src/p2p/peer/remote-coordinator.ts';
+import { SoloCoordinator } from '../../../src/p2p/peer/solo-coordinator.ts';
+import type { Coordinator } from '../../../src/p2p/protocol/coordinator.ts';
+import type { FromProxy } from '../../../src/p2p/protocol/messages.ts';
+import { packPieces } from '../../../src/p2p/protocol/packed.ts';
+import { ScriptedProxy, settle } from '../../support/coordinator-conformance.ts';
+import { ManualClock } from '../../support/manual-clock.ts';
+import { ScriptedNeighbours, targetOf } from '../../support/scripted-neighbours.ts';
+
+const PIECES = 10;
+const BY_SUPERNODE = targetOf('peer-by-supernode');
+
+/** A proxy that wants a blob of ten pieces; the supernode is the test. */
+async function start(solo: (clock: ManualClock) => Coordinator) {
+  const clock = new ManualClock();
+  const coordinator = new RemoteCoordinator({ solo: solo(clock), clock });
+  const sent: FromProxy[] = [];
+  const open = () =>
+    coordinator.opened({ epoch: 'epoch-01', rttMs: 1, send: (message) => void sent.push(structuredClone(message)) });
+  open();
+  const proxy = new ScriptedProxy(coordinator, PIECES, [], { size: PIECES * MiB });
+  proxy.await({ first: 0, count: PIECES });
+  const take = async () => {
+    await settle();
+    await settle();
+    proxy.assignments.length = 0;
+    return sent.splice(0);
+  };
+  await take();
+  const fetch = (wish: number, piece: number) =>
+    coordinator.assigned({
+      t: 'a',
+      p: [[7, BY_SUPERNODE.peer, BY_SUPERNODE.instance, [...BY_SUPERNODE.addresses]]],
+      f: [[wish, piece, 7, 5]],
+    });
+  return { clock, coordinator, proxy, take, fetch, open };
+}
+
+async function startAmongNeighbours() {
+  const neighbours = new ScriptedNeighbours();
+  const rig = await start((clock) => new NeighbourCoordinator({ neighbours, clock, random: () => 0.5 }));
+  return { ...rig, neighbours };
+}
+
+t.test('what is on its way from a peer when it goes alone is not read; what then fails is', async (t) => {
+  const { clock, coordinator, proxy, take, fetch } = await start((clock) => new SoloCoordinator({ clock }));
+  fetch(1, 0);
+  fetch(1, 5);
+  coordinator.lost();
+  proxy.give(0);
+  await clock.advance(SILENCE_MS);
+  t.same(proxy.assignments.slice(2), [], 'it is not idle');
+  proxy.fail(5, 'reset');
+  await clock.advance(SILENCE_MS);
+  t.match(proxy.assignments.slice(2), [{ kind: 'lease', run: { first: 1, count: 9 } }]);
+  proxy.ticket.close();
+  await take();
+});
+
+t.test('a piece that was to come from a peer comes from the origin when that fails while it is alone', async (t) => {
+  const { coordinator, proxy, take, fetch } = await start((clock) => new SoloCoordinator({ clock }));
+  fetch(1, 5);
+  coordinator.assigned({ t: 'a', n: [[1, 1, '']] });
+  await settle();
+  t.match(proxy.assignments.slice(1), [{ kind: 'lease', run: { first: 0, count: 5 } }], 'up to what is on its way');
+  proxy.fail(5, 'timeout');
+  for (let piece = 0; piece <= 5; piece += 1) proxy.step(1);
+  await settle();
+  t.match(proxy.assignments.slice(2), [{ kind: 'lease', run: { first: 5, count: 5 } }]);
+  proxy.ticket.close();
+  await take();
+});
+
+t.test('alone, whom the supernode named last is asked first', async (t) => {
+  const { clock, coordinator, proxy, fetch, neighbours } = await startAmongNeighbours();
+  fetch(1, 0);
+  proxy.give(0);
+  coordinator.lost();
+  await clock.advance(SILENCE_MS);
+  t.match(neighbours.searches, [{ first: [BY_SUPERNODE], thorough: false }]);
+  neighbours.found('peer-a');
+  await settle();
+  t.same([...proxy.fetches.keys()], [1, 2, 3, 4]);
+  proxy.fail(1, 'gone');
+  await settle();
+  t.match(proxy.assignments.at(-1), { kind: 'fetch', piece: 4 }, 'nobody has it any more');
+  neighbours.end();
+  await settle();
+  t.match(proxy.assignments.at(-1), { kind: 'lease', run: { first: 1, count: 1 } });
+});
+
+t.test('one that failed is not named', async (t) => {
+  const { clock, coordinator, proxy, fetch, neighbours } = await startAmongNeighbours();
+  fetch(1, 0);
+  proxy.fail(0, 'reset');
+  coordinator.lost();
+  await clock.advance(SILENCE_MS);
+  t.match(neighbours.searches, [{ first: [] }]);
+});
+
+t.test(
+  'back at a supernode, what is on its way comes once; what fails comes from where the supernode said',
+  async (t) => {
+    const { clock, coordinator, proxy, take, fetch, neighbours, open } = await startAmongNeighbours();
+    coordinator.lost();
+    await clock.advance(SILENCE_MS);
+    neighbours.found('peer-a');
+    await settle();
+    t.same([...proxy.fetches.keys()], [0, 1, 2, 3]);
+    proxy.give(0);
+    await settle();
+    open();
+    const said = await take();
+    t.match(said.at(-1), { t: 'want', w: 2, held: packPieces([0], PIECES) });
+    t.equal(proxy.fetches.size, 4, 'none is broken off');
+    for (const piece of [1, 2, 8]) fetch(2, piece);
+    await settle();
+    t.match(proxy.assignments, [{ kind: 'fetch', piece: 8, from: BY_SUPERNODE }]);
+    proxy.give(1);
+    proxy.fail(2, 'reset');
+    proxy.fail(3, 'reset');
+    await settle();
+    t.match(proxy.assignments.slice(1), [{ kind: 'fetch', piece: 2, from: BY_SUPERNODE, crc32: 5 }]);
+    t.match(await take(), [
+      {
+        t: 'r',
+        p: [[2, 1, -1]],
+        f: [
+          [2, 2, -1],
+          [2, 3, -1],
+        ],
+      },
+    ]);
+    proxy.ticket.close();
+  },
+);
