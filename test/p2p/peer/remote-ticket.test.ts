@@ -6,7 +6,7 @@ import { SoloCoordinator } from '../../../src/p2p/peer/solo-coordinator.ts';
 import type { Coordinator } from '../../../src/p2p/protocol/coordinator.ts';
 import type { FromProxy } from '../../../src/p2p/protocol/messages.ts';
 import { packPieces } from '../../../src/p2p/protocol/packed.ts';
-import { ScriptedProxy, settle } from '../../support/coordinator-conformance.ts';
+import { coordinatorConformance, ScriptedProxy, settle } from '../../support/coordinator-conformance.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { ScriptedNeighbours, targetOf } from '../../support/scripted-neighbours.ts';
 
@@ -44,6 +44,13 @@ async function startAmongNeighbours() {
   const rig = await start((clock) => new NeighbourCoordinator({ neighbours, clock, random: () => 0.5 }));
   return { ...rig, neighbours };
 }
+
+coordinatorConformance(t, 'with no supernode, and neighbours that have nothing', () => {
+  const clock = new ManualClock();
+  const neighbours = { find: () => Promise.resolve(), failed: () => undefined };
+  const solo = new NeighbourCoordinator({ neighbours, clock, random: () => 0.5 });
+  return { clock, coordinator: new RemoteCoordinator({ solo, clock }) };
+});
 
 t.test('what is on its way from a peer when it goes alone is not read; what then fails is', async (t) => {
   const { clock, coordinator, proxy, take, fetch } = await start((clock) => new SoloCoordinator({ clock }));

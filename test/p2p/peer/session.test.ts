@@ -279,7 +279,7 @@ t.test('knows others for when every supernode is gone, and dials for the superno
   const clock = new ManualClock();
   const membership = new Membership(SECRET);
   const book: Phonebook = new Map();
-  const supernode = makeSupernode(clock, { ask: askFrom(book, membership), heartbeatMs: 60_000 });
+  let supernode = makeSupernode(clock, { ask: askFrom(book, membership), heartbeatMs: 60_000 });
   const candidates = pairedCandidates(() => supernode);
   const hidden: Phonebook = new Map([['b:1', { peer: 'peer-b-00', instance: 'instance-1' }]]);
   book.set('a:1', { peer: 'peer-a-00', instance: 'instance-1' });
@@ -302,4 +302,7 @@ t.test('knows others for when every supernode is gone, and dials for the superno
   supernode.close();
   await until('it is gone', () => a.notes.losses === 1);
   t.equal(a.session.knownPeers().length, 1, 'and the others stay known');
+  supernode = makeSupernode(clock);
+  await running(clock, 'a is back', () => a.notes.opens === 2);
+  t.match(a.session.knownPeers(), [{ id: 'peer-b-00' }], 'also to one that is the first to come back');
 });
