@@ -1,0 +1,155 @@
+import { randomBytes } from 'node:crypto';
+import t from 'tap';
+import { systemClock } from '../../../src/base/clock.ts';
+import { digestOf } from '../../../src/base/digest.ts';
+import { silentLogger as log } from '../../../src/base/log.ts';
+import { Metrics } from '../../../src/base/metrics.ts';
+import { MiB } from '../../../src/base/units.ts';
+import { BufferPool } from '../../../src/http/buffer-pool.ts';
+import { Downloads, type OpenBlob } from '../../../src/p2p/peer/downloads.ts';
+import { Fetcher, type FetchTarget } from '../../../src/p2p/peer/fetcher.ts';
+import { NeighbourCoordinator } from '../../../src/p2p/peer/neighbour-coordinator.ts';
+import type { PieceSource } from '../../../src/p2p/peer/piece-source.ts';
+import { SoloCoordinator } from '../../../src/p2p/peer/solo-coordinator.ts';
+import type { Assignment, Coordinator, Report } from '../../../src/p2p/protocol/coordinator.ts';
+import { OriginNotFound } from '../../../src/registry/errors.ts';
+import { settle } from '../../support/coordinator-conformance.ts';
+import { ManualClock } from '../../support/manual-clock.ts';
+import { MemoryStore } from '../../support/memory-store.ts';
+import { failureOf, never } from '../../support/registry-client.ts';
+import { ScriptedNeighbours, targetOf } from '../../support/scripted-neighbours.ts';
+import { ScriptedSource } from '../../support/scripted-source.ts';
+
+const bytes = randomBytes(5 * MiB + 99);
+const digest = digestOf(bytes);
+const gone = () => new OriginNotFound({ upstream: 'origin.test', step: 'reading a blob of app', seen: '404' });
+
+/** A fetcher whose coordinator and blob are the test. */
+function startFetcher(origin: PieceSource, peer: PieceSource, target: Partial<FetchTarget> = {}) {
+  const reports: Report[] = [];
+  let assign: (assignment: Assignment) => void = () => undefined;
+  const coordinator: Coordinator = {
+    want: (_want, listener) => {
+      assign = listener;
+      return { awaiting: () => undefined, report: (report) => void reports.push(report), close: () => undefined };
+    },
+  };
+  const fetcher = new Fetcher({
+    want: { digest, pieceCount: undefined, held: [] },
+    coordinator,
+    target: {
+      begin: () => undefined,
+      size: () => undefined,
+      missingOf: () => ({ start: 0, end: Number.POSITIVE_INFINITY }),
+      denied: () => undefined,
+      beforePeers: async () => undefined,
+      store: async () => [],
+      ...target,
+    } as FetchTarget,
+    origin,
+    peers: () => peer,
+    pool: new BufferPool(),
+    clock: systemClock,
+    log,
+    metrics: new Metrics(),
+  });
+  return { fetcher, reports, assign: (assignment: Assignment) => assign(assignment) };
+}
+
+t.test('once every origin has said no for good, each further lease ends with that no', async (t) => {
+  const origin = new ScriptedSource(bytes);
+  origin.mishaps.push({ error: gone() });
+  const { fetcher, reports, assign } = startFetcher(origin, new ScriptedSource(bytes));
+  for (const lease of [1, 2]) {
+    assign({ kind: 'lease', lease, run: { first: 0, count: 5 } });
+    await settle();
+    await fetcher.idle();
+    await settle();
+  }
+  const failure = { code: 'ORIGIN_NOT_FOUND', final: true };
+  t.match(reports, [
+    { kind: 'ended', lease: 1, failure },
+    { kind: 'ended', lease: 2, failure },
+  ]);
+  t.equal(origin.reads.length, 1);
+  await fetcher.close();
+});
+
+t.test('of a blob whose size only the peer knows, a part of a large piece is not taken for the whole', async (t) => {
+  const peer = new ScriptedSource(bytes);
+  peer.total = 300 * MiB;
+  let size: number | undefined;
+  const { fetcher, reports, assign } = startFetcher(new ScriptedSource(bytes), peer, {
+    begin: ({ total }) => {
+      size = total;
+    },
+    size: () => size,
+    missingOf: () => ({ start: MiB, end: 2 * MiB }),
+  });
+  assign({ kind: 'fetch', piece: 0, from: targetOf('peer-a'), crc32: undefined });
+  await fetcher.idle();
+  t.equal(size, 300 * MiB);
+  t.match(peer.reads, [{ start: 0, end: MiB }]);
+  t.match(reports, [{ kind: 'failed', piece: 0, from: 'peer-a', reason: 'busy' }]);
+  await fetcher.close();
+});
+
+/** Downloads of a proxy that is alone among neighbours, each of which gives `given`. */
+function startDownloads(given: Buffer) {
+  const clock = new ManualClock();
+  const neighbours = new ScriptedNeighbours();
+  const store = new MemoryStore();
+  const origin = new ScriptedSource(bytes);
+  const peer = new ScriptedSource(given, 'peer-a');
+  const coordinator = new NeighbourCoordinator({ neighbours, clock });
+  const solo = new SoloCoordinator({ clock });
+  const around = { pool: new BufferPool(), clock, log, metrics: new Metrics() };
+  const downloads = new Downloads({ store, coordinator, solo, peers: () => peer, ...around });
+  const request = { digest, origin, size: bytes.length };
+  return { downloads, neighbours, origin, peer, store, request };
+}
+
+async function readAll(blob: OpenBlob): Promise<Buffer> {
+  const all = Buffer.alloc(blob.size);
+  for (let at = 0; at < all.length;) at += await blob.read(all.subarray(at, await blob.ready(at)), at);
+  return all;
+}
+
+t.test('alone, what a neighbour has comes from it, and is checked against the digest', async (t) => {
+  const good = startDownloads(bytes);
+  const opening = good.downloads.open(good.request, undefined, never);
+  await settle();
+  good.neighbours.found('peer-a');
+  const blob = await opening;
+  t.ok((await readAll(blob)).equals(bytes));
+  t.equal(blob.sourceAt(0), 'peers');
+  t.same(good.origin.reads, []);
+  blob.close();
+
+  const wrong = Buffer.from(bytes);
+  wrong[3 * MiB]! ^= 1;
+  const lied = startDownloads(wrong);
+  const reading = lied.downloads.open(lied.request, undefined, never).then(readAll);
+  await settle();
+  lied.neighbours.found('peer-a');
+  t.match(await failureOf(reading), { code: 'BLOB_DIGEST_MISMATCH' });
+  t.equal(lied.store.sizeOf(digest), undefined);
+});
+
+t.test('alone, what stays on this node is asked of nobody', async (t) => {
+  const { downloads, neighbours, origin, request } = startDownloads(bytes);
+  const blob = await downloads.open({ ...request, isPrivate: true }, undefined, never);
+  await readAll(blob);
+  t.same(neighbours.searches, []);
+  t.equal(origin.reads.length, 1);
+  blob.close();
+});
+
+t.test('alone, a client gets what neighbours have with its origin’s leave only', async (t) => {
+  const { downloads, neighbours, request } = startDownloads(bytes);
+  const opening = downloads.open({ ...request, confirm: () => Promise.reject(gone()) }, undefined, never);
+  const failure = failureOf(opening.then(readAll));
+  await settle();
+  neighbours.found('peer-a');
+  t.match(await failure, { code: 'ORIGIN_NOT_FOUND' });
+});
