@@ -7,6 +7,8 @@ import { Metrics } from '../../../src/base/metrics.ts';
 import { MiB } from '../../../src/base/units.ts';
 import { BufferPool } from '../../../src/http/buffer-pool.ts';
 import { Downloads, type OpenBlob } from '../../../src/p2p/peer/downloads.ts';
+import { IncomingBytes } from '../../../src/p2p/peer/incoming-bytes.ts';
+import { Origins } from '../../../src/p2p/peer/origins.ts';
 import { Fetcher, type FetchTarget } from '../../../src/p2p/peer/fetcher.ts';
 import { NeighbourCoordinator } from '../../../src/p2p/peer/neighbour-coordinator.ts';
 import type { PieceSource } from '../../../src/p2p/peer/piece-source.ts';
@@ -25,13 +27,19 @@ const digest = digestOf(bytes);
 const gone = () => new OriginNotFound({ upstream: 'origin.test', step: 'reading a blob of app', seen: '404' });
 
 /** A fetcher whose coordinator and blob are the test. */
-function startFetcher(origin: PieceSource, peer: PieceSource, target: Partial<FetchTarget> = {}) {
+function startFetcher(origin: PieceSource, peer: PieceSource, target: { begin?: FetchTarget['begin'] } = {}) {
+  const bytes = new IncomingBytes(digest, new MemoryStore());
   const reports: Report[] = [];
   let assign: (assignment: Assignment) => void = () => undefined;
   const coordinator: Coordinator = {
     want: (_want, listener) => {
       assign = listener;
-      return { awaiting: () => undefined, report: (report) => void reports.push(report), close: () => undefined };
+      return {
+        awaiting: () => undefined,
+        report: (report) => void reports.push(report),
+        dispute: () => false,
+        close: () => undefined,
+      };
     },
   };
   const fetcher = new Fetcher({
@@ -39,21 +47,21 @@ function startFetcher(origin: PieceSource, peer: PieceSource, target: Partial<Fe
     coordinator,
     target: {
       begin: () => undefined,
-      size: () => undefined,
-      missingOf: () => ({ start: 0, end: Number.POSITIVE_INFINITY }),
+      bytes,
+      demand: { isAwaited: () => false, mayReadTo: () => Number.POSITIVE_INFINITY, flowChanged: async () => undefined },
       denied: () => undefined,
       beforePeers: async () => undefined,
-      store: async () => [],
+      store: (part, at, source) => bytes.write(part, at, source),
       ...target,
     } as FetchTarget,
-    origin,
+    origins: new Origins(digest, origin, log),
     peers: () => peer,
     pool: new BufferPool(),
     clock: systemClock,
     log,
     metrics: new Metrics(),
   });
-  return { fetcher, reports, assign: (assignment: Assignment) => assign(assignment) };
+  return { fetcher, reports, bytes, assign: (assignment: Assignment) => assign(assignment) };
 }
 
 t.test('once every origin has said no for good, each further lease ends with that no', async (t) => {
@@ -78,17 +86,17 @@ t.test('once every origin has said no for good, each further lease ends with tha
 t.test('of a blob whose size only the peer knows, a part of a large piece is not taken for the whole', async (t) => {
   const peer = new ScriptedSource(bytes);
   peer.total = 300 * MiB;
-  let size: number | undefined;
-  const { fetcher, reports, assign } = startFetcher(new ScriptedSource(bytes), peer, {
-    begin: ({ total }) => {
-      size = total;
-    },
-    size: () => size,
-    missingOf: () => ({ start: MiB, end: 2 * MiB }),
+  const {
+    fetcher,
+    reports,
+    assign,
+    bytes: here,
+  } = startFetcher(new ScriptedSource(bytes), peer, {
+    begin: ({ total }) => void here.sizeIs(total!),
   });
   assign({ kind: 'fetch', piece: 0, from: targetOf('peer-a'), crc32: undefined });
   await fetcher.idle();
-  t.equal(size, 300 * MiB);
+  t.equal(here.size, 300 * MiB);
   t.match(peer.reads, [{ start: 0, end: MiB }]);
   t.match(reports, [{ kind: 'failed', piece: 0, from: 'peer-a', reason: 'busy' }]);
   await fetcher.close();
