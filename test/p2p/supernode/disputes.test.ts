@@ -275,6 +275,9 @@ t.test('a piece on its way while it is contested does not count as the right one
   t.equal(late.length, 1);
   const said = driver.got('late', 0, late[0]!.from, { crc32: crcOf('wrong') });
   said.push(...driver.pass(2 * WAIT_REPEAT_MS));
+  // The only one who has it right goes.
+  said.push(...driver.tell({ kind: 'gone', peer: 'a' }), ...driver.failed('b', 0, 'a', 'reset'));
+  said.push(...driver.pass(2 * WAIT_REPEAT_MS));
   t.match(fetches(said, 'b'), [{ piece: 0, from: 'a' }]);
   t.end();
 });
