@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import t from 'tap';
 import { ALL_RULES } from '../../src/p2p/supernode/limits.ts';
 import { Link } from '../../scripts/simulate/flow.ts';
@@ -55,6 +56,38 @@ t.test('a link is shared, and what one flow cannot use the others get', async (t
   t.equal(network.stop(slow, 5), 50);
   t.equal(network.flows, 1);
   t.equal(network.nextAt, 5 + 450 / 100);
+});
+
+t.test('no link carries more than it can, and each flow is held back somewhere', async (t) => {
+  const pair = fc.record({ up: fc.nat(5), down: fc.nat(5), cap: fc.constantFrom(1, 20, Number.POSITIVE_INFINITY) });
+  fc.assert(
+    fc.property(
+      fc.array(fc.integer({ min: 1, max: 100 }), { minLength: 12, maxLength: 12 }),
+      fc.array(pair),
+      (of, pairs) => {
+        const links = of.map((capacity) => new Link(capacity));
+        const network = new Network();
+        const flows = pairs.map(({ up, down, cap }) =>
+          network.start(links[up]!, links[6 + down]!, { bytes: 1e6, cap, now: 0, done: () => 0 }),
+        );
+        for (const flow of flows.splice(0, Math.floor(flows.length / 3))) network.stop(flow, 0);
+        const used = (link: Link) => link.flows.reduce((sum, flow) => sum + flow.rate, 0);
+        for (const link of links) if (used(link) > 1.02 * link.capacity) throw new Error('too much for one link');
+        for (const flow of flows) {
+          const isHeldBack = [flow.up, flow.down].some((link) => used(link) > 0.97 * link.capacity);
+          if (!isHeldBack && flow.rate < 0.97 * flow.cap) throw new Error('a flow could have more');
+        }
+      },
+    ),
+  );
+  t.pass('100 networks');
+});
+
+t.test('a request cannot be made shorter: what was sent when it is broken off comes in vain', async (t) => {
+  const origin = (originRtt: number) =>
+    new Simulation({ ...PLAIN, nodes: 10, sizes: [100e6], spread: 100, originRtt }).run().originBytes;
+  t.ok(origin(0.01) < 1.002 * 100e6);
+  t.ok(origin(20) > 1.02 * 100e6);
 });
 
 t.test('options', async (t) => {
