@@ -60,11 +60,17 @@ export class Matcher {
     }
   }
 
+  /** The one with the fewest pieces in flight; ties at random: else each blob would be bound to the sender that it has. */
   #neediest(peer: Peer): Wish | undefined {
+    const { slots, random } = this.#context;
     let best: Wish | undefined;
+    let ties = 0;
     for (const wish of peer.wishes) {
-      if (wish.emptyRound === this.#round || !this.#context.slots.canDownload(peer, wish.blob.isSmall)) continue;
-      if (!best || wish.transfers.length < best.transfers.length) best = wish;
+      if (wish.emptyRound === this.#round || !slots.canDownload(peer, wish.blob.isSmall)) continue;
+      const isTie = best?.transfers.length === wish.transfers.length;
+      if (best && !isTie && wish.transfers.length > best.transfers.length) continue;
+      ties = isTie ? ties + 1 : 1;
+      if (ties === 1 || random() * ties < 1) best = wish;
     }
     return best;
   }

@@ -204,6 +204,20 @@ t.test('fan-out: while few read the origin, a piece is in flight to no more than
   t.equal(copies(false), 3);
 });
 
+t.test('several blobs: a slot goes to the one with the fewest pieces in flight, ties at random', async (t) => {
+  const [one, two, three] = ['one', 'two', 'three'].map((name) => digest(name));
+  const next = new Set<string>();
+  for (let seed = 1; seed <= 20; seed += 1) {
+    const driver = new Driver({ seed });
+    driver.peers('h', 'a');
+    for (const blob of [one!, two!, three!]) driver.have('h', 100, undefined, blob);
+    const [first] = fetches(driver.want('a', { blob: one!, mib: 100 }));
+    for (const blob of [two!, three!]) t.same(fetches(driver.want('a', { blob, mib: 100 })), []);
+    for (const fetch of fetches(driver.got('a', first!.piece, 'h', { blob: one! }))) next.add(fetch.digest);
+  }
+  t.same([...next].toSorted(), [two, three].toSorted());
+});
+
 t.test('fan-out: what others hold too does not take the slots of one of few lessees', async (t) => {
   const from = (fanOut: boolean) => {
     const driver = new Driver({ rules: { fanOut } });
