@@ -143,7 +143,13 @@ export class Chooser {
     return source.counted && source.holdsAny && peer.busyUntil <= now && slots.canUpload(peer, blob.isSmall);
   }
 
+  /** Scarce sources are spared first: asked only for what nobody else holds. */
   #pick(wish: Wish, run: Awaited): number | undefined {
+    const isScarce = wish.blob.lessees < FAN_OUT_LESSEES && this.#sources.some((source) => this.#isScarce(source));
+    return (isScarce ? this.#pickOf(wish, run, true) : undefined) ?? this.#pickOf(wish, run, false);
+  }
+
+  #pickOf(wish: Wish, run: Awaited, sparing: boolean): number | undefined {
     const { blob } = wish;
     const first = this.#firstWord;
     let any = 0;
@@ -152,16 +158,15 @@ export class Chooser {
       let given = 0;
       if (wanted !== 0) {
         for (const source of this.#sources) {
-          given |= source.whole ? wanted : source.held[first + i]! & wanted;
+          const here = source.whole ? wanted : source.held[first + i]! & wanted;
+          given |= sparing && this.#isScarce(source) ? soleOf(blob, first + i, here) : here;
           if (given === wanted) break;
         }
       }
       this.#given[i] = given;
       any |= given;
     }
-    if (any === 0) return undefined;
-    const isOnlyFirst = this.#sources.length === 1 && this.#isScarce(this.#sources[0]!);
-    return (isOnlyFirst ? undefined : this.#head(wish, run)) ?? this.#rarest(blob);
+    return any === 0 ? undefined : (this.#head(wish, run) ?? this.#rarest(blob));
   }
 
   /** One of the first missing pieces, if it can be had. */
@@ -221,6 +226,16 @@ export class Chooser {
     }
     return best!;
   }
+}
+
+/** Those pieces of a word that one source holds alone. */
+function soleOf(blob: Blob, word: number, pieces: number): number {
+  let sole = 0;
+  for (let rest = pieces; rest !== 0; rest &= rest - 1) {
+    const bit = lowestBit(rest);
+    if (blob.holders[word * 32 + bit]! + blob.wholes <= 1) sole |= 1 << bit;
+  }
+  return sole;
 }
 
 /** The source has a slot to give. */
