@@ -70,10 +70,10 @@ export function line(scenario: Scenario, outcome: Outcome): string {
   ]);
 }
 
-/** The value below which that part of the values lies; 0 of none. */
+/** The least value that so large a part of the values does not exceed (nearest rank); 0 of none. */
 export function quantile(values: readonly number[], part: number): number {
   const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? 0;
+  return sorted[Math.max(0, Math.ceil(part * sorted.length) - 1)] ?? 0;
 }
 
 function row(cells: readonly string[]): string {

@@ -90,6 +90,16 @@ t.test('a request cannot be made shorter: what was sent when it is broken off co
   t.ok(origin(20) > 1.02 * 100e6);
 });
 
+t.test('quantiles', async (t) => {
+  const values = Array.from({ length: 100 }, (_none, i) => 100 - i);
+  t.same(
+    [0, 0.5, 0.99, 1].map((part) => quantile(values, part)),
+    [1, 50, 99, 100],
+  );
+  t.equal(quantile([7], 0.5), 7);
+  t.equal(quantile([], 0.5), 0);
+});
+
 t.test('options', async (t) => {
   t.match(parseOptions([]), { scenarios: [], seeds: [1] });
   t.match(parseOptions(['--nodes', '10,100', '--origin', '300', '--size', '800MB,400MB', '--without', 'trim,window']), {
