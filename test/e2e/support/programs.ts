@@ -61,6 +61,10 @@ export class Daemon {
     this.#ended = once(this.#child, 'exit');
   }
 
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
   get running(): boolean {
     return this.#child.exitCode === null && this.#child.signalCode === null;
   }

@@ -1,0 +1,42 @@
+/**
+ * How good is the swarm on real links? N network namespaces with shaped links, a real registry, a supernode and N proxies:
+ * `npm run swarm -- --help`.
+ *
+ * Everything is inside network, mount and process namespaces of its own (swarm/enclosure.ts): nothing of the host is touched, and
+ * whatever ends this program ends all of it.
+ */
+import { describeError } from '../src/base/errors.ts';
+import { enclosed, enclosureDir } from './swarm/enclosure.ts';
+import { missing } from './swarm/needs.ts';
+import { parseOptions, USAGE, type Asked } from './swarm/options.ts';
+import { runAll } from './swarm/runs.ts';
+
+async function main(args: readonly string[]): Promise<number> {
+  let asked: Asked;
+  try {
+    asked = parseOptions(args);
+  } catch (error) {
+    process.stderr.write(`swarm: ${describeError(error)} (--help says more)\n`);
+    return 2;
+  }
+  if (asked.help) {
+    process.stdout.write(`${USAGE}\n`);
+    return 0;
+  }
+  const dir = enclosureDir();
+  if (dir === undefined) {
+    const reasons = missing(asked);
+    for (const reason of reasons) process.stderr.write(`swarm: ${reason}\n`);
+    return reasons.length > 0 ? 1 : enclosed(args);
+  }
+  try {
+    return await runAll(asked, dir);
+  } catch (error) {
+    process.stderr.write(`swarm: ${describeError(error)}\n`);
+    return 1;
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2));
+// Inside, this process is the first of its namespace: with it ends all that it has started.
+if (enclosureDir() !== undefined) process.exit();

@@ -1,0 +1,76 @@
+import { must } from './programs.ts';
+import { shapingArgs } from './shaping.ts';
+
+const BRIDGE = 'bridge';
+const DEVICE = 'eth0';
+
+/** A host of the rig: a network namespace with one link, shaped both ways. */
+export interface Host {
+  readonly name: string;
+  /** IPv4, without a prefix. */
+  readonly address: string;
+}
+
+/** Network namespaces behind a bridge, which is in the namespace of this process. */
+export class Network {
+  static async create(): Promise<Network> {
+    await must('ip', ['link', 'add', BRIDGE, 'type', 'bridge']);
+    await must('ip', ['link', 'set', BRIDGE, 'up']);
+    return new Network();
+  }
+
+  /** A host with a link of `rate` bits a second. Its name has 12 characters at most. */
+  async host(name: string, address: string, rate: number): Promise<Host> {
+    const port = `to-${name}`;
+    await must('ip', ['netns', 'add', name]);
+    await must('ip', ['link', 'add', port, 'type', 'veth', 'peer', 'name', DEVICE, 'netns', name]);
+    await must('ip', ['link', 'set', port, 'master', BRIDGE, 'up']);
+    await must('ip', ['-n', name, 'address', 'add', `${address}/16`, 'dev', DEVICE]);
+    await must('ip', ['-n', name, 'link', 'set', 'lo', 'up']);
+    await must('ip', ['-n', name, 'link', 'set', DEVICE, 'up']);
+    await must('tc', shapingArgs(port, rate));
+    await must('tc', ['-n', name, ...shapingArgs(DEVICE, rate)]);
+    // What one run has learnt about a path must not help the next.
+    await must('nsenter', [...within({ name }), 'sh', '-c', 'echo 1 > /proc/sys/net/ipv4/tcp_no_metrics_save']);
+    return { name, address };
+  }
+}
+
+/** Arguments of nsenter(1) that run the command that follows in a host's namespace. */
+export function within({ name }: Pick<Host, 'name'>): string[] {
+  return [`--net=/run/netns/${name}`, '--'];
+}
+
+/** Of Ethernet, IPv4, and TCP with timestamps: what is not payload, in each packet that a device counts. */
+const HEADER_BYTES = 14 + 20 + 32;
+
+/** What has left by a host's link, all its time. */
+export interface Sent {
+  /**
+   * As the device counts it. A packet is here what the kernel handed down at once: of up to 64 KiB, but as little as two segments where TCP
+   * paces a slow flow. So headers are 0.1 % of a fast flow and 2 % of a slow one, and never the 4.6 % that the link carries.
+   */
+  readonly bytes: number;
+  /** The same without headers. */
+  readonly payload: number;
+  /** Segments among it that TCP has sent again. */
+  readonly segmentsAgain: number;
+}
+
+export async function sentBy(host: Host): Promise<Sent> {
+  const [link] = JSON.parse(await must('ip', ['-n', host.name, '-s', '-j', 'link', 'show', 'dev', DEVICE])) as [
+    { stats64: { tx: { bytes: number; packets: number } } },
+  ];
+  const { bytes, packets } = link.stats64.tx;
+  return { bytes, payload: bytes - packets * HEADER_BYTES, segmentsAgain: await retransmitted(host) };
+}
+
+/** TCP segments that the host has sent again. */
+async function retransmitted(host: Host): Promise<number> {
+  const text = await must('nsenter', [...within(host), 'cat', '/proc/net/snmp']);
+  const [names, values] = text
+    .split('\n')
+    .filter((line) => line.startsWith('Tcp:'))
+    .map((line) => line.split(' '));
+  return Number(values?.[names?.indexOf('RetransSegs') ?? -1] ?? Number.NaN);
+}
