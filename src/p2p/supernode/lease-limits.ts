@@ -50,7 +50,10 @@ export function mayProbe(wish: Wish, { now, rules }: Context): boolean {
   return blob.leases.every((lease) => !lease.isLive || lease.rate !== undefined);
 }
 
-/** Pieces in a second's reading at its own rate, or at its share of what the origin gives for this blob, whichever is less. */
+/**
+ * Pieces in a second's reading at its own rate, or at its share of what the origin gives for this blob, whichever is less. Not more than an
+ * equal share of the rest: what one has too much is cut off again, and what was on its way then comes in vain.
+ */
 export function runLength(wish: Wish, { now, rules }: Context): number {
   const { blob } = wish;
   if (!rules.runs) return 1;
@@ -58,5 +61,7 @@ export function runLength(wish: Wish, { now, rules }: Context): number {
   const share = total > 0 ? total / (blob.lessees + (wish.isLessee ? 0 : 1)) : Number.POSITIVE_INFINITY;
   const rate = Math.min(wish.rate ?? Number.POSITIVE_INFINITY, share);
   if (!Number.isFinite(rate)) return FIRST_RUN_PIECES;
-  return Math.max(1, Math.round((rate * RUN_MS) / blob.pieces!.pieceSize));
+  const readers = Math.min(MAX_LESSEES, Math.max(1, blob.sourceReaders, blob.readers));
+  const most = Math.max(FIRST_RUN_PIECES, Math.ceil((blob.pieceCount - blob.cursor) / readers));
+  return Math.max(1, Math.min(most, Math.round((rate * RUN_MS) / blob.pieces!.pieceSize)));
 }

@@ -81,12 +81,7 @@ export class Leasing {
     const lease = wish.leases.find((one) => one.next <= piece && piece <= one.last) ?? wish.leases[0];
     if (!lease) return;
     this.#heard(lease);
-    const bytes = wish.blob.bytesOf(piece);
-    if (bytes > 0) {
-      const rate = bytes / Math.max(0.05, ms);
-      lease.rate = lease.rate === undefined ? rate : lease.rate + 0.3 * (rate - lease.rate);
-      wish.rate = lease.rate;
-    }
+    lease.measure(wish.blob.bytesOf(piece), this.#context.now, ms);
     if (piece < lease.next || piece > lease.last) return;
     this.#book.readTo(lease, piece);
     this.#planNext(lease);
@@ -151,8 +146,7 @@ export class Leasing {
     lease.lastHeardAt = now;
     wish.tries = 0;
     if (lease.hasBytes) return;
-    lease.hasBytes = true;
-    lease.rate = wish.rate;
+    lease.begins(now);
     wish.leadMs += 0.5 * (now - lease.grantedAt - wish.leadMs);
     if (lease.first === 0 || !wish.origin || wish.origin.hasRanges) return;
     wish.origin.hasRanges = true;

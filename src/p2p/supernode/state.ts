@@ -244,6 +244,11 @@ export interface Transfer {
   readonly startedAt: number;
 }
 
+/** A rate is measured by what has come in the last one to two of so many milliseconds. */
+const MEASURED_MS = 250;
+/** What comes at once has not come infinitely fast. */
+const MIN_MEASURED_MS = 0.05;
+
 export class Lease {
   readonly id: number;
   readonly wish: Wish;
@@ -257,6 +262,8 @@ export class Lease {
   lastHeardAt: number;
   /** Bytes a millisecond. */
   rate: number | undefined;
+  #measuredBytes = 0;
+  #measuredSince = 0;
   /** The whole rest, as long as its proxy is alone. */
   isLone: boolean;
   /** Nothing came for too long: what it has not read is anybody's. */
@@ -273,6 +280,29 @@ export class Lease {
     this.grantedAt = now;
     this.lastHeardAt = now;
     this.isLone = isLone;
+  }
+
+  /** The first byte has come. */
+  begins(now: number): void {
+    this.hasBytes = true;
+    this.rate = this.wish.rate;
+    this.#measuredSince = Math.min(now, this.grantedAt + this.wish.leadMs);
+  }
+
+  /**
+   * A piece of `bytes` has come, which took `ms` by its proxy's clock. The rate is that of all that has come lately: a proxy that gets
+   * little of its processor finds several pieces in its socket at once, and the time of one says nothing.
+   */
+  measure(bytes: number, now: number, ms: number): void {
+    if (bytes === 0) return;
+    this.#measuredSince = Math.min(this.#measuredSince, now - Math.max(ms, MIN_MEASURED_MS));
+    this.#measuredBytes += bytes;
+    const elapsed = now - this.#measuredSince;
+    this.rate = this.#measuredBytes / elapsed;
+    this.wish.rate = this.rate;
+    if (elapsed < 2 * MEASURED_MS) return;
+    this.#measuredBytes /= 2;
+    this.#measuredSince = now - elapsed / 2;
   }
 
   get isLive(): boolean {

@@ -360,6 +360,40 @@ t.test('restart: for 2 s only a present reader has its lease; then what is left 
   t.match(granted, [{ peer: 'b', lease: 500, run: { first: 12 } }], 'not what the other still reads');
 });
 
+t.test('runs: pieces that were found in the socket at once do not make their reader fast', async (t) => {
+  const next = (times: number[]) => {
+    const driver = swarm();
+    driver.peers('a', 'b');
+    const [lone] = leases(driver.want('a', { mib: 200, origin: 'origin' }));
+    driver.want('b', { mib: 200, origin: 'origin' });
+    driver.take();
+    driver.pass(400);
+    driver.progress('a', lone!.lease);
+    for (const [piece, ms] of times.entries()) driver.got('a', piece, undefined, { ms });
+    driver.ended('a', lone!.lease);
+    return leases(driver.take(), 'a')[0]!.run.count;
+  };
+  // Four pieces in 400 ms are ten a second; by the time that the last ones took it were a hundred and more.
+  const count = next([400, 1, 1, 1]);
+  t.ok(count <= 12, String(count));
+});
+
+t.test('runs: no longer than an equal share of the rest, but for the first ones', async (t) => {
+  const driver = swarm();
+  driver.peers('a', 'b', 'c', 'd');
+  const [lone] = leases(driver.want('a', { mib: 48, origin: 'origin' }));
+  for (const peer of ['b', 'c', 'd']) driver.want(peer, { mib: 48, origin: 'origin' });
+  driver.take();
+  driver.pass(50);
+  driver.progress('a', lone!.lease);
+  for (const piece of [0, 1, 2, 3]) {
+    driver.pass(10);
+    driver.got('a', piece, undefined, { ms: 10 });
+  }
+  driver.ended('a', lone!.lease);
+  t.match(leases(driver.take(), 'a')[0], { run: { first: 16, count: 8 } }, 'a quarter of 32, not a hundred');
+});
+
 t.test('connections: where the origin caps each, a proxy gets more of them', async (t) => {
   const run = (gain: boolean) => {
     const driver = swarm();
