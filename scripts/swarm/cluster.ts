@@ -3,7 +3,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LogLevel } from '../../src/base/log.ts';
-import type { Host } from './network.ts';
+import type { Host } from './host.ts';
 import { getOn, PROGRAM, startOn, until, type Daemon } from './programs.ts';
 
 const SUPERNODE_PORT = 6789;
@@ -67,7 +67,8 @@ export class Cluster {
 
   async stop(): Promise<void> {
     const { dir, nodes } = this.#setup;
-    await Promise.all([...this.#proxies, this.#supernode].map((daemon) => daemon?.stop()));
+    const daemons = [...this.#proxies, ...(this.#supernode ? [this.#supernode] : [])];
+    await Promise.all(daemons.map((daemon) => daemon.stop()));
     for (const { name } of nodes) await rm(join(dir, name), { recursive: true, force: true });
   }
 

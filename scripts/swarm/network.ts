@@ -1,15 +1,9 @@
+import { within, type Host } from './host.ts';
 import { must } from './programs.ts';
 import { shapingArgs } from './shaping.ts';
 
 const BRIDGE = 'bridge';
 const DEVICE = 'eth0';
-
-/** A host of the rig: a network namespace with one link, shaped both ways. */
-export interface Host {
-  readonly name: string;
-  /** IPv4, without a prefix. */
-  readonly address: string;
-}
 
 /** Network namespaces behind a bridge, which is in the namespace of this process. */
 export class Network {
@@ -36,11 +30,6 @@ export class Network {
   }
 }
 
-/** Arguments of nsenter(1) that run the command that follows in a host's namespace. */
-export function within({ name }: Pick<Host, 'name'>): string[] {
-  return [`--net=/run/netns/${name}`, '--'];
-}
-
 /** Of Ethernet, IPv4, and TCP with timestamps: what is not payload, in each packet that a device counts. */
 const HEADER_BYTES = 14 + 20 + 32;
 
@@ -53,7 +42,7 @@ export interface Sent {
   readonly bytes: number;
   /** The same without headers. */
   readonly payload: number;
-  /** Segments among it that TCP has sent again. */
+  /** Segments among it that TCP has sent again: as its link dropped them or a receiver's did. */
   readonly segmentsAgain: number;
 }
 
@@ -65,12 +54,17 @@ export async function sentBy(host: Host): Promise<Sent> {
   return { bytes, payload: bytes - packets * HEADER_BYTES, segmentsAgain: await retransmitted(host) };
 }
 
-/** TCP segments that the host has sent again. */
+/** TCP segments that the host has sent again, but for tries that its own link refused at once. */
 async function retransmitted(host: Host): Promise<number> {
-  const text = await must('nsenter', [...within(host), 'cat', '/proc/net/snmp']);
+  const text = await must('nsenter', [...within(host), 'cat', '/proc/net/snmp', '/proc/net/netstat']);
+  return counter(text, 'Tcp', 'RetransSegs') - counter(text, 'TcpExt', 'TCPRetransFail');
+}
+
+/** A counter of /proc/net/snmp or netstat: a line of names, and one of values, both behind the protocol's name. */
+export function counter(text: string, protocol: string, name: string): number {
   const [names, values] = text
     .split('\n')
-    .filter((line) => line.startsWith('Tcp:'))
+    .filter((line) => line.startsWith(`${protocol}:`))
     .map((line) => line.split(' '));
-  return Number(values?.[names?.indexOf('RetransSegs') ?? -1] ?? Number.NaN);
+  return Number(values?.[names?.indexOf(name) ?? -1] ?? 0);
 }

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { open, readFile, rm, writeFile } from 'node:fs/promises';
 import { MiB } from '../../src/base/units.ts';
-import { within, type Host } from './network.ts';
+import { within, type Host } from './host.ts';
 import { getOn, must, startOn, type Daemon } from './programs.ts';
 
 const PORT = 5000;

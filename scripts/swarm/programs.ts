@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { Daemon, must, run } from '../../test/e2e/support/programs.ts';
 import { until } from '../../test/e2e/support/wait.ts';
-import { within, type Host } from './network.ts';
+import { within, type Host } from './host.ts';
 
 export { must, run, until, type Daemon };
 

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { within, type Host } from './network.ts';
+import { within, type Host } from './host.ts';
 import { must } from './programs.ts';
 
 /** What one node's pull was. */

@@ -4,7 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster, MIRROR_URL, sumOf } from './cluster.ts';
 import { machineTimes, processSeconds } from './cpu.ts';
 import { endWithOutside } from './enclosure.ts';
-import { Network, sentBy, type Host } from './network.ts';
+import type { Host } from './host.ts';
+import { Network, sentBy } from './network.ts';
 import type { Asked } from './options.ts';
 import { blobPath, Registry } from './origin.ts';
 import { digestOn, pullOnAll } from './pull.ts';
@@ -57,7 +58,7 @@ export async function runAll(asked: Asked, dir: string): Promise<number> {
   let failed = 0;
   for (let run = 1; run <= asked.runs; run += 1) {
     const outcome = await once({ asked, origin, nodes, digest, warmUp, mirror });
-    if (asked.json) say(JSON.stringify({ ...asked, run, ...figures(asked, outcome), ...outcome }));
+    if (asked.json) say(JSON.stringify({ asked, run, figures: figures(asked, outcome), outcome }));
     else say(`\nrun ${run} of ${asked.runs}\n${report(asked, outcome)}`);
     failed += outcome.nodes.filter(({ failure }) => failure !== undefined).length;
     if (asked.logs !== undefined) await keepLogs([...mirror.logFiles, origin.logFile], join(asked.logs, `run-${run}`));
@@ -77,15 +78,15 @@ async function once({ asked, origin, nodes, digest, warmUp, mirror }: Rig): Prom
     await untilQuiet(origin.host);
     const before = await bytesOfAll(mirror, nodes);
     await origin.mark();
-    const pids = { ...mirror.pids(), origin: [origin.pid] };
+    const parts = Object.entries({ ...mirror.pids(), origin: [origin.pid] });
     const sentBefore = await sentBy(origin.host);
     const machine = machineTimes();
-    const used = Object.entries(pids).map(([name, of]) => [name, processSeconds(of)] as const);
+    const used = parts.map(([, pids]) => processSeconds(pids));
     const began = performance.now();
     const pulls = await pullOnAll(nodes, url, asked);
     const seconds = (performance.now() - began) / 1000;
     const { total, busy } = machineTimes();
-    const cpu = used.map(([name, before]) => [name, processSeconds(pids[name as keyof typeof pids]!) - before]);
+    const cpu = parts.map(([name, pids], i) => [name, processSeconds(pids) - used[i]!]);
     // What goes on behind the last client counts too.
     await untilQuiet(origin.host);
     const sent = await sentBy(origin.host);

@@ -37,16 +37,15 @@ export interface Figures {
   readonly p50: number;
   readonly p99: number;
   readonly max: number;
-  /** All that left by the origin's link; without headers; without what TCP sent again; and what the proxies count (undefined: there are none). */
+  /** All that left by the origin's link; the same without headers; and what the proxies count (undefined: there are none). */
   readonly copiesSent: number;
   readonly copiesPayload: number;
-  readonly copiesOnce: number;
   readonly copiesCounted: number | undefined;
 }
 
 export function figures(shape: Shape, outcome: Outcome): Figures {
   const boundSeconds = lowerBound(shape);
-  const { bytes, payload, segmentsAgain } = outcome.originSent;
+  const { bytes, payload } = outcome.originSent;
   const ratios = outcome.nodes.map(({ seconds }) => seconds / boundSeconds);
   const counted = outcome.nodes.flatMap(({ bytes }) => (bytes ? [bytes.origin] : []));
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
@@ -57,7 +56,6 @@ export function figures(shape: Shape, outcome: Outcome): Figures {
     max: quantile(ratios, 1),
     copiesSent: bytes / shape.size,
     copiesPayload: payload / shape.size,
-    copiesOnce: (payload - segmentsAgain * SEGMENT_BYTES) / shape.size,
     copiesCounted: counted.length > 0 ? sum(counted) / shape.size : undefined,
   };
 }
@@ -90,15 +88,15 @@ export function report(shape: Shape, outcome: Outcome): string {
   const rows = cells.map((row) =>
     row.map((cell, i) => (i === 0 ? cell.padEnd(8) : i < 5 ? cell.padStart(14) : `  ${cell}`)).join(''),
   );
-  const { p50, p99, max, copiesSent, copiesPayload, copiesOnce, copiesCounted } = figures(shape, outcome);
+  const { p50, p99, max, copiesSent, copiesPayload, copiesCounted } = figures(shape, outcome);
   const counted = copiesCounted === undefined ? '' : `; ${copiesCounted.toFixed(4)} came to the proxies`;
+  const again = (outcome.originSent.segmentsAgain * SEGMENT_BYTES) / shape.size;
   const cpu = Object.entries(outcome.cpu).map(([name, seconds]) => `${name} ${seconds.toFixed(1)}`);
   return [
     ...rows,
     `over the lower bound: p50 ${p50.toFixed(3)}, p99 ${p99.toFixed(3)}, max ${max.toFixed(3)}`,
-    `origin bytes / S: ${copiesSent.toFixed(4)} left by its link, ${copiesPayload.toFixed(4)} without headers, ` +
-      `${copiesOnce.toFixed(4)} without ${outcome.originSent.segmentsAgain} segments that TCP sent again${counted}; ` +
-      `${outcome.originRequests} GETs`,
+    `origin bytes / S: ${copiesSent.toFixed(4)} left by its link, ${copiesPayload.toFixed(4)} without headers, of which TCP sent ` +
+      `${again.toFixed(4)} again${counted}; ${outcome.originRequests} GETs`,
     `machine ${(outcome.busy * 100).toFixed(0)} % busy; CPU seconds: ${cpu.join(', ')}`,
   ].join('\n');
 }
