@@ -19,18 +19,29 @@ export interface SupernodeDeps {
   readonly membership: Membership;
   /** How long peers that come back have until new leases are granted; undefined: as after any restart. */
   readonly settleMs?: number | undefined;
+  /** See `SupernodeOptions`. */
+  readonly onGivingUp?: (error: Error) => void;
 }
 
 /** Composes a supernode: the swarm and the roster, their sessions and their API. */
 export async function startSupernodeRole(
   config: Pick<Config, 'supernode'>,
-  { log, lifecycle, membership, settleMs }: SupernodeDeps,
+  { log, lifecycle, membership, settleMs, onGivingUp }: SupernodeDeps,
 ): Promise<{ supernode: Supernode; address: ListeningAddress }> {
   const clock = systemClock;
   const metrics = roleMetrics();
   const { listen, heartbeatMs } = config.supernode;
   const version = programVersion();
-  const supernode = new Supernode({ membership, heartbeatMs, version, clock, log, metrics, settleMs });
+  const supernode = new Supernode({
+    membership,
+    heartbeatMs,
+    version,
+    clock,
+    log,
+    metrics,
+    settleMs,
+    ...(onGivingUp && { onGivingUp }),
+  });
   const app = await lifecycle.start({
     name: 'supernode',
     start: async () => {

@@ -1,5 +1,6 @@
 import { networkInterfaces, hostname } from 'node:os';
 import { systemClock } from '../base/clock.ts';
+import { codeOf, describeError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Config } from '../config/config.ts';
 import { formatAddress, isLoopback, isUnspecified, type Address } from '../config/formats.ts';
@@ -24,7 +25,14 @@ export async function startUp(config: Config, { log }: { log: Logger }): Promise
   const { listen } = config.supernode;
   // Nobody but this process' own proxy can have been reading anything under an earlier life of a supernode on loopback.
   const settleMs = isLoopback(listen.host) ? 0 : undefined;
-  const { supernode, address } = await startSupernodeRole(config, { log, lifecycle, membership, settleMs });
+  const { supernode, address } = await startSupernodeRole(config, {
+    log,
+    lifecycle,
+    membership,
+    settleMs,
+    // The mirror of this node goes on without it.
+    onGivingUp: (error) => log.error({ code: codeOf(error) }, describeError(error)),
+  });
   const own = `http://${formatAddress(address)}`;
   const supernodes = config.supernodes.map((url) => (isOwn(url, listen) ? own : url));
   if (!supernodes.includes(own)) {
