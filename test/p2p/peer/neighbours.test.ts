@@ -15,7 +15,6 @@ import type { PeerTarget } from '../../../src/p2p/protocol/coordinator.ts';
 import type { KnownPeer } from '../../../src/p2p/protocol/messages.ts';
 import { settle } from '../../support/coordinator-conformance.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
-import { never } from '../../support/registry-client.ts';
 import { targetOf } from '../../support/scripted-neighbours.ts';
 
 const digest = digestOf('a blob');
@@ -61,7 +60,7 @@ function make({ known = peers(3), zone = '' }: { known?: KnownPeer[]; zone?: str
   /** Begins to ask. */
   const find = async (
     search: { first?: PeerTarget[]; except?: string[]; thorough?: boolean } = {},
-    signal = never,
+    signal = new AbortController().signal,
   ): Promise<{ ended: Promise<void> | undefined }> => {
     const { first = [], except = [], thorough = false } = search;
     const ended = neighbours.find(
@@ -166,7 +165,13 @@ t.test('ends when it is not wanted any more', async (t) => {
   await search.ended;
   t.equal(open.size, 0);
   t.same(found, []);
-  t.ok(neighbours.find({ digest, first: [], except: new Set(), thorough: false }, () => undefined, never));
+  t.ok(
+    neighbours.find(
+      { digest, first: [], except: new Set(), thorough: false },
+      () => undefined,
+      new AbortController().signal,
+    ),
+  );
 });
 
 t.test('over all blobs there is a bound too', async (t) => {
