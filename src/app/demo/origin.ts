@@ -85,11 +85,9 @@ export class DemoOrigin {
 
   /** One write at a time: what is counted has left, and what a reader hangs up on was not piled up here. */
   async #send(body: Buffer, response: ServerResponse): Promise<void> {
-    const gone = new AbortController();
-    response.once('close', () => gone.abort());
     try {
       for (let at = 0; at < body.length;) {
-        const count = await this.#limiter.take(Math.min(WRITE_BYTES, body.length - at), gone.signal);
+        const count = await this.#limiter.take(Math.min(WRITE_BYTES, body.length - at));
         await write(response, body.subarray(at, at + count));
         this.bytesOut += count;
         at += count;
