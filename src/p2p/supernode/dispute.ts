@@ -110,6 +110,12 @@ export class Dispute {
     return 2 * distance < count || (2 * distance === count && from < to);
   }
 
+  /** The check sum that is known of the piece may be that of another version than a sender has: nobody is to blame for it. */
+  isDoubtful(piece: number): boolean {
+    const second = this.seconds.get(piece);
+    return second === undefined || second.crc32 !== second.firstCrc32;
+  }
+
   /** By how many others each peer is contradicted. */
   contradictions(): Map<PeerId, Set<PeerId>> {
     const others = new Map<PeerId, Set<PeerId>>();

@@ -207,7 +207,7 @@ export class Disputes {
     replaceCrc(blob, piece, crc32);
     const stale = new Set<Transfer>();
     for (const { transfers } of blob.wishes.values()) {
-      const transfer = transfers.find((one) => one.piece === piece && one.source.id !== by);
+      const transfer = transfers.find((one) => one.piece === piece);
       if (transfer) stale.add(transfer);
     }
     dispute.contests.set(piece, { by, stale });

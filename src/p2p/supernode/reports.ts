@@ -62,7 +62,8 @@ export class Reports {
     if (!transfer || transfer.source.id !== event.from) return;
     matcher.release(transfer);
     const { source } = transfer;
-    switch (event.reason) {
+    const isNobodysFault = event.reason === 'bad' && wish.blob.dispute?.isDoubtful(event.piece);
+    switch (isNobodysFault ? 'gone' : event.reason) {
       case 'reset':
       case 'timeout':
         avoid(peer, source.id, AVOID_MS, context.now);

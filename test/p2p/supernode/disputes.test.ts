@@ -258,6 +258,27 @@ t.test('who opens disputes for nothing is not listened to any more', (t) => {
   t.end();
 });
 
+t.test('bytes that are not what an old check sum says are nobody’s fault while the piece is disputed', (t) => {
+  const driver = spread(
+    [
+      ['w', 'wrong'],
+      ['a', good(1)],
+    ],
+    ['w', 'a', 'b'],
+  );
+  readAll(driver, driver.mismatch('b'), (_, piece) => good(piece));
+  for (const peer of ['w', 'b']) driver.tell({ kind: 'peer', peer, reachable: false });
+  const asked = { mib: 2, awaited: [{ first: 0, count: 1 }] };
+  for (const peer of ['f', 'g', 'h']) {
+    driver.peers(peer);
+    t.match(fetches(driver.want(peer, asked)), [{ piece: 0, from: 'a' }]);
+    driver.failed(peer, 0, 'a', 'bad');
+  }
+  driver.peers('n');
+  t.match(fetches(driver.want('n', { mib: 2, awaited: [{ first: 1, count: 1 }] })), [{ piece: 1, from: 'a' }]);
+  t.end();
+});
+
 t.test('a piece on its way while it is contested does not count as the right one', (t) => {
   const driver = spread(
     [
