@@ -7,6 +7,9 @@ import t, { type Test } from 'tap';
 const MAIN = fileURLToPath(new URL('../src/main.js', import.meta.url));
 const BOUND_MS = 20_000;
 
+// A dozen processes are started, some of them of several parts: on a busy machine that takes its time.
+t.setTimeout(240_000);
+
 /** The environment without settings of Hawker, so that the caller's own do not matter. */
 const ENVIRONMENT = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('HAWKER_')));
 
