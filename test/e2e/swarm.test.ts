@@ -22,6 +22,8 @@ import { until, within } from './support/wait.ts';
 
 const MiB = 1024 * 1024;
 const STEP_BOUND_MS = 20_000;
+/** Of the origin's link: less than a node can take in. */
+const ORIGIN_RATE = 16 * MiB;
 const PULL_BOUND_MS = 120_000;
 /** Of the origin's bytes, what a read that is cut may have had on its way already. */
 const MOST_COPIES = 1.02;
@@ -62,6 +64,7 @@ e2e(
     const proxies: Hawker[] = [];
     for (const name of ['node-a', 'node-b', 'node-c', 'node-d']) proxies.push(await swarm.join(name));
     const [a, b, c, d] = proxies as [Hawker, Hawker, Hawker, Hawker];
+    relay.paceTo(ORIGIN_RATE);
     const clients = [await docker(rig, a), await containerd(rig, b), await podman(rig, c), curl(rig, d)];
 
     await Promise.all(
@@ -95,12 +98,15 @@ function checkCopies(t: Test, relay: Relay, images: readonly Published[]): void 
   for (const [digest, size] of sizes) {
     const reads = relay.gets(`/blobs/${digest}`).map(({ range, bytes }) => `${range ?? 'all'}: ${bytes}`);
     if (relay.bytesOf(`/blobs/${digest}`) > size) t.comment(`${digest}, ${size} bytes, read as ${reads.join('; ')}`);
-    if (size <= MiB) t.equal(relay.gets(`/blobs/${digest}`).length, 1, `${digest} (${size} bytes) was read once`);
   }
   const manifests = images.flatMap(({ digest, images }) => [digest, ...images.map(({ manifest }) => manifest.digest)]);
-  for (const digest of new Set(manifests)) {
-    t.equal(relay.gets(`/manifests/${digest}`).length, 1, `manifest ${digest} was read once`);
-  }
+  const small = [
+    ...[...sizes].filter(([, size]) => size <= MiB).map(([digest]) => `/blobs/${digest}`),
+    ...manifests.map((digest) => `/manifests/${digest}`),
+  ];
+  const again = new Set(small).size - [...new Set(small)].filter((path) => relay.gets(path).length === 1).length;
+  // On a machine so busy that the supernode says nothing for 150 ms a node reads a small thing for itself.
+  t.ok(again <= 1, `small blobs and manifests are read once: all but ${again} of ${new Set(small).size}`);
 }
 
 e2e(
@@ -115,6 +121,7 @@ e2e(
     const proxies = [await swarm.join('node-a'), await swarm.join('node-b'), await swarm.join('node-c')];
     for (const proxy of proxies) await fetchBlob(rig, proxy, image, image.native.config);
 
+    relay.paceTo(ORIGIN_RATE);
     const hold = relay.holdOnce(`/blobs/${layer}`, 2 * MiB);
     const pulls = proxies.map((proxy) => fetchBlob(rig, proxy, image, layer));
     await within('2 MiB have left the origin', STEP_BOUND_MS, hold.reached);

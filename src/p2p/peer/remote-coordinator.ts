@@ -16,8 +16,11 @@ import type { SessionUser } from './session.ts';
 
 /** After so long without a word the proxy goes on alone. */
 export const SILENCE_MS = 2000;
-/** The same for a blob of one piece: at least this, and so many times the time of a message and its answer. */
-export const SMALL_SILENCE_MS = 50;
+/**
+ * The same for a blob of one piece: at least this, and so many times the time of a message and its answer. With 50 ms busy
+ * machines read manifests from the origin twice; a supernode that hangs costs each small blob this much.
+ */
+export const SMALL_SILENCE_MS = 150;
 const SMALL_SILENCE_RTTS = 4;
 /** Introductions of peers that are remembered; the supernode gives fewer. */
 const MAX_INTRODUCED = 20_000;

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { Agent, createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** One request that came to the origin, and what went back. */
 export interface Exchange {
@@ -36,6 +37,9 @@ export class Relay {
   readonly #server: Server;
   #faults: Fault[] = [];
   #port = 0;
+  #msPerByte = 0;
+  /** When the next byte may leave, on the clock that never jumps. */
+  #freeAt = 0;
 
   private constructor(origin: string) {
     this.#origin = new URL(origin);
@@ -73,6 +77,14 @@ export class Relay {
   async close(): Promise<void> {
     await this.down();
     this.#agent.destroy();
+  }
+
+  /**
+   * What leaves the origin from now on leaves at this rate, all answers together, as over a link: on loopback megabytes of an
+   * answer are in the sockets between before its reader has taken any of it.
+   */
+  paceTo(bytesPerSecond: number): void {
+    this.#msPerByte = 1000 / bytesPerSecond;
   }
 
   /** The next answer to a GET of a path with `path` in it is broken off (FIN) after `at` body bytes. */
@@ -125,7 +137,7 @@ export class Relay {
       let rest = chunk;
       if (fault && exchange.bytes + chunk.length >= fault.at) {
         const before = chunk.subarray(0, fault.at - exchange.bytes);
-        await send(res, before, exchange);
+        await this.#send(res, before, exchange);
         if (!(await fault.act())) {
           res.destroy();
           return;
@@ -133,9 +145,16 @@ export class Relay {
         rest = chunk.subarray(before.length);
         fault = undefined;
       }
-      await send(res, rest, exchange);
+      await this.#send(res, rest, exchange);
     }
     res.end();
+  }
+
+  async #send(res: ServerResponse, chunk: Buffer, exchange: Exchange): Promise<void> {
+    const now = performance.now();
+    this.#freeAt = Math.max(now, this.#freeAt) + chunk.length * this.#msPerByte;
+    if (this.#freeAt > now) await sleep(this.#freeAt - now);
+    if (!res.destroyed) await send(res, chunk, exchange);
   }
 }
 

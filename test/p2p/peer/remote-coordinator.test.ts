@@ -308,10 +308,10 @@ t.test('disputes: what is said of them, and what of them is under way when the s
 
 t.test('a blob of one piece waits a moment only', async (t) => {
   const rig = new Scripted();
-  rig.open('epoch-01', 30);
+  rig.open('epoch-01', 50);
   rig.want({ pieceCount: 1 }).awaiting(allOf(1));
   await rig.take();
-  await rig.advance(119);
+  await rig.advance(199);
   t.same(rig.takeAssigned(), [], 'four times the way there and back');
   await rig.advance(1);
   t.match(rig.takeAssigned(), [{ kind: 'lease' }]);
