@@ -22,6 +22,7 @@ import { PeerSession } from '../p2p/peer/session.ts';
 import type { FindCandidates } from '../p2p/peer/supernode-dial.ts';
 import { UploadSlots } from '../p2p/peer/upload-slots.ts';
 import type { Membership } from '../p2p/protocol/membership.ts';
+import { prepareToHear } from '../p2p/protocol/messages.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import { listenError } from './errors.ts';
 import type { Lifecycle } from './lifecycle.ts';
@@ -175,6 +176,7 @@ export class Peer {
     });
     this.#session = session;
     session.start(this.coordinator);
+    void prepareToHear('supernode');
     return session;
   }
 

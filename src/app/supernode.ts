@@ -5,6 +5,7 @@ import type { Logger } from '../base/log.ts';
 import type { Config } from '../config/config.ts';
 import { formatAddress, isLoopback } from '../config/formats.ts';
 import type { Membership } from '../p2p/protocol/membership.ts';
+import { prepareToHear } from '../p2p/protocol/messages.ts';
 import { supernodeApi } from '../p2p/supernode/api.ts';
 import { Supernode } from '../p2p/supernode/supernode.ts';
 import { listenError } from './errors.ts';
@@ -56,6 +57,7 @@ export async function startSupernodeRole(
     },
     stop: (app) => app.close(),
   });
+  void prepareToHear('proxy');
   const { port } = app.server.address() as AddressInfo;
   return { supernode, address: { role: 'supernode', host: listen.host, port } };
 }

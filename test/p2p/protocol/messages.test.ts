@@ -10,6 +10,7 @@ import {
   protocolOf,
   type FromProxy,
   type FromSupernode,
+  prepareToHear,
 } from '../../../src/p2p/protocol/messages.ts';
 
 const id = fc.stringMatching(/^[0-9a-z][0-9a-z-]{7,20}$/);
@@ -123,6 +124,13 @@ const fromProxy: fc.Arbitrary<FromProxy> = fc.oneof(
 );
 
 const plain = (value: unknown): string => JSON.stringify(value);
+
+t.test('all messages of a side can be made ready before the first one comes', async (t) => {
+  for (const side of ['supernode', 'proxy'] as const) {
+    t.ok((await prepareToHear(side)) > 5);
+    t.equal(await prepareToHear(side), 0, 'once');
+  }
+});
 
 t.test('every message comes back as it was', async () => {
   fc.assert(fc.property(fromSupernode, (message) => plain(parseFromSupernode(encode(message))) === plain(message)));
