@@ -62,7 +62,7 @@ function start(t: Test, options: ProxyOptions) {
 /** Lets the clock run until something is so. */
 async function running(clock: ManualClock, what: string, condition: () => boolean): Promise<void> {
   for (let n = 0; !condition(); n += 1) {
-    if (n > 4000) throw new Error(`it did not come to this: ${what}`);
+    if (n > 8000) throw new Error(`it did not come to this: ${what}`);
     await clock.advance(10);
     if (n % 10 === 0) await new Promise((resolve) => setTimeout(resolve, 2));
   }
