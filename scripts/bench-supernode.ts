@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Child } from './bench-supernode/processes.ts';
 import type { Counts } from './bench-supernode/member.ts';
+import { runScript } from './support/run-script.ts';
 
 const USAGE = `Usage: npm run bench:supernode -- [options]
 
@@ -174,18 +175,7 @@ function lineOf(result: IdleResult | BusyResult): string {
   );
 }
 
-async function main(args: readonly string[]): Promise<number> {
-  let asked: Asked;
-  try {
-    asked = parse(args);
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)} (--help says more)\n`);
-    return 2;
-  }
-  if (asked.help) {
-    process.stdout.write(`${USAGE}\n`);
-    return 0;
-  }
+async function main(asked: Asked): Promise<number> {
   const results: (IdleResult | BusyResult)[] = [];
   const take = (result: IdleResult | BusyResult) => {
     results.push(result);
@@ -208,4 +198,4 @@ async function main(args: readonly string[]): Promise<number> {
   return 0;
 }
 
-process.exitCode = await main(process.argv.slice(2));
+process.exitCode = await runScript(process.argv.slice(2), { usage: USAGE, parse }, main);

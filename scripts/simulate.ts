@@ -7,6 +7,7 @@ import { parseOptions, USAGE, type Asked } from './simulate/options.ts';
 import type { Scenario } from './simulate/scenario.ts';
 import { Simulation } from './simulate/simulation.ts';
 import { header, LEGEND, line } from './simulate/table.ts';
+import { runScript } from './support/run-script.ts';
 
 function runsOf({ scenarios, nodes, originRates, seeds, options }: Asked): Scenario[] {
   if (scenarios.length === 0) return defaultRuns();
@@ -21,18 +22,7 @@ function runsOf({ scenarios, nodes, originRates, seeds, options }: Asked): Scena
   return runs;
 }
 
-function main(args: readonly string[]): number {
-  let asked: Asked;
-  try {
-    asked = parseOptions(args);
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)} (--help says more)\n`);
-    return 2;
-  }
-  if (asked.help) {
-    process.stdout.write(`${USAGE}\n`);
-    return 0;
-  }
+function main(asked: Asked): number {
   process.stdout.write(`${LEGEND}\n\n${header()}\n`);
   let hangs = 0;
   for (const run of runsOf(asked)) {
@@ -43,4 +33,4 @@ function main(args: readonly string[]): number {
   return hangs > 0 ? 1 : 0;
 }
 
-process.exitCode = main(process.argv.slice(2));
+process.exitCode = await runScript(process.argv.slice(2), { usage: USAGE, parse: parseOptions }, main);

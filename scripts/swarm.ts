@@ -10,24 +10,14 @@ import { enclosed, enclosureDir } from './swarm/enclosure.ts';
 import { missing } from './swarm/needs.ts';
 import { parseOptions, USAGE, type Asked } from './swarm/options.ts';
 import { runAll } from './swarm/runs.ts';
+import { runScript } from './support/run-script.ts';
 
-async function main(args: readonly string[]): Promise<number> {
-  let asked: Asked;
-  try {
-    asked = parseOptions(args);
-  } catch (error) {
-    process.stderr.write(`swarm: ${describeError(error)} (--help says more)\n`);
-    return 2;
-  }
-  if (asked.help) {
-    process.stdout.write(`${USAGE}\n`);
-    return 0;
-  }
+async function main(asked: Asked): Promise<number> {
   const dir = enclosureDir();
   if (dir === undefined) {
     const reasons = missing(asked);
     for (const reason of reasons) process.stderr.write(`swarm: ${reason}\n`);
-    return reasons.length > 0 ? 1 : enclosed(args);
+    return reasons.length > 0 ? 1 : enclosed(process.argv.slice(2));
   }
   try {
     return await runAll(asked, dir);
@@ -37,6 +27,6 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-process.exitCode = await main(process.argv.slice(2));
+process.exitCode = await runScript(process.argv.slice(2), { usage: USAGE, parse: parseOptions }, main);
 // Inside, this process is the first of its namespace: with it ends all that it has started.
 if (enclosureDir() !== undefined) process.exit();
