@@ -45,6 +45,10 @@ const reports = fc.record({
   p: some(fc.tuple(wish, piece, from, ms, crc)),
   f: some(fc.tuple(wish, piece, from, fc.nat(4))),
   e: some(fc.tuple(wish, lease, fc.constantFrom('', 'ORIGIN_CUT'), fc.nat(1), ms)),
+  x: some(fc.tuple(wish, piece)),
+  q: some(fc.tuple(wish, lease, piece, crc, fc.constantFrom('A'.repeat(43), 'B'.repeat(43)))),
+  d: some(wish),
+  y: some(fc.tuple(wish, piece, crc)),
 });
 const announce = fc.record({
   t: fc.constant('announce'),
@@ -83,6 +87,15 @@ const said: fc.Arbitrary<string | Uint8Array> = fc.oneof(
 
 /** Whom it registers as: itself, or an honest peer. */
 const who = fc.constantFrom('peer-liar', 'peer-liar', 'peer-liar', 'peer-liar', 'peer-a-00');
+
+/** What must be among what is tried, whatever chance brings. */
+const telling: [string, (string | Uint8Array)[]][] = [
+  ['peer-liar', [JSON.stringify({ t: 'announce', epoch: 'present', blobs: [[digestOf('honest'), 5, '']] })]],
+  ['peer-liar', [JSON.stringify({ t: 'announce', epoch: 'present', blobs: [[digestOf('x'), 5, packCrcs([1, 2])]] })]],
+  ['peer-liar', [JSON.stringify({ t: 'announce', epoch: 'epoch-of-old' })]],
+  ['peer-liar', ['no JSON']],
+  ['peer-a-00', ['no JSON']],
+];
 
 t.test('whatever a member says, the supernode lives, and serves honest peers as before', async (t) => {
   const clock = new ManualClock();
@@ -172,7 +185,7 @@ t.test('whatever a member says, the supernode lives, and serves honest peers as 
       const found = JSON.stringify(left);
       if (found !== JSON.stringify(expected)) throw new Error(`it has left something behind: ${found}`);
     }),
-    { numRuns: 100 },
+    { numRuns: 100, examples: telling },
   );
   for (const code of ['MESSAGE_INVALID', 'IMPOSSIBLE', 'OLD_EPOCH', 'DUPLICATE_ID']) t.ok(codes.has(code), code);
   const text = await metrics.registry.metrics();
