@@ -1,29 +1,11 @@
 import t from 'tap';
 import { CodedError, codedError } from '../../src/base/errors.ts';
-import { runCli } from '../../src/cli/cli.ts';
 import { failureLine, statusOf } from '../../src/cli/exit.ts';
-import type { ProcessPort } from '../../src/cli/process-port.ts';
 import { ConfigInvalid } from '../../src/config/errors.ts';
 import { SETTINGS } from '../../src/config/settings.ts';
+import { runCommand } from '../support/cli.ts';
 
-async function run(...argv: string[]): Promise<{ status: number; out: string; err: string }> {
-  const result = { status: -1, out: '', err: '' };
-  const port: ProcessPort = {
-    argv,
-    environment: {},
-    account: { root: false, home: '/home/me' },
-    directory: '/',
-    isTerminal: false,
-    print: (text) => void (result.out += text),
-    complain: (text) => void (result.err += text),
-    onSignal: () => {},
-    onCrash: () => {},
-    terminalGone: () => false,
-    exit: () => {},
-  };
-  result.status = await runCli(port);
-  return result;
-}
+const run = (...argv: string[]) => runCommand(argv);
 
 t.test('help lists what works', async (t) => {
   const { status, out, err } = await run('--help');

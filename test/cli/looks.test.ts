@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
-import { runCli } from '../../src/cli/cli.ts';
 import type { ProcessPort } from '../../src/cli/process-port.ts';
+import { runCommand as run } from '../support/cli.ts';
 
 const SINCE = '2026-01-02T03:04:05.678Z';
 const PEER = {
@@ -40,25 +40,6 @@ const PROXY = {
     { digest: `sha256:${'b'.repeat(64)}`, size: null, inOrder: 10, readers: 0 },
   ],
 };
-
-async function run(argv: string[], more: Partial<ProcessPort> = {}) {
-  const result = { status: -1, out: '', err: '' };
-  result.status = await runCli({
-    argv,
-    environment: {},
-    account: { root: false, home: '/home/me' },
-    directory: '/',
-    isTerminal: false,
-    print: (text) => void (result.out += text),
-    complain: (text) => void (result.err += text),
-    onSignal: () => {},
-    onCrash: () => {},
-    terminalGone: () => false,
-    exit: () => {},
-    ...more,
-  });
-  return result;
-}
 
 /** Answers each path with its JSON. */
 async function serve(t: Test, answers: Record<string, unknown>): Promise<string> {

@@ -2,26 +2,11 @@ import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSy
 import { join } from 'node:path';
 import t from 'tap';
 import { readSecretFile } from '../../src/app/join-secret.ts';
-import { runCli } from '../../src/cli/cli.ts';
 import { defaultSecretPaths, findOrMakeSecret } from '../../src/cli/join-secret.ts';
+import { runCommand } from '../support/cli.ts';
 
-async function run(argv: string[], home: string) {
-  const result = { status: -1, out: '', err: '' };
-  result.status = await runCli({
-    argv: ['token', ...argv],
-    environment: {},
-    account: { root: false, home },
-    directory: home,
-    isTerminal: false,
-    print: (text) => void (result.out += text),
-    complain: (text) => void (result.err += text),
-    onSignal: () => {},
-    onCrash: () => {},
-    terminalGone: () => false,
-    exit: () => {},
-  });
-  return result;
-}
+const run = (argv: string[], home: string) =>
+  runCommand(['token', ...argv], { account: { root: false, home }, directory: home });
 
 const modeOf = (path: string) => statSync(path).mode & 0o777;
 
