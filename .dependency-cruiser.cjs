@@ -13,7 +13,8 @@ const rooms = {
   'p2p/peer': ['base', 'http', 'store', 'registry', 'p2p/protocol'],
   proxy: ['base', 'http', 'store', 'registry', 'p2p/protocol', 'p2p/peer'],
   app: ['base', 'http', 'config', 'store', 'registry', 'p2p/protocol', 'p2p/supernode', 'p2p/peer', 'proxy'],
-  cli: ['base', 'config', 'app', 'registry', 'http'],
+  doctor: ['base', 'http', 'config', 'store', 'registry', 'p2p/protocol', 'p2p/peer', 'app'],
+  cli: ['base', 'config', 'app', 'registry', 'http', 'doctor'],
 };
 const path = (room) => `^src/${room}/`;
 const fence = Object.entries(rooms).map(([room, below]) => ({
