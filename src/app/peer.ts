@@ -7,6 +7,7 @@ import type { Config } from '../config/config.ts';
 import { formatAddress } from '../config/formats.ts';
 import type { BufferPool } from '../http/buffer-pool.ts';
 import { askNeighbour } from '../p2p/peer/ask-neighbour.ts';
+import type { DialBack } from '../p2p/peer/dial-back.ts';
 import type { Downloads, Shelf } from '../p2p/peer/downloads.ts';
 import type { PeerSources } from '../p2p/peer/fetcher.ts';
 import { loadIdentity } from '../p2p/peer/identity.ts';
@@ -123,6 +124,13 @@ export class Peer {
   /** As `/api/v1/status` shows it. */
   status(): object {
     return { peer: this.identity.peer, supernodes: this.#session?.status() ?? [] };
+  }
+
+  /** Has the supernode try the piece port. Rejects as `PeerSession.dialBack`. */
+  async dialBack(): Promise<{ supernode: string; result: DialBack }> {
+    const session = this.#session!;
+    const result = await session.dialBack();
+    return { supernode: session.status().find(({ state }) => state === 'connected')?.url ?? '', result };
   }
 
   async #listen(downloads: Downloads, shelves: readonly ListedShelf[]): Promise<{ server: PieceServer; port: number }> {

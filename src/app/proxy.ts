@@ -1,12 +1,8 @@
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import fastify, { type FastifyInstance } from 'fastify';
 import { systemClock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
-import type { Metrics } from '../base/metrics.ts';
 import { formatAddress, type Address } from '../config/formats.ts';
 import type { Config } from '../config/config.ts';
-import { opsRoutes } from '../http/ops-routes.ts';
 import { Downloads } from '../p2p/peer/downloads.ts';
 import { SoloCoordinator } from '../p2p/peer/solo-coordinator.ts';
 import { createMirror } from '../proxy/mirror.ts';
@@ -21,6 +17,7 @@ import type { Lifecycle } from './lifecycle.ts';
 import type { ListeningAddress } from './service.ts';
 import { roleMetrics } from './metrics.ts';
 import type { Peer, PeerDeps } from './peer.ts';
+import { startProxyApi } from './proxy-api.ts';
 import { programVersion } from './version.ts';
 
 /** How long responses that are under way may go on when Hawker is told to stop; longer than that they are cut off. */
@@ -105,8 +102,8 @@ export async function startProxy(config: Config, { log, lifecycle, cluster }: Pr
   });
   const api = await lifecycle.start({
     name: 'api',
-    start: () => startApi(config.api.listen, { metrics, status }),
-    stop: (app) => app.close(),
+    start: () => startProxyApi(config.api.listen, { metrics, status, peer }),
+    stop: ({ app }) => app.close(),
   });
 
   return [
@@ -115,22 +112,8 @@ export async function startProxy(config: Config, { log, lifecycle, cluster }: Pr
       return { role: 'mirror', ...address, ...(bound && { upstream: bound.upstream }) };
     }),
     ...(pieces ? [pieces] : []),
-    { role: 'api', host: config.api.listen.host, port: (api.server.address() as AddressInfo).port },
+    { role: 'api', host: config.api.listen.host, port: api.port },
   ];
-}
-
-async function startApi(
-  listen: Address,
-  { metrics, status }: { metrics: Metrics; status: () => unknown },
-): Promise<FastifyInstance> {
-  const app = fastify();
-  await app.register(opsRoutes, { metrics, status, notReady: () => [], loopbackOnly: true });
-  try {
-    await app.listen({ ...listen });
-  } catch (error) {
-    throw listenError(error, formatAddress(listen), 'api.listen') ?? error;
-  }
-  return app;
 }
 
 /** Which of several addresses could not be had: Node names it in its error. */

@@ -21,9 +21,14 @@ export const PeersAnswer = Type.Object({
       version: Text,
       since: Text,
       blobs: Count,
+      protocol: Type.Optional(Text),
+      from: Type.Optional(Text),
+      clockSkewMs: Type.Optional(Count),
     }),
   ),
-  rejected: Type.Array(Type.Object({ address: Text, code: Text, message: Text, at: Text, count: Count })),
+  rejected: Type.Array(
+    Type.Object({ address: Text, host: Type.Optional(Text), code: Text, message: Text, at: Text, count: Count }),
+  ),
 });
 export type PeersAnswer = Static<typeof PeersAnswer>;
 

@@ -1,8 +1,12 @@
+import { formatTime } from '../base/units.ts';
 import type { PeersAnswer } from './answers.ts';
 import { shortIds } from './names.ts';
 import { counted, filledColumns, printable, shortTime, table, type Colour } from './table.ts';
 
 const STATE_COLOURS: Readonly<Record<string, Colour>> = { ready: 'green', stale: 'yellow', unreachable: 'red' };
+
+/** Clocks that differ less are not worth a word. */
+const CLOCK_SHOWN_MS = 2000;
 
 const PEER_COLUMNS = [
   { title: 'ID' },
@@ -11,6 +15,8 @@ const PEER_COLUMNS = [
   { title: 'STATE', colourOf: (state: string) => STATE_COLOURS[state] },
   { title: 'ZONE' },
   { title: 'VERSION' },
+  { title: 'PROTOCOL' },
+  { title: 'CLOCK' },
   { title: 'SINCE' },
   { title: 'BLOBS', align: 'right' },
   { title: 'REASON' },
@@ -18,6 +24,7 @@ const PEER_COLUMNS = [
 
 const REJECTED_COLUMNS = [
   { title: 'ADDRESS' },
+  { title: 'HOST' },
   { title: 'CODE' },
   { title: 'LAST' },
   { title: 'TIMES', align: 'right' },
@@ -29,21 +36,35 @@ export function peersText(url: string, { peers, rejected }: PeersAnswer, { colou
   const parts = [`${summary(url, peers, rejected)}\n`];
   if (peers.length > 0) {
     const shortOf = shortIds(peers.map(({ id }) => id));
-    const rows = peers.map(({ id, host, addresses, state, zone, version, since, blobs, reason }) => {
-      const address = addressText(addresses);
-      const about = [state, zone || '-', version, shortTime(since), String(blobs), reason || '-'];
-      return [shortOf.get(id)!, host || '-', address, ...about];
-    });
+    const here = peers.filter(({ state }) => state !== 'left');
+    const protocols = new Set(here.map(({ protocol }) => protocol));
+    const rows = peers.map(
+      ({ id, host, addresses, state, zone, version, protocol, clockSkewMs, since, blobs, reason }) => {
+        const mixed = (protocols.size > 1 && protocol) || '-';
+        const about = [state, zone || '-', version, mixed, clockText(clockSkewMs), shortTime(since), String(blobs)];
+        return [shortOf.get(id)!, host || '-', addressText(addresses), ...about, reason || '-'];
+      },
+    );
     const filled = filledColumns(PEER_COLUMNS, rows);
     parts.push(table(filled.columns, filled.rows, { colour }));
+    const versions = tally(here.map(({ version }) => [version, 1]));
+    if (versions.includes(',')) parts.push(`Versions differ: ${versions}.\n`);
   }
   if (rejected.length > 0) {
-    const rows = rejected.map(({ address, code, at, count, message }) => {
-      return [address, code, shortTime(at), String(count), message];
+    const rows = rejected.map(({ address, host, code, at, count, message }) => {
+      return [address, host ?? '', code, shortTime(at), String(count), message];
     });
-    parts.push('Rejected registrations:\n', table(REJECTED_COLUMNS, rows, { colour }));
+    const filled = filledColumns(REJECTED_COLUMNS, rows);
+    parts.push('Rejected registrations:\n', table(filled.columns, filled.rows, { colour }));
   }
   return parts.join('\n').replaceAll('registrations:\n\n', 'registrations:\n');
+}
+
+/** How far a clock is ahead of the supernode's, where that is worth a look. */
+function clockText(skewMs = 0): string {
+  const seconds = Math.round(skewMs / 1000);
+  if (Math.abs(skewMs) < CLOCK_SHOWN_MS) return '-';
+  return `${seconds > 0 ? '+' : '-'}${formatTime(Math.abs(seconds) * 1000)}`;
 }
 
 /** The first, and how many more there are. */
@@ -51,16 +72,20 @@ function addressText([first = '-', ...more]: readonly string[]): string {
   return more.length === 0 ? first : `${first} +${more.length}`;
 }
 
+/** The count is what is connected now; a zero comes with its causes. */
 function summary(url: string, peers: PeersAnswer['peers'], rejected: PeersAnswer['rejected']): string {
   const at = `at ${url}`;
-  if (peers.length > 0)
-    return `${counted(peers.length, 'peer')} ${at}: ${tally(peers.map(({ state }) => [state, 1]))}.`;
-  if (rejected.length === 0) {
-    return `No peers ${at}: nobody has registered since it started. Point a proxy to it (--supernodes ${url}); \`hawker status\` on its node says why it is not connected.`;
-  }
+  const left = peers.filter(({ state }) => state === 'left').length;
+  const here = peers.length - left;
+  const turnedAway = rejected.reduce((sum, { count }) => sum + count, 0);
   const codes = tally(rejected.map(({ code, count }) => [code, count]));
-  const times = rejected.reduce((sum, { count }) => sum + count, 0);
-  return `No peers ${at}: ${counted(times, 'registration')} rejected (${codes}); the reasons are below.`;
+  if (here > 0) return `${counted(here, 'peer')} ${at}: ${tally(peers.map(({ state }) => [state, 1]))}.`;
+  const causes = [
+    ...(left > 0 ? [`${left} ${left === 1 ? 'has' : 'have'} left`] : []),
+    ...(turnedAway > 0 ? [`${counted(turnedAway, 'registration')} rejected (${codes})`] : []),
+  ];
+  if (causes.length > 0) return `No peers ${at}: ${causes.join(', ')}; the reasons are below.`;
+  return `No peers ${at}: nobody has registered since it started. Point a proxy to it (--supernodes ${url}); \`hawker doctor\` on its node says why it is not connected.`;
 }
 
 /** `2 ready, 1 stale`, the most frequent first. */

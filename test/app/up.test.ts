@@ -19,6 +19,10 @@ t.test('one process is a whole cluster of one, which others can join', async (t)
   await peersReady(url, 1);
   const status = await json(`${urlOf(up, 'api')}/api/v1/status`);
   t.match(status, { supernodes: [{ url, state: 'connected' }] });
+  const dialBack = async (headers = {}) => fetch(`${urlOf(up, 'api')}/api/v1/dial-back`, { method: 'POST', headers });
+  const pieces = urlOf(up, 'pieces').replace('http://', '');
+  t.same(await (await dialBack()).json(), { supernode: url, address: pieces, error: null });
+  t.equal((await dialBack({ origin: 'http://evil.example' })).status, 403);
   t.equal((await pullImage(urlOf(up, 'mirror'), 'demo/app', 'v1')).bytes, image.size);
   t.equal(origin.bytesOut, image.size);
   const { peers } = await json<{ peers: { from: string }[] }>(`${url}/api/v1/peers`);

@@ -87,12 +87,28 @@ t.test('peers: who is here, in which state and why, and who was turned away', as
   t.match(plain.out, /ID +HOST +ADDRESS +STATE +VERSION +SINCE +BLOBS\n/, 'no column without anything in it');
 });
 
+t.test('peers: what differs between them is shown', async (t) => {
+  const mixed = [
+    { ...PEER, protocol: '1.0' },
+    { ...PEER, id: 'bbbbbbbb', version: '1.1.0', protocol: '1.1', clockSkewMs: 3_600_000 },
+    { ...PEER, id: 'cccccccc', version: '0.9.0', protocol: '0.9', state: 'left' },
+  ];
+  const { out } = await peers(t, { peers: mixed, rejected: [{ ...REJECTED, host: 'n9' }] });
+  t.match(out, /^2 peers at \S+: 2 ready, 1 left\.$/m, 'the count is what is connected');
+  t.match(out, /bbbbbbbb .* 1\.1\.0 +1\.1 +\+60 min/);
+  t.match(out, /aaaaaaaa .* 1\.0\.0 +1\.0 +- /);
+  t.match(out, /^Versions differ: 1 1\.0\.0, 1 1\.1\.0\.$/m);
+  t.match(out, /10\.0\.0\.9:4 +n9 +NOT_A_MEMBER/);
+});
+
 t.test('no peers: why', async (t) => {
   t.match((await peers(t, { peers: [], rejected: [] })).out, /^No peers at \S+: nobody has registered/);
   const rejected = [REJECTED, { ...REJECTED, code: 'BAD_ADDRESS', count: 1 }];
   const turnedAway = (await peers(t, { peers: [], rejected })).out;
   t.match(turnedAway, /^No peers at \S+: 3 registrations rejected \(2 NOT_A_MEMBER, 1 BAD_ADDRESS\)/);
   t.match(turnedAway, /wrong secret/);
+  const gone = { ...PEER, state: 'left', reason: 'its connection was closed' };
+  t.match((await peers(t, { peers: [gone], rejected: [REJECTED] })).out, /^No peers at \S+: 1 has left, 2 registr/);
   const down = await run(['peers', '--supernodes', 'http://127.0.0.1:1']);
   t.same([down.status, down.out], [1, '']);
   t.match(down.err, /^hawker: SERVICE_UNREACHABLE: the supernode does not answer at http:\/\/127\.0\.0\.1:1: .*\n$/);

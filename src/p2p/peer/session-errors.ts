@@ -37,6 +37,14 @@ export const SupernodeLost = codedError('SUPERNODE_LOST', {
   todo: 'nothing, if it comes back; else check the supernode and the network to it',
 });
 
+export const NoSession = codedError('NO_SESSION', {
+  message: (p: { supernodes: readonly { url: string; code: string; message: string }[] }) => {
+    const reasons = p.supernodes.map(({ url, code, message }) => `${url}${code === '' ? '' : `: ${code}: ${message}`}`);
+    return `this proxy has no session with a supernode${reasons.length === 0 ? '' : ` (${reasons.join('; ')})`}`;
+  },
+  todo: 'mend what the reason names; `hawker status` and `hawker doctor` on this node say more',
+});
+
 /** The supernode answered, and said no. Its code says why. */
 export class SupernodeRefused extends Error {
   readonly code: string;

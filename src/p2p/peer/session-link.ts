@@ -24,6 +24,8 @@ import {
 
 /** From the connection to `challenge`, and from `hello` to `welcome` (which may wait 1 s for another peer's answer). */
 export const HELLO_STEP_MS = 5000;
+/** For a supernode to try a visitor's piece port, and to have others try it. */
+export const VISIT_MS = 15_000;
 
 /** What a proxy says of itself in `hello`. */
 export interface SelfDescription {
@@ -56,6 +58,8 @@ export interface LinkOptions {
   readonly listener: LinkListener;
   /** Only find out whether a supernode is there: it ends after the challenge. */
   readonly probe?: boolean;
+  /** Only find out whether this proxy could register and be reached: after the welcome the supernode says so, and closes. */
+  readonly visit?: boolean;
 }
 
 /** One session with one supernode, from the first word to the last. */
@@ -63,6 +67,9 @@ export class SessionLink implements SocketListener {
   readonly address: string;
   /** Of the supernode's present life; '' before it is known. */
   epoch = '';
+  /** Of the supernode's program and protocol; '' before they are known. */
+  version = '';
+  protocol = '';
   readonly openedAt: number;
   /** Of a message and its answer. */
   rttMs = 0;
@@ -141,8 +148,11 @@ export class SessionLink implements SocketListener {
     }
   }
 
-  #challenged({ nonce, epoch, protocol, membership: asksForSecret }: Message<FromSupernode, 'challenge'>): void {
+  #challenged(challenge: Message<FromSupernode, 'challenge'>): void {
+    const { nonce, epoch, protocol, membership: asksForSecret } = challenge;
     const { self, membership, probe } = this.#options;
+    this.version = challenge.version;
+    this.protocol = protocol;
     const versions = compatibility({ proxy: PROTOCOL_VERSION, supernode: protocol });
     if (!versions.works) {
       this.end(this.#refused('PROTOCOL_VERSION', versions.message));
@@ -159,7 +169,7 @@ export class SessionLink implements SocketListener {
     }
     const addresses = [...self.addresses];
     const peerNonce = randomBytes(NONCE_BYTES).toString('base64url');
-    const { peer, instance, host, zone, version, uploadSlots } = self;
+    const { peer, instance, host, zone, uploadSlots } = self;
     this.epoch = epoch;
     this.#facts = { supernodeNonce: nonce, peerNonce, epoch, peer, instance, addresses };
     this.#phase = 'welcome';
@@ -169,7 +179,7 @@ export class SessionLink implements SocketListener {
     this.send({
       t: 'hello',
       protocol: PROTOCOL_VERSION,
-      version,
+      version: self.version,
       peer,
       instance,
       host,
@@ -179,6 +189,7 @@ export class SessionLink implements SocketListener {
       nonce: peerNonce,
       proof: membership.sessionProof('peer', this.#facts),
       time: this.#clock.now(),
+      ...(this.#options.visit === true && { visit: true }),
     });
   }
 
@@ -193,7 +204,10 @@ export class SessionLink implements SocketListener {
     this.rttMs = this.#now() - this.#sentAt;
     this.#heartbeatMs = welcome.heartbeatMs;
     this.#cancel();
-    this.#cancel = this.#clock.after(this.#heartbeatMs, () => this.#heartbeat());
+    this.#cancel =
+      this.#options.visit === true
+        ? this.#await('the test of its piece port', VISIT_MS)
+        : this.#clock.after(this.#heartbeatMs, () => this.#heartbeat());
     listener.opened(this, welcome);
   }
 
@@ -213,9 +227,9 @@ export class SessionLink implements SocketListener {
     this.send({ t: 'beat', n: this.#beats, time: this.#clock.now() });
   }
 
-  #await(step: string): () => void {
-    return this.#clock.after(HELLO_STEP_MS, () => {
-      this.end(new SupernodeSilent({ address: this.address, waitedMs: HELLO_STEP_MS, step }));
+  #await(step: string, waitedMs = HELLO_STEP_MS): () => void {
+    return this.#clock.after(waitedMs, () => {
+      this.end(new SupernodeSilent({ address: this.address, waitedMs, step }));
     });
   }
 

@@ -8,8 +8,9 @@ import { MAX_KNOWN_PEERS } from '../protocol/limits.ts';
 import type { Membership } from '../protocol/membership.ts';
 import type { FromProxy, FromSupernode, KnownPeer, Message } from '../protocol/messages.ts';
 import { askWhoami, type WhoamiAnswer } from '../protocol/whoami.ts';
+import { DialBacks, type DialBack } from './dial-back.ts';
 import type { Inventory } from './inventory.ts';
-import { SupernodeLost, SupernodeRefused } from './session-errors.ts';
+import { NoSession, SupernodeLost, SupernodeRefused } from './session-errors.ts';
 import { SessionLink, type LinkListener, type SelfDescription, type Welcome } from './session-link.ts';
 import type { Candidate, FindCandidates } from './supernode-dial.ts';
 
@@ -82,12 +83,14 @@ export class PeerSession implements LinkListener {
   #known: readonly KnownPeer[] = [];
   #clockOffsetMs: { wall: number; at: number } | undefined;
   #dials = 0;
+  readonly #dialBacks: DialBacks;
   #warned = '';
 
   constructor(options: PeerSessionOptions) {
     this.#options = options;
     this.#clock = options.clock;
     this.#random = options.random ?? Math.random;
+    this.#dialBacks = new DialBacks(options.clock);
     const since = new Date(this.#clock.now()).toISOString();
     this.#statuses = options.urls.map((url) => ({ url, state: 'connecting', code: '', message: '', since }));
     this.#connected = new Gauge({
@@ -129,6 +132,13 @@ export class PeerSession implements LinkListener {
     return this.#known;
   }
 
+  /** Has the supernode try this proxy's piece port, now. Rejects with NO_SESSION, or with what ends the session meanwhile. */
+  async dialBack(): Promise<DialBack> {
+    const { link } = this;
+    if (!link) throw new NoSession({ supernodes: this.#statuses });
+    return this.#dialBacks.ask(link);
+  }
+
   /** Milliseconds since 1970 by the supernode's clock; by this node's own while it has met none. */
   supernodeTime(): number {
     const offset = this.#clockOffsetMs;
@@ -156,13 +166,17 @@ export class PeerSession implements LinkListener {
     if (message.t === 'a') this.#user?.assigned(message);
     else if (message.t === 'beat' && message.peers) this.#learn(message.peers);
     else if (message.t === 'dial') void this.#dial(link, message);
+    else if (message.t === 'tested') this.#dialBacks.answered(message);
   }
 
   ended(link: SessionLink, error: Error): void {
     const wasOpen = this.#link === link;
     if (wasOpen) this.#link = undefined;
     this.#ended = { link, error };
-    if (wasOpen) this.#user?.lost();
+    if (wasOpen) {
+      this.#dialBacks.lost(error);
+      this.#user?.lost();
+    }
     this.#wake();
   }
 

@@ -98,6 +98,8 @@ const FROM_SUPERNODE = {
     nonce: NONCE,
     addresses: list(ADDRESS, MAX_ADDRESSES),
   }),
+  /** The answer to `test`, and what a visitor is told unasked: the address that answered, or why none did. */
+  tested: message('tested', { n: natural(), address: Type.Optional(ADDRESS), error: Type.Optional(text(2000)) }),
   a: message('a', {
     /** Introductions: the numbers of peers that the fetches of this and later messages name. */
     p: some(Type.Tuple([PEER, ID, ID, list(ADDRESS, MAX_ADDRESSES)])),
@@ -133,8 +135,12 @@ const FROM_PROXY = {
     nonce: NONCE,
     proof: PROOF,
     time: TIME,
+    /** It only wants to know whether it could register: its piece port is tried, and it is not a peer. */
+    visit: Type.Optional(Type.Boolean()),
   }),
   beat: message('beat', beat),
+  /** Asks for a test of this proxy's own piece port; `n` comes back in the answer. */
+  test: message('test', { n: natural() }),
   /** Its epoch is that of the welcome: what was meant for another supernode's life is not believed. */
   announce: message('announce', {
     epoch: ID,

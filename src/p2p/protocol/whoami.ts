@@ -33,7 +33,7 @@ export async function askWhoami(address: string, nonce: string, timeoutMs = WHOA
 
 function get({ host, port }: { host: string; port: number }, path: string, timeoutMs: number): Promise<string> {
   return new Promise((resolve, reject) => {
-    const asking = request({ host, port, path, agent: false, timeout: timeoutMs }, (response) => {
+    const asking = request({ host, port, path, agent: false }, (response) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
       response.on('data', (chunk: Buffer) => {
@@ -49,7 +49,12 @@ function get({ host, port }: { host: string; port: number }, path: string, timeo
       });
       response.on('error', reject);
     });
-    const timer = setTimeout(() => asking.destroy(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+    let connected = false;
+    asking.on('socket', (socket) => socket.once('connect', () => (connected = true)));
+    const timer = setTimeout(() => {
+      const what = connected ? 'it took the connection, but did not answer' : 'no connection (packets are dropped?)';
+      asking.destroy(new Error(`${what} within ${timeoutMs} ms`));
+    }, timeoutMs);
     timer.unref();
     asking.on('error', reject);
     asking.on('close', () => clearTimeout(timer));

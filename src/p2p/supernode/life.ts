@@ -12,17 +12,23 @@ import { factsOf, refuseHello, registrationOf, type Hello } from './admission.ts
 import { Assignments, type Assigning } from './assignments.ts';
 import type { BlamedDecision, Decision, PeerId, SwarmEvent } from './events.ts';
 import type { SupernodeMetrics } from './metrics.ts';
-import { Reachability, type ReachabilityOptions } from './reachability.ts';
-import type { ConnectionId, MemberView, RosterEvent, RosterNotice } from './roster-events.ts';
-import { Roster } from './roster.ts';
+import { Reachability, type ReachabilityOptions, type Tested } from './reachability.ts';
+import type { Claim, ConnectionId, MemberView, RosterEvent, RosterNotice, TestResult } from './roster-events.ts';
+import { NO_ADDRESS, Roster } from './roster.ts';
 import { Session, type SessionHost } from './session.ts';
 import { Sessions } from './sessions.ts';
+import { summaryOf } from './summary.ts';
 import type { Swarm, SwarmBlob, SwarmStats } from './swarm.ts';
 
 /** How often the roster looks for who was missed. */
 const ROSTER_TICK_MS = 250;
 /** How often a session is told anew whom to ask when every supernode is gone. */
 const TELL_PEERS_MS = 60_000;
+/** The longest that a visitor waits for its result: two tests and as many queues. */
+const VISIT_MS = 20_000;
+/** While peers are missing, it is said anew after so long. */
+const SUMMARY_MS = 5 * 60_000;
+const MAX_TEST_ERROR_CHARACTERS = 2000;
 
 /** The swarm, as far as the supernode needs it. */
 export type SwarmPort = Pick<Swarm, 'apply' | 'tick' | 'nextTick' | 'blobs' | 'stats' | 'wholesOf'>;
@@ -57,6 +63,7 @@ export class Life implements SessionHost {
   #lastConnection = 0;
   #timer: { at: number; cancel: () => void } | undefined;
   #rosterTickAt: number;
+  #summaryAt: number;
   #over = false;
 
   constructor(deps: LifeDeps) {
@@ -69,13 +76,18 @@ export class Life implements SessionHost {
     this.#reachability = new Reachability({
       membership,
       clock,
-      helpers: (member, count) => this.#helpers(member, count),
-      report: (tested, result) => this.#tell({ kind: 'tested', ...tested, result }),
+      helpers: (tested, count) => this.#helpers(tested, count),
       fault,
       ...(ask && { ask }),
     });
     this.#rosterTickAt = this.now() + ROSTER_TICK_MS;
+    this.#summaryAt = this.now() + SUMMARY_MS;
     this.#schedule();
+  }
+
+  /** Connections that are open, of peers and others. */
+  get sessions(): number {
+    return this.#sessions.size;
   }
 
   get unregistered(): number {
@@ -148,6 +160,10 @@ export class Life implements SessionHost {
       this.refuse(session, refusal.code, refusal.message);
       return;
     }
+    if (hello.visit === true) {
+      this.#visit(session, hello);
+      return;
+    }
     const registration = registrationOf(hello, this.#clock.now());
     this.#tell({ kind: 'register', connection: session.id, from: session.from, registration });
   }
@@ -176,9 +192,30 @@ export class Life implements SessionHost {
     this.#reachability.dialed(session.id, answer);
   }
 
+  test(session: Session, n: number): void {
+    const member = this.roster.find(session.peer);
+    if (!member || member.registration.addresses.length === 0) {
+      this.#tested(session, n, { error: NO_ADDRESS });
+    } else if (session.isTested) {
+      this.#tested(session, n, { error: 'a test of this proxy is under way already' });
+    } else {
+      session.isTested = true;
+      const tested = member.registration;
+      this.#reachability.test(session, {
+        tested,
+        isHere: () => session.phase === 'open',
+        done: (result) => {
+          session.isTested = false;
+          this.#tell({ kind: 'tested', ...tested, result });
+          this.#tested(session, n, result);
+        },
+      });
+    }
+  }
+
   refuse(session: Session, code: RefusalCode, message: string): void {
     if (session.phase === 'over') return;
-    this.#tell({ kind: 'refused', from: session.from, code, message });
+    this.#tell({ kind: 'refused', from: session.from, who: this.#whoIs(session), code, message });
     this.#sessions.end(session, code, message, CLOSE.policy);
     this.closed(session, false, `its session was ended: ${code}, ${message}`);
   }
@@ -191,8 +228,37 @@ export class Life implements SessionHost {
 
   #tooSlow(session: Session): void {
     const message = 'it does not take what it is sent';
-    this.#tell({ kind: 'refused', from: session.from, code: 'TOO_SLOW', message });
+    this.#tell({ kind: 'refused', from: session.from, who: this.#whoIs(session), code: 'TOO_SLOW', message });
     this.closed(session, false, 'it did not take what it was sent');
+  }
+
+  /** What it calls itself; before its membership was proved anybody may say anything. */
+  #whoIs({ hello, peer }: Session): Claim | undefined {
+    return hello ?? this.roster.find(peer)?.registration;
+  }
+
+  // --- visitors ---
+
+  /** It could register: it is told so, and whether its piece port can be reached. */
+  #visit(session: Session, hello: Hello): void {
+    if (this.roster.isFull) {
+      this.refuse(session, 'FULL', 'it has as many sessions as it takes');
+      return;
+    }
+    session.phase = 'visiting';
+    this.#sayWelcome(session, hello, []);
+    const leave = (result: TestResult) => {
+      this.#tested(session, 0, result);
+      session.socket.close(CLOSE.normal, '');
+      this.#sessions.drop(session);
+    };
+    if (hello.addresses.length === 0) leave({ error: NO_ADDRESS });
+    else this.#reachability.test(session, { tested: hello, isHere: () => session.phase === 'visiting', done: leave });
+  }
+
+  #tested(session: Session, n: number, { address, error }: TestResult): void {
+    const said = address === undefined ? { error: error.slice(0, MAX_TEST_ERROR_CHARACTERS) } : { address };
+    this.#sessions.send(session, { t: 'tested', n, ...said });
   }
 
   // --- what the roster and the swarm say ---
@@ -226,15 +292,25 @@ export class Life implements SessionHost {
         return;
       }
       case 'test':
-        this.#reachability.test(notice.member);
+        this.#test(notice.member);
         return;
       case 'refused': {
-        const { address, code, message, count } = notice.refused;
+        const { address, host, code, message, count } = notice.refused;
         this.#deps.metrics.refused(code);
         if (count > 1) return;
-        this.#deps.log.warn({ code, address, todo: REFUSALS[code] }, `a proxy was refused: ${message}`);
+        const who = { address, ...(host !== '' && { host }) };
+        this.#deps.log.warn({ code, ...who, todo: REFUSALS[code] }, `a proxy was refused: ${message}`);
       }
     }
+  }
+
+  #test(member: MemberView): void {
+    const tested = member.registration;
+    this.#reachability.test(member, {
+      tested,
+      isHere: () => member.connection !== undefined,
+      done: (result) => this.#tell({ kind: 'tested', ...tested, result }),
+    });
   }
 
   #stateChanged(member: MemberView, was: MemberView['state'] | undefined): void {
@@ -261,7 +337,6 @@ export class Life implements SessionHost {
     const session = this.#sessions.get(connection);
     if (!session?.hello) return;
     const { hello } = session;
-    const { membership, heartbeatMs } = this.#deps;
     session.phase = 'open';
     session.peer = hello.peer;
     session.toldPeersAt = this.now();
@@ -270,6 +345,15 @@ export class Life implements SessionHost {
     if (!fresh && before) session.inherit(before);
     this.#sessions.opened(session);
     if (!fresh) this.#peerEvent(member);
+    const warning = this.#sayWelcome(session, hello, this.#knownTo(session));
+    if (warning === undefined) return;
+    const { peer, host, version } = hello;
+    this.#deps.log.info({ code: 'PROTOCOL_VERSION_DIFFERS', peer, host, version }, warning);
+  }
+
+  /** How the versions differ, where they do. */
+  #sayWelcome(session: Session, hello: Hello, peers: KnownPeer[]): string | undefined {
+    const { membership, heartbeatMs } = this.#deps;
     const versions = compatibility({ proxy: hello.protocol, supernode: PROTOCOL_VERSION });
     const warning = versions.works ? versions.warning : undefined;
     this.#sessions.send(session, {
@@ -278,9 +362,10 @@ export class Life implements SessionHost {
       heartbeatMs,
       proof: membership.sessionProof('supernode', factsOf(hello, this.epoch, session.nonce)),
       time: this.#clock.now(),
-      peers: this.#knownTo(session),
+      peers,
       ...(warning !== undefined && { warning }),
     });
+    return warning;
   }
 
   #decisions(decisions: readonly Decision[]): void {
@@ -336,8 +421,8 @@ export class Life implements SessionHost {
     }));
   }
 
-  #helpers({ registration }: MemberView, count: number) {
-    return this.roster.some('', registration.peer, count).flatMap((helper) => {
+  #helpers({ peer }: Tested, count: number) {
+    return this.roster.some('', peer, count).flatMap((helper) => {
       const session = this.#sessions.of(helper.registration.peer);
       return session
         ? [{ id: session.id, ask: (message: FromSupernode) => this.#sessions.send(session, message) }]
@@ -370,13 +455,28 @@ export class Life implements SessionHost {
     if (now >= this.#rosterTickAt) {
       this.#rosterTickAt = now + ROSTER_TICK_MS;
       this.#notices(this.roster.tick(now));
-      for (const session of this.#sessions.unregistered) {
-        if (session.phase !== 'new') continue;
-        if (now - session.openedAt < HELLO_TIMEOUT_MS) break;
-        this.refuse(session, 'HELLO_TIMEOUT', `no hello within ${HELLO_TIMEOUT_MS} ms`);
-      }
+      this.#endLate(now);
+      this.#summarize(now);
     }
     this.#schedule();
+  }
+
+  #endLate(now: number): void {
+    for (const session of this.#sessions.unregistered) {
+      const age = now - session.openedAt;
+      if (age < HELLO_TIMEOUT_MS) break;
+      if (session.phase === 'new') this.refuse(session, 'HELLO_TIMEOUT', `no hello within ${HELLO_TIMEOUT_MS} ms`);
+      else if (session.phase === 'visiting' && age >= VISIT_MS) {
+        this.#sessions.end(session, 'TOO_SLOW', 'the test of its piece port took too long', CLOSE.again);
+      }
+    }
+  }
+
+  #summarize(now: number): void {
+    if (now < this.#summaryAt) return;
+    const summary = summaryOf(this.roster, this.#summaryAt - SUMMARY_MS);
+    this.#summaryAt = now + SUMMARY_MS;
+    if (summary) this.#deps.log.warn({ code: 'PEERS_MISSING', ...summary.counts, todo: summary.todo }, summary.message);
   }
 
   /** After all messages of this turn of the event loop. */

@@ -4,10 +4,10 @@ import type { Clock } from '../../base/clock.ts';
 import { NONCE_BYTES, type Membership } from '../protocol/membership.ts';
 import type { FromProxy, FromSupernode, Message } from '../protocol/messages.ts';
 import { askWhoami, type WhoamiAnswer } from '../protocol/whoami.ts';
-import type { MemberView, Registration, TestResult } from './roster-events.ts';
+import type { Registration, TestResult } from './roster-events.ts';
 
-/** Tests at the same time. */
-const MAX_TESTS = 64;
+/** Tests at the same time: where nothing answers each takes up to 7 s, so 1,000 such peers are through in half a minute. */
+const MAX_TESTS = 256;
 /** Peers that try where the supernode could not, and how long they have. */
 export const HELPERS = 2;
 const HELP_MS = 5000;
@@ -21,12 +21,19 @@ export interface Helper {
 /** What was tested: it may have changed meanwhile. */
 export type Tested = Pick<Registration, 'peer' | 'instance' | 'addresses'>;
 
+/** A proxy whose piece port is to be tested. */
+export interface Subject {
+  readonly tested: Tested;
+  /** Whether anybody still waits for the result. */
+  isHere(): boolean;
+  done(result: TestResult): void;
+}
+
 export interface ReachabilityOptions {
   readonly membership: Membership;
   readonly clock: Clock;
   /** Some peers that may try to reach this one. */
-  readonly helpers: (member: MemberView, count: number) => readonly Helper[];
-  readonly report: (tested: Tested, result: TestResult) => void;
+  readonly helpers: (tested: Tested, count: number) => readonly Helper[];
   /** What was reported, or asked for, has thrown. */
   readonly fault: (error: unknown) => void;
   readonly ask?: (address: string, nonce: string) => Promise<WhoamiAnswer>;
@@ -39,7 +46,7 @@ export interface ReachabilityOptions {
 export class Reachability {
   readonly #options: ReachabilityOptions;
   readonly #ask: (address: string, nonce: string) => Promise<WhoamiAnswer>;
-  readonly #queue = new Set<MemberView>();
+  readonly #queue = new Map<object, Subject>();
   readonly #asked = new Map<number, { helper: number; answered: (answer: Message<FromProxy, 'dialed'>) => void }>();
   #running = 0;
   #lastAsked = 0;
@@ -50,8 +57,9 @@ export class Reachability {
     this.#ask = options.ask ?? askWhoami;
   }
 
-  test(member: MemberView): void {
-    this.#queue.add(member);
+  /** `who`: of its tests that have not begun only the latest is made. */
+  test(who: object, subject: Subject): void {
+    this.#queue.set(who, subject);
     this.#next();
   }
 
@@ -66,12 +74,12 @@ export class Reachability {
   }
 
   #next(): void {
-    for (const member of this.#queue) {
+    for (const [who, subject] of this.#queue) {
       if (this.#running >= MAX_TESTS) return;
-      this.#queue.delete(member);
-      if (member.connection === undefined) continue;
+      this.#queue.delete(who);
+      if (!subject.isHere()) continue;
       this.#running += 1;
-      void this.#run(member)
+      void this.#run(subject)
         .catch(this.#options.fault)
         .then(() => {
           this.#running -= 1;
@@ -80,13 +88,12 @@ export class Reachability {
     }
   }
 
-  async #run(member: MemberView): Promise<void> {
-    const tested = member.registration;
+  async #run(subject: Subject): Promise<void> {
+    const { tested } = subject;
     const nonce = randomBytes(NONCE_BYTES).toString('base64url');
     let result = await this.#dial(tested, nonce);
-    if (result.error !== undefined && !this.#closed)
-      result = await this.#askHelpers(member, tested, nonce, result.error);
-    if (!this.#closed) this.#options.report(tested, result);
+    if (result.error !== undefined && !this.#closed) result = await this.#askHelpers(tested, nonce, result.error);
+    if (!this.#closed) subject.done(result);
   }
 
   async #dial({ peer, instance, addresses }: Tested, nonce: string): Promise<TestResult> {
@@ -112,8 +119,8 @@ export class Reachability {
     }
   }
 
-  async #askHelpers(member: MemberView, tested: Tested, nonce: string, error: string): Promise<TestResult> {
-    const helpers = this.#options.helpers(member, HELPERS);
+  async #askHelpers(tested: Tested, nonce: string, error: string): Promise<TestResult> {
+    const helpers = this.#options.helpers(tested, HELPERS);
     if (helpers.length === 0) return { error };
     const answers = await Promise.all(helpers.map((helper) => this.#askHelper(helper, tested, nonce)));
     for (const answer of answers) {

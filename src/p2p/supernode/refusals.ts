@@ -1,9 +1,10 @@
-import type { RefusalCode } from '../protocol/errors.ts';
 import type { Refused } from './roster-events.ts';
 
-/** Kinds of refused registrations that are remembered. */
+/** Kinds of refused registrations that are remembered: of all, and of one address, under whatever names. */
 export const MAX_REFUSED = 256;
+export const MAX_HOSTS_PER_ADDRESS = 32;
 const MAX_MESSAGE_CHARACTERS = 300;
+const MAX_NAME_CHARACTERS = 64;
 
 /** Registrations and sessions that were refused, so that a peer count of zero comes with its causes. */
 export class Refusals {
@@ -18,14 +19,13 @@ export class Refusals {
     return this.#kinds.values();
   }
 
-  add(address: string, code: RefusalCode, message: string, now: number): Refused {
-    const key = `${code} ${address}`;
+  add(what: Omit<Refused, 'count'>): Refused {
+    const named = { ...what, host: clean(what.host, MAX_NAME_CHARACTERS) };
+    const key = this.#keyOf(named);
     const refused = {
-      address,
-      code,
-      // Some of it may be the other side's own words, which no terminal is to obey.
-      message: message.slice(0, MAX_MESSAGE_CHARACTERS).replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, '?'),
-      at: now,
+      ...named,
+      peer: clean(what.peer, MAX_NAME_CHARACTERS),
+      message: clean(what.message, MAX_MESSAGE_CHARACTERS),
       count: (this.#kinds.get(key)?.count ?? 0) + 1,
     };
     // The first is the one to forget.
@@ -34,4 +34,18 @@ export class Refusals {
     if (this.#kinds.size > MAX_REFUSED) this.#kinds.delete(this.#kinds.keys().next().value!);
     return refused;
   }
+
+  /** Several hosts may come from one address. Somebody who makes up names there does not push all others out. */
+  #keyOf({ code, address, host }: Omit<Refused, 'count'>): string {
+    const key = JSON.stringify([code, address, host]);
+    if (this.#kinds.has(key)) return key;
+    let hosts = 0;
+    for (const kind of this.#kinds.values()) if (kind.address === address) hosts += 1;
+    return hosts < MAX_HOSTS_PER_ADDRESS ? key : JSON.stringify([code, address]);
+  }
+}
+
+/** Some of it may be the other side's own words, which no terminal is to obey. */
+function clean(text: string, most: number): string {
+  return text.slice(0, most).replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, '?');
 }

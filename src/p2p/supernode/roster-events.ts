@@ -43,7 +43,16 @@ export type RosterEvent =
   /** Others have trouble with it. */
   | { readonly kind: 'trouble'; readonly peer: PeerId }
   /** A registration that never came so far, or a session that was ended for what it said. */
-  | { readonly kind: 'refused'; readonly from: string; readonly code: RefusalCode; readonly message: string };
+  | {
+      readonly kind: 'refused';
+      readonly from: string;
+      readonly who?: Claim | undefined;
+      readonly code: RefusalCode;
+      readonly message: string;
+    };
+
+/** Who somebody says that it is. */
+export type Claim = Pick<Registration, 'peer' | 'host'>;
 
 export type TestResult =
   { readonly address: string; readonly error?: undefined } | { readonly address?: undefined; readonly error: string };
@@ -89,9 +98,12 @@ export interface MemberView {
   readonly addresses: readonly string[];
 }
 
-/** Registrations and sessions that were refused, those of one kind from one address together. */
+/** Registrations and sessions that were refused, those of one kind from one host and address together. */
 export interface Refused {
   readonly address: string;
+  /** As it said, proved or not; '' where it has not. */
+  readonly host: string;
+  readonly peer: PeerId;
   readonly code: RefusalCode;
   readonly message: string;
   /** The last time. */

@@ -6,7 +6,15 @@ import type { PeerId } from './events.ts';
 import { Member, type Arrival } from './member.ts';
 import { ReadyMembers } from './ready-members.ts';
 import { Refusals } from './refusals.ts';
-import type { ConnectionId, MemberView, PeerState, Refused, RosterEvent, RosterNotice } from './roster-events.ts';
+import type {
+  Claim,
+  ConnectionId,
+  MemberView,
+  PeerState,
+  Refused,
+  RosterEvent,
+  RosterNotice,
+} from './roster-events.ts';
 
 /** Peers with a session at the same time. */
 export const MAX_SESSIONS = 20_000;
@@ -21,7 +29,11 @@ export const PING_MS = 1000;
 export const TROUBLE_TEST_MS = 5000;
 /** A test that has not ended after so long is forgotten. */
 export const TEST_BOUND_MS = 30_000;
-const RETEST: Backoff = { firstMs: 2000, capMs: 60_000 };
+const RETEST: Backoff = { firstMs: 1000, capMs: 15_000 };
+/** A peer that could be reached is tested again after so long, give or take half of it, and later in a large cluster. */
+export const READY_TEST_MS = 60_000;
+const READY_TEST_MS_PER_PEER = 20;
+export const NO_ADDRESS = 'it advertises no address';
 /** Numbers of one peer, whose addresses have changed so often, that others may still use. */
 export const MAX_NUMBERS = 16;
 const REPLACED = 'a newer session has taken over';
@@ -78,7 +90,7 @@ export class Roster {
         this.#trouble(event.peer, now);
         break;
       case 'refused':
-        this.#remember(event.from, event.code, event.message, now);
+        this.#remember(event.from, event.who, event.code, event.message, now);
     }
     return this.#take();
   }
@@ -120,6 +132,11 @@ export class Roster {
     return this.#refused.values();
   }
 
+  /** It takes no more peers. */
+  get isFull(): boolean {
+    return this.#byConnection.size >= MAX_SESSIONS;
+  }
+
   counts(): Record<PeerState | 'rejected', number> {
     const counts = { ready: 0, unreachable: 0, stale: 0, left: 0, rejected: this.#refused.size };
     for (const { state } of this.#members.values()) counts[state] += 1;
@@ -146,7 +163,7 @@ export class Roster {
       this.#challenge(known, arrival, now);
       return;
     }
-    if (!isHere && this.#byConnection.size >= MAX_SESSIONS) {
+    if (!isHere && this.isFull) {
       this.#refuse(arrival, 'FULL', `it has ${MAX_SESSIONS} sessions already`, now);
       return;
     }
@@ -207,7 +224,7 @@ export class Roster {
   /** Nothing is known of these addresses. */
   #untested(member: Member, now: number, isNew = false): void {
     const hasAny = member.addresses.length > 0;
-    const reason = hasAny ? 'its piece port is being tested' : 'it advertises no address';
+    const reason = hasAny ? 'its piece port is being tested' : NO_ADDRESS;
     this.#move(member, 'unreachable', reason, now, isNew);
     member.testingSince = undefined;
     member.retestAt = Number.POSITIVE_INFINITY;
@@ -327,10 +344,15 @@ export class Roster {
       return;
     }
     member.failedTests = 0;
-    member.retestAt = Number.POSITIVE_INFINITY;
+    member.retestAt = now + this.#readyTestMs() * (0.5 + this.#random());
     const { address } = result;
     member.addresses = [address, ...member.registration.addresses.filter((other) => other !== address)];
     if (member.state !== 'stale') this.#move(member, 'ready', '', now);
+  }
+
+  /** A port that is closed later is noticed though nobody asks for a piece. */
+  #readyTestMs(): number {
+    return Math.max(READY_TEST_MS, READY_TEST_MS_PER_PEER * this.#byConnection.size);
   }
 
   #trouble(peer: PeerId, now: number): void {
@@ -353,11 +375,12 @@ export class Roster {
   }
 
   #refuse(arrival: Arrival, code: RefusalCode, message: string, now: number): void {
-    this.#remember(arrival.from, code, message, now);
+    this.#remember(arrival.from, arrival.registration, code, message, now);
     this.#out.push({ kind: 'reject', connection: arrival.connection, code, message });
   }
 
-  #remember(address: string, code: RefusalCode, message: string, now: number): void {
-    this.#out.push({ kind: 'refused', refused: this.#refused.add(address, code, message, now) });
+  #remember(address: string, who: Claim | undefined, code: RefusalCode, message: string, now: number): void {
+    const { host = '', peer = '' } = who ?? {};
+    this.#out.push({ kind: 'refused', refused: this.#refused.add({ address, host, peer, code, message, at: now }) });
   }
 }

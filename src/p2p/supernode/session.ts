@@ -24,6 +24,8 @@ export interface SessionHost {
   /** The peer that was introduced by that number; undefined: none, or none any more. */
   peerOf(number: number): PeerId | undefined;
   dialed(session: Session, answer: Message<FromProxy, 'dialed'>): void;
+  /** It asks for a test of its own piece port. */
+  test(session: Session, n: number): void;
   /** Ends the session for what was said in it. */
   refuse(session: Session, code: RefusalCode, message: string): void;
   closed(session: Session, goodbye: boolean, reason: string): void;
@@ -45,14 +47,16 @@ export class Session implements SocketListener {
   readonly socket: SessionSocket;
   readonly nonce: string;
   readonly openedAt: number;
-  /** `asked`: it has said hello, and has no answer yet. */
-  phase: 'new' | 'asked' | 'open' | 'over' = 'new';
+  /** `asked`: it has said hello, and has no answer yet; `visiting`: it is none of the peers, and waits for one answer more. */
+  phase: 'new' | 'asked' | 'visiting' | 'open' | 'over' = 'new';
   hello: Hello | undefined;
   /** Set once it is open. */
   peer: PeerId = '';
   assignments: Assignments | undefined;
   /** When it was last told some peers. */
   toldPeersAt = 0;
+  /** A test that it has asked for is under way. */
+  isTested = false;
   readonly #host: SessionHost;
   #goodbye = false;
   /** Digest of each wish, and number of each digest. */
@@ -161,6 +165,9 @@ export class Session implements SocketListener {
         return;
       case 'dialed':
         this.#host.dialed(this, message);
+        return;
+      case 'test':
+        this.#host.test(this, message.n);
         return;
       case 'bye':
       case 'error':

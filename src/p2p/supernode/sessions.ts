@@ -31,6 +31,10 @@ export class Sessions {
     return this.#unregistered;
   }
 
+  get size(): number {
+    return this.#all.size;
+  }
+
   all(): IterableIterator<Session> {
     return this.#all.values();
   }

@@ -89,13 +89,14 @@ export class Supernode {
   }
 
   /** As `/api/v1/status` gives it. */
-  status(): unknown {
+  status() {
     return {
       role: 'supernode',
       version: this.#options.version,
       protocol: PROTOCOL_VERSION,
       epoch: this.epoch,
       since: new Date(this.#startedAt).toISOString(),
+      sessions: this.#life.sessions,
       peers: this.#life.roster.counts(),
       swarm: this.#life.stats(),
     };

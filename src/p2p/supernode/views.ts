@@ -33,6 +33,9 @@ export interface PeerView {
 
 export interface RejectedView {
   readonly address: string;
+  /** Host and peer id as it said, proved or not; '' where it has not. */
+  readonly host: string;
+  readonly peer: string;
   readonly code: RefusalCode;
   readonly message: string;
   /** The last time. */

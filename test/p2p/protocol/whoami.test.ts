@@ -30,7 +30,10 @@ t.test('everything else is WHOAMI_FAILED with the address and the reason', async
     t,
     createTcpServer((socket) => void socket.resume().on('error', () => socket.destroy())),
   );
-  await t.rejects(askWhoami(silent, 'n', 30), { code: 'WHOAMI_FAILED', message: /no answer within 30 ms/ });
+  await t.rejects(askWhoami(silent, 'n', 30), {
+    code: 'WHOAMI_FAILED',
+    message: /took the connection, but did not answer within 30 ms/,
+  });
   const notFound = await listen(
     t,
     answering((_request, response) => response.writeHead(404).end()),

@@ -5,11 +5,12 @@ import {
   LEFT_KEPT_MS,
   MAX_NUMBERS,
   PING_MS,
+  READY_TEST_MS,
   Roster,
   TEST_BOUND_MS,
   TROUBLE_TEST_MS,
 } from '../../../src/p2p/supernode/roster.ts';
-import { MAX_REFUSED } from '../../../src/p2p/supernode/refusals.ts';
+import { MAX_HOSTS_PER_ADDRESS, MAX_REFUSED } from '../../../src/p2p/supernode/refusals.ts';
 import type { Registration, RosterEvent, RosterNotice } from '../../../src/p2p/supernode/roster-events.ts';
 
 const HEARTBEAT_MS = 5000;
@@ -300,6 +301,33 @@ t.test('refusals are remembered, counted, and bounded', async (t) => {
   t.match(refused.at(-1), { address: '10.0.0.200', count: 2, message: 'again' });
   t.ok(refused.every(({ message }) => message.length <= 300));
   t.equal(rig.roster.counts().rejected, MAX_REFUSED);
+});
+
+t.test('several hosts behind one address are told apart, up to a bound', async (t) => {
+  const rig = new Rig();
+  const refuse = (host: string, from = '10.0.0.1') =>
+    rig.say({ kind: 'refused', from, who: { host, peer: `peer-${host}` }, code: 'NOT_A_MEMBER', message: 'no' });
+  refuse('other', '10.0.0.2');
+  t.same(refuse('one'), ['refused NOT_A_MEMBER 1']);
+  t.same(refuse('two'), ['refused NOT_A_MEMBER 1']);
+  t.same(refuse('one'), ['refused NOT_A_MEMBER 2']);
+  t.match([...rig.roster.refused()].at(-1), { host: 'one', peer: 'peer-one' });
+  for (let n = 0; n < 1000; n += 1) refuse(`made-up-${n}`);
+  t.equal(rig.roster.counts().rejected, MAX_HOSTS_PER_ADDRESS + 2);
+  t.match([...rig.roster.refused()][0], { host: 'other' }, 'nobody else was pushed out');
+});
+
+t.test('a port that is closed later is noticed though nobody has trouble with it', async (t) => {
+  const rig = new Rig();
+  rig.register(1, 'a');
+  rig.tested('a', 'a:65002');
+  const beat = (): string[] => {
+    rig.heard(1);
+    return rig.pass(HEARTBEAT_MS);
+  };
+  for (let passed = HEARTBEAT_MS; passed < READY_TEST_MS; passed += HEARTBEAT_MS) t.same(beat(), []);
+  t.same(beat(), ['test a']);
+  t.same(rig.tested('a', undefined), ['a ready→unreachable']);
 });
 
 t.test('whom to ask: those of the same zone first, never oneself, no more than asked for', async (t) => {

@@ -2,8 +2,11 @@ import { request } from 'node:http';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
 import { digestOf } from '../../../src/base/digest.ts';
+import { createLogger } from '../../../src/base/log.ts';
 import { Metrics } from '../../../src/base/metrics.ts';
 import { MiB } from '../../../src/base/units.ts';
+import { networkCandidates } from '../../../src/p2p/peer/supernode-dial.ts';
+import { visitSupernode } from '../../../src/p2p/peer/visit.ts';
 import { HELLO_TIMEOUT_MS, MAX_MESSAGE_BYTES } from '../../../src/p2p/protocol/limits.ts';
 import { Membership } from '../../../src/p2p/protocol/membership.ts';
 import type { FromSupernode, Message } from '../../../src/p2p/protocol/messages.ts';
@@ -13,7 +16,16 @@ import { FAULTS_MS, MAX_FAULTS, type Supernode, type SupernodeOptions } from '..
 import { Swarm, type SwarmOptions } from '../../../src/p2p/supernode/swarm.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { Client, type HelloFields } from '../../support/session-client.ts';
-import { askFrom, makeSupernode, SECRET, serve, until, type Phonebook } from '../../support/swarm-rig.ts';
+import {
+  askFrom,
+  makeSession,
+  makeSupernode,
+  Notes,
+  SECRET,
+  serve,
+  until,
+  type Phonebook,
+} from '../../support/swarm-rig.ts';
 
 const digest = digestOf('a blob');
 const membership = new Membership(SECRET);
@@ -98,12 +110,18 @@ t.test('registrations that are refused: code, reason, remembered and counted', a
       ['MESSAGE_INVALID', '127.0.0.1', 1],
       ['BAD_ADDRESS', '127.0.0.1', 1],
       ['NOT_A_MEMBER', '127.0.0.1', 1],
-      ['PROTOCOL_VERSION', '127.0.0.1', 2],
+      ['PROTOCOL_VERSION', '127.0.0.1', 1],
+      ['PROTOCOL_VERSION', '127.0.0.1', 1],
     ],
+  );
+  t.match(
+    supernode.peers().rejected.map(({ host, peer }) => `${host} ${peer}`),
+    [' ', ' ', ' ', 'node peer-a-00', 'node peer-a-00', ' ', 'node peer-a-00'],
+    'who it says that it is, where that could be read',
   );
   const text = await metrics.registry.metrics();
   t.match(text, 'hawker_registration_failures_total{code="PROTOCOL_VERSION"} 2');
-  t.match(text, 'hawker_peers{state="rejected"} 6');
+  t.match(text, 'hawker_peers{state="rejected"} 7');
 });
 
 t.test('what breaks the protocol ends the session and changes nothing', async (t) => {
@@ -293,6 +311,78 @@ t.test('the last word on reachability have two peers', async (t) => {
     return /other peers/.test(lost().reason);
   });
   t.match(lost(), { state: 'unreachable', reason: 'lost:1: connect ECONNREFUSED; nor could 2 other peers' });
+});
+
+t.test('a visitor learns whether it could register and be reached, and is no peer', async (t) => {
+  const { supernode, clock, url, book } = await rig(t);
+  book.set('a:1', { peer: 'visitor-00', instance: 'instance-1' });
+  const [candidate] = await networkCandidates(clock)(url);
+  const self = { peer: 'visitor-00', instance: 'instance-1', version: '1', host: 'node', zone: '' };
+  const visit = async (addresses: string[], secret = membership) =>
+    visitSupernode(candidate!, { self: { ...self, addresses }, membership: secret, clock });
+  t.match(await visit(['a:1']), {
+    version: '1.2.3',
+    protocol: '1.0',
+    warning: undefined,
+    clockSkewMs: 0,
+    dialBack: { address: 'a:1' },
+  });
+  t.match((await visit(['b:1', 'c:1'])).dialBack, { error: /^b:1: connect ECONNREFUSED; c:1: / });
+  t.match((await visit([])).dialBack, { error: 'it advertises no address' });
+  t.same(supernode.peers().peers, []);
+  t.equal(supernode.status().sessions, 0);
+  await t.rejects(visit(['a:1'], new Membership('x'.repeat(32))), { code: 'NOT_A_MEMBER' });
+  await t.rejects(visit(['0.0.0.0:1']), { code: 'BAD_ADDRESS' });
+  t.match(supernode.peers().rejected, [{ code: 'BAD_ADDRESS' }, { code: 'NOT_A_MEMBER' }]);
+});
+
+t.test('a visitor that is not answered goes, and one that says more than hello', async (t) => {
+  const never = new Promise<never>(() => undefined);
+  const { supernode, clock, url } = await rig(t, { ask: async () => never });
+  const client = new Client(t, url);
+  await client.hello({ visit: true, addresses: ['a:1'] });
+  await client.next('welcome');
+  await clock.advance(25_000);
+  await until('its session is ended', () => client.closedWith !== undefined);
+  const talker = new Client(t, url);
+  await talker.hello({ visit: true, addresses: ['a:1'] });
+  await talker.next('welcome');
+  talker.say({ t: 'beat', n: 1, time: 0 });
+  await talker.refused(t, 'reject', 'MESSAGE_ORDER');
+  t.equal(supernode.status().sessions, 0);
+});
+
+t.test('a proxy can have its own port tried', async (t) => {
+  const { supernode, clock, url, book } = await rig(t);
+  const session = makeSession({ clock, urls: [url], peer: 'peer-a-00', addresses: ['a:1'] });
+  await t.rejects(session.dialBack(), { code: 'NO_SESSION', message: new RegExp(url) });
+  session.start(new Notes());
+  t.teardown(() => session.close());
+  const state = () => supernode.peers().peers[0]?.state;
+  await until('it is tested', () => /ECONNREFUSED/.test(supernode.peers().peers[0]?.reason ?? ''));
+  t.match(await session.dialBack(), { error: /^a:1: connect ECONNREFUSED/ });
+  book.set('a:1', { peer: 'peer-a-00', instance: 'instance-1' });
+  const [one, two] = await Promise.all([session.dialBack(), session.dialBack()]);
+  t.same(one, { address: 'a:1' });
+  t.match(two, { error: /under way already/ });
+  t.equal(state(), 'ready', 'what was found is so from then on');
+  const asked = session.dialBack();
+  supernode.close();
+  await t.rejects(asked, { code: 'SHUTTING_DOWN' });
+});
+
+t.test('while peers are missing it is said again every five minutes', async (t) => {
+  const lines: string[] = [];
+  const destination = { write: (line: string) => void lines.push(line) };
+  const log = createLogger({ level: 'warn', format: 'json', destination });
+  const { clock, url, supernode } = await rig(t, { log, heartbeatMs: 3_600_000 });
+  const summaries = () => lines.filter((line) => line.includes('"PEERS_MISSING"'));
+  await clock.advance(300_000);
+  t.equal(summaries().length, 0, 'nobody is');
+  await new Client(t, url).open({ addresses: ['a:1'] });
+  await until('it is tested', () => /ECONNREFUSED/.test(supernode.peers().peers[0]?.reason ?? ''));
+  await clock.advance(300_000);
+  t.match(summaries(), [/hawker doctor.*0 peers are ready; node is unreachable \(a:1: connect ECONNREFUSED\)/]);
 });
 
 t.test('another peer, or another life of this one, at the address is no proof', async (t) => {

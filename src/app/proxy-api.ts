@@ -1,0 +1,47 @@
+import type { AddressInfo } from 'node:net';
+import fastify, { type FastifyInstance } from 'fastify';
+import { CodedError, codeOf, describeError } from '../base/errors.ts';
+import type { Metrics } from '../base/metrics.ts';
+import { formatAddress, type Address } from '../config/formats.ts';
+import { opsRoutes } from '../http/ops-routes.ts';
+import { listenError } from './errors.ts';
+import type { Peer } from './peer.ts';
+
+export interface ProxyApiOptions {
+  readonly metrics: Metrics;
+  readonly status: () => unknown;
+  /** Undefined: this node is in no cluster. */
+  readonly peer: Peer | undefined;
+}
+
+/**
+ * A proxy's own API: what every service answers, and `POST /api/v1/dial-back`, on which the supernode is asked to try this
+ * proxy's piece port: `{supernode, address, error}`, one of the last two null; 409 with `{code, message, todo}` without a session.
+ */
+export async function startProxyApi(
+  listen: Address,
+  { metrics, status, peer }: ProxyApiOptions,
+): Promise<{ app: FastifyInstance; port: number }> {
+  const app = fastify();
+  app.post('/api/v1/dial-back', async (request, reply) => {
+    if (request.headers.origin !== undefined) {
+      return reply.code(403).send({ code: 'ORIGIN_REFUSED', message: 'it names an Origin, as browsers do' });
+    }
+    try {
+      if (!peer) return await reply.code(404).send({ code: 'NO_CLUSTER', message: 'this proxy is in no cluster' });
+      const { supernode, result } = await peer.dialBack();
+      return await reply.send({ supernode, address: result.address ?? null, error: result.error ?? null });
+    } catch (error) {
+      const todo = error instanceof CodedError ? error.todo : 'see the log of this proxy';
+      return reply.code(409).send({ code: codeOf(error), message: describeError(error), todo });
+    }
+  });
+  // Its hooks hold for the route above too.
+  await app.register(opsRoutes, { metrics, status, notReady: () => [], loopbackOnly: true });
+  try {
+    await app.listen({ ...listen });
+  } catch (error) {
+    throw listenError(error, formatAddress(listen), 'api.listen') ?? error;
+  }
+  return { app, port: (app.server.address() as AddressInfo).port };
+}
