@@ -7,7 +7,7 @@ import { OriginBadResponse } from './errors.ts';
 import { failureOfStatus, type Errand } from './failures.ts';
 import { retrying } from './retry.ts';
 
-/** Where and for what a token is asked. `scope` may hold several, separated by spaces. */
+/** Where and for what a token is asked. `scope` may hold several, separated by spaces; empty: none, to log in only. */
 export interface TokenRequest {
   readonly realm: URL;
   readonly service: string | undefined;
@@ -83,7 +83,7 @@ export class Tokens {
   ): Promise<Answer> {
     const url = new URL(realm);
     if (service !== undefined) url.searchParams.set('service', service);
-    for (const one of scope.split(' ')) url.searchParams.append('scope', one);
+    for (const one of scope.split(' ').filter(Boolean)) url.searchParams.append('scope', one);
     const authorization = credential && basicAuthorization(credential.username, credential.password);
     return this.#client.ask({
       method: 'GET',
@@ -99,7 +99,8 @@ export class Tokens {
       credential.kind === 'identity'
         ? { grant_type: 'refresh_token', refresh_token: credential.token }
         : { grant_type: 'password', username: credential.username, password: credential.password };
-    const form = { ...grant, client_id: CLIENT_ID, scope, ...(service === undefined ? {} : { service }) };
+    const optional = { ...(scope === '' ? {} : { scope }), ...(service === undefined ? {} : { service }) };
+    const form = { ...grant, client_id: CLIENT_ID, ...optional };
     return this.#client.ask({ method: 'POST', url: realm, form, maxBytes: MAX_ANSWER_BYTES, errand });
   }
 

@@ -11,6 +11,7 @@ import { Credentials, type CredentialSettings } from './credentials.ts';
 import type { OriginLimits } from './limits.ts';
 import { ManifestFetch, type FetchedManifest, type ManifestHead, type ManifestRef } from './manifest-fetch.ts';
 import { MANIFEST_ACCEPT } from './media-types.ts';
+import { RegistryProbe } from './probe.ts';
 import type { RequestCounter } from './request-counter.ts';
 import { Tokens } from './tokens.ts';
 
@@ -44,6 +45,7 @@ export class Upstream {
   readonly #authenticator: Authenticator;
   readonly #manifests: ManifestFetch;
   readonly #blobs: BlobOrigin;
+  readonly #makeProbe: () => RegistryProbe;
 
   constructor(options: UpstreamOptions) {
     const { host, baseUrl, transport, limits, clock, counter } = options;
@@ -54,7 +56,7 @@ export class Upstream {
     const credentials = new Credentials(host, options.credentials, clock);
     this.usesCredentials = credentials.configured;
     this.#client = new Client(transport, limits, counter);
-    this.#authenticator = new Authenticator({
+    const asking = {
       upstream: host,
       registry: baseUrl,
       client: this.#client,
@@ -62,8 +64,10 @@ export class Upstream {
       credentials,
       clock,
       isConfigured: options.opensHost,
-    });
-    const authenticator = this.#authenticator;
+    };
+    const authenticator = new Authenticator(asking);
+    this.#authenticator = authenticator;
+    this.#makeProbe = () => new RegistryProbe({ ...asking, authenticator });
     this.#manifests = new ManifestFetch({
       upstream: host,
       baseUrl,
@@ -106,6 +110,11 @@ export class Upstream {
       if (wanted.length > 0) sink.write(wanted);
     };
     return { name, read };
+  }
+
+  /** Questions of somebody who wants to know whether pulls can work, and if not, which step fails. */
+  probe(): RegistryProbe {
+    return this.#makeProbe();
   }
 
   /** For what is passed through as it is: where to, by which agent (behind the gate), and the headers that it needs. */

@@ -23,6 +23,9 @@ const MAX_BLOBS = 50_000;
 const MAX_STATE_BYTES = 16 * MiB;
 const SCAN_CONCURRENCY = 16;
 
+/** Where the blobs lie below the directory that is configured: containerd's root, its content store, or that one's `blobs`. */
+export const SHELF_FOLDERS = ['io.containerd.content.v1.content/blobs/sha256', 'blobs/sha256', 'sha256'];
+
 export interface ShelfOptions {
   /** containerd's root (`/var/lib/containerd`), its content store, or that one's `blobs`. */
   readonly root: string;
@@ -162,7 +165,7 @@ export class ContainerdShelf {
     if (this.#dir !== undefined) return;
     const { root } = this.#options;
     let refusal: unknown;
-    for (const part of ['io.containerd.content.v1.content/blobs/sha256', 'blobs/sha256', 'sha256']) {
+    for (const part of SHELF_FOLDERS) {
       const dir = join(root, part);
       const info = await this.#files.lstat(dir).catch((error: unknown) => {
         if (!['ENOENT', 'ENOTDIR'].includes(codeOf(error))) refusal = error;

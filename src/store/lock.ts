@@ -57,6 +57,25 @@ export class StoreLock {
   }
 }
 
+/** Who has a store directory: nobody, nobody any more (a socket without its process), or a process, which may not say its id. */
+export type LockHolder =
+  | { readonly state: 'free' }
+  | { readonly state: 'stale' }
+  | { readonly state: 'held'; readonly pid: number | undefined };
+
+/** Looks without taking anything. Rejects with the system's error where the directory or its socket may not be looked at. */
+export async function lockHolder(dir: string): Promise<LockHolder> {
+  const folder = await fs.open(dir, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    const highest = Math.max(0, ...(await lockNumbers(dir)));
+    if (highest === 0) return { state: 'free' };
+    const { alive, pid } = await askHolder(socketPath(dir, folder, `lock-${highest}.sock`));
+    return alive ? { state: 'held', pid } : { state: 'stale' };
+  } finally {
+    await folder.close();
+  }
+}
+
 async function tryAcquire(dir: string, folder: fs.FileHandle): Promise<Server | undefined> {
   const highest = Math.max(0, ...(await lockNumbers(dir)));
   if (highest > 0) {

@@ -1,0 +1,99 @@
+import { formatSize, MiB } from '../base/units.ts';
+import { MAX_CONNECTIONS_IN_USE } from '../p2p/peer/piece-client.ts';
+import { groupMemory, type GroupMemory } from './cgroups.ts';
+import type { Around, Check, Finding } from './check.ts';
+import { failed, ok, skipped } from './findings.ts';
+import { namesIn, textOf } from './node-files.ts';
+import { findProxyProcess, type ProxyProcess } from './proxy-process.ts';
+
+/**
+ * Open files of a busy proxy: 512 clients with a connection and a file each (containerd and docker open three or more a pull),
+ * as many of other nodes, all connections to other nodes, 64 to registries in each of two clients, and 100 of its own
+ * (modules, logs, timers, listeners).
+ */
+const BUSY_OPEN_FILES = 4 * 512 + MAX_CONNECTIONS_IN_USE + 2 * 64 + 100;
+/** Of its limit in use, and more is about to fail. */
+const FULL_PART = 0.8;
+/** A proxy under load takes some 110 MiB, with V8's room to collect (README, "How fast it is"). */
+const NEEDED_MEMORY_BYTES = 200 * MiB;
+
+/** Open files and memory: of the running proxy, or where none runs, of what one that is started from here would have. */
+export const checkLimits: Check = async (around) => {
+  const proxy = await findProxyProcess(around.root, around.config);
+  return [await checkOpenFiles(around, proxy), await checkMemory(around, proxy)];
+};
+
+async function checkOpenFiles({ root }: Around, proxy: ProxyProcess): Promise<Finding> {
+  const pid = proxy.kind === 'found' ? proxy.pid : 'self';
+  const whose = pid === 'self' ? 'a proxy started from here' : `the proxy (process ${pid})`;
+  const subject = { code: 'OPEN_FILES', title: `open files of ${whose}` };
+  const limit = openFileLimit(await textOf(root, `/proc/${pid}/limits`));
+  if (limit === undefined) return skipped(subject, `/proc/${pid}/limits does not say its limit`);
+  const open = pid === 'self' ? 0 : (await namesIn(root, `/proc/${pid}/fd`)).length;
+  const need = `a busy proxy needs ${BUSY_OPEN_FILES} (a connection and a file a client)`;
+  // The kernel shows no file of another user's process.
+  const used = pid === 'self' ? '' : open === 0 ? ', how many are open may not be looked at' : `, ${open} are open`;
+  const note = proxy.kind === 'none' ? `${proxy.why}; ` : '';
+  const seen = `${note}the limit is ${limit === Infinity ? 'none' : limit}${used}; ${need}`;
+  const todo =
+    'systemd: LimitNOFILE=65536 in the unit; docker: --ulimit nofile=65536; a shell: ulimit -n 65536; then restart the proxy';
+  if (limit < BUSY_OPEN_FILES) {
+    const meaning = 'under load connections are refused and files cannot be opened: pulls go to the registry instead';
+    return failed(subject, { seen, meaning, todo });
+  }
+  if (open > limit * FULL_PART) {
+    return failed(subject, { seen, meaning: 'it is about to refuse connections: pulls then go to the registry', todo });
+  }
+  return ok(subject, seen);
+}
+
+/** The soft limit, as it is enforced (node raises its own to the hard one at its start, which has happened). */
+function openFileLimit(text: string | undefined): number | undefined {
+  const match = /^Max open files\s+(\d+|unlimited)\s/m.exec(text ?? '');
+  if (!match) return undefined;
+  return match[1] === 'unlimited' ? Infinity : Number(match[1]);
+}
+
+async function checkMemory({ root }: Around, proxy: ProxyProcess): Promise<Finding> {
+  const running = proxy.kind === 'found' ? proxy.pid : undefined;
+  const subject = { code: 'MEMORY', title: running === undefined ? 'memory for a proxy' : `memory of the proxy (process ${running})` };
+  const machine = (await textOf(root, '/proc/meminfo')) ?? '';
+  const available = kilobytes(machine, 'MemAvailable');
+  if (available === undefined) return skipped(subject, '/proc/meminfo does not say what is available');
+  const swap = kilobytes(machine, 'SwapTotal') ?? 0;
+  const resident = running === undefined ? 0 : (kilobytes(await textOf(root, `/proc/${running}/status`), 'VmRSS') ?? 0);
+  const group = running === undefined ? undefined : await groupMemory(root, running);
+  const need = `a proxy needs ${formatSize(NEEDED_MEMORY_BYTES)}`;
+  const parts = [
+    ...(proxy.kind === 'none' ? [`${proxy.why}, so its own limits cannot be looked at`] : [`it has ${formatSize(resident)}`]),
+    ...(group ? [groupText(group)] : []),
+    `the machine has ${formatSize(available)} available, swap ${swap === 0 ? 'none' : formatSize(swap)}`,
+    need,
+  ];
+  const seen = parts.join('; ');
+  const killed = 'the kernel kills the proxy: pulls under way are cut off, and go to the registry until it is back';
+  const raise = 'raise the limit (systemd: MemoryMax=, docker: --memory, Kubernetes: resources.limits.memory) to 512 MiB';
+  if (group?.limitBytes !== undefined && group.limitBytes < NEEDED_MEMORY_BYTES) {
+    return failed(subject, { seen, meaning: killed, todo: raise });
+  }
+  if (group && group.kills > 0) {
+    const todo = group.limitBytes === undefined ? 'look into the kernel’s log (dmesg) for what took the memory' : raise;
+    return failed(subject, { seen, meaning: `it has happened already, ${group.kills} times: ${killed}`, todo });
+  }
+  if (available + resident < NEEDED_MEMORY_BYTES) {
+    const todo = 'free memory on this machine (ps aux --sort -rss), or add some';
+    return failed(subject, { seen, meaning: killed, todo });
+  }
+  return ok(subject, seen);
+}
+
+function groupText({ path, limitBytes, usedBytes, kills }: GroupMemory): string {
+  const used = usedBytes === undefined ? '' : `, ${formatSize(usedBytes)} used`;
+  const limit = limitBytes === undefined ? 'no limit' : `the limit ${formatSize(limitBytes)}`;
+  return `its control group ${path} has ${limit}${used}, ${kills} killed for want of memory`;
+}
+
+function kilobytes(text: string | undefined, name: string): number | undefined {
+  const match = new RegExp(`^${name}:\\s+(\\d{1,15}) kB`, 'm').exec(text ?? '');
+  return match ? Number(match[1]) * 1024 : undefined;
+}
