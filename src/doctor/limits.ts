@@ -14,7 +14,7 @@ import { findProxyProcess, type ProxyProcess } from './proxy-process.ts';
 const BUSY_OPEN_FILES = 4 * 512 + MAX_CONNECTIONS_IN_USE + 2 * 64 + 100;
 /** Of its limit in use, and more is about to fail. */
 const FULL_PART = 0.8;
-/** A proxy under load takes some 110 MiB, with V8's room to collect (README, "How fast it is"). */
+/** What a proxy takes under load: buffers are bounded, and V8 keeps some room before it collects. */
 const NEEDED_MEMORY_BYTES = 200 * MiB;
 
 /** Open files and memory: of the running proxy, or where none runs, of what one that is started from here would have. */
@@ -56,7 +56,10 @@ function openFileLimit(text: string | undefined): number | undefined {
 
 async function checkMemory({ root }: Around, proxy: ProxyProcess): Promise<Finding> {
   const running = proxy.kind === 'found' ? proxy.pid : undefined;
-  const subject = { code: 'MEMORY', title: running === undefined ? 'memory for a proxy' : `memory of the proxy (process ${running})` };
+  const subject = {
+    code: 'MEMORY',
+    title: running === undefined ? 'memory for a proxy' : `memory of the proxy (process ${running})`,
+  };
   const machine = (await textOf(root, '/proc/meminfo')) ?? '';
   const available = kilobytes(machine, 'MemAvailable');
   if (available === undefined) return skipped(subject, '/proc/meminfo does not say what is available');
@@ -65,14 +68,17 @@ async function checkMemory({ root }: Around, proxy: ProxyProcess): Promise<Findi
   const group = running === undefined ? undefined : await groupMemory(root, running);
   const need = `a proxy needs ${formatSize(NEEDED_MEMORY_BYTES)}`;
   const parts = [
-    ...(proxy.kind === 'none' ? [`${proxy.why}, so its own limits cannot be looked at`] : [`it has ${formatSize(resident)}`]),
+    ...(proxy.kind === 'none'
+      ? [`${proxy.why}, so its own limits cannot be looked at`]
+      : [`it has ${formatSize(resident)}`]),
     ...(group ? [groupText(group)] : []),
     `the machine has ${formatSize(available)} available, swap ${swap === 0 ? 'none' : formatSize(swap)}`,
     need,
   ];
   const seen = parts.join('; ');
   const killed = 'the kernel kills the proxy: pulls under way are cut off, and go to the registry until it is back';
-  const raise = 'raise the limit (systemd: MemoryMax=, docker: --memory, Kubernetes: resources.limits.memory) to 512 MiB';
+  const raise =
+    'raise the limit (systemd: MemoryMax=, docker: --memory, Kubernetes: resources.limits.memory) to 512 MiB';
   if (group?.limitBytes !== undefined && group.limitBytes < NEEDED_MEMORY_BYTES) {
     return failed(subject, { seen, meaning: killed, todo: raise });
   }

@@ -15,7 +15,10 @@ const ADVICE: readonly (readonly [RegExp, (key: string) => Advice])[] = [
   ],
   [
     /^CERT_NOT_YET_VALID$/,
-    () => ({ what: 'its certificate is not valid yet: this node’s clock is behind', todo: 'set the clock (timedatectl)' }),
+    () => ({
+      what: 'its certificate is not valid yet: this node’s clock is behind',
+      todo: 'set the clock (timedatectl)',
+    }),
   ],
   [
     /^(?:ERR_TLS_CERT_ALTNAME_INVALID|HOSTNAME_MISMATCH)$/,
@@ -47,7 +50,10 @@ const ADVICE: readonly (readonly [RegExp, (key: string) => Advice])[] = [
   ],
   [
     /^(?:EAI_AGAIN|EAI_FAIL|ESERVFAIL)$/,
-    () => ({ what: 'this node’s DNS server does not answer', todo: 'check /etc/resolv.conf and the way to the DNS server' }),
+    () => ({
+      what: 'this node’s DNS server does not answer',
+      todo: 'check /etc/resolv.conf and the way to the DNS server',
+    }),
   ],
   [
     /^ECONNREFUSED$/,

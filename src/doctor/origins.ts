@@ -135,7 +135,8 @@ async function loggedIn(
   try {
     const found = (await within(probe.logIn(challenges, signal)))!;
     const service = found.realm === undefined ? 'it takes a password itself' : `${found.realm} gives tokens`;
-    if (found.credential !== 'none') return ok(subject, `${service}; the ${found.credential} of ${source} was accepted`);
+    if (found.credential !== 'none')
+      return ok(subject, `${service}; the ${found.credential} of ${source} was accepted`);
     if (source !== undefined) {
       return failed(subject, {
         seen: `${service}; ${source} has no credential for ${key}, so it is asked anonymously`,
@@ -154,7 +155,10 @@ async function loggedIn(
   } catch (error) {
     const answer = isOriginError(error) ? error.answer : undefined;
     if (source === undefined && (answer === 401 || answer === 403)) {
-      return ok(subject, `${describeError(error)}: its token service answers; anonymously it gives tokens by repository only`);
+      return ok(
+        subject,
+        `${describeError(error)}: its token service answers; anonymously it gives tokens by repository only`,
+      );
     }
     const meaning =
       source === undefined
@@ -172,7 +176,8 @@ function credentialSource({ passwordFile, dockerConfig, credentialHelper }: Upst
 
 async function rateLimit(key: string, asked: ReturnType<RegistryProbe['rateLimit']>): Promise<Finding> {
   const subject = { code: CODES.limit, title: `pulls that ${key} still allows` };
-  const meaning = 'tags that are new or changed cannot be read from it until the window is over; known ones are served stale';
+  const meaning =
+    'tags that are new or changed cannot be read from it until the window is over; known ones are served stale';
   try {
     const told = await asked;
     if (!told) return ok(subject, 'it names no limit for this address or account');

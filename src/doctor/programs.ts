@@ -40,7 +40,12 @@ export function runProgram(
   options: { readonly environment: Around['environment']; readonly boundMs: number },
 ): Promise<ProgramRun> {
   const { environment, boundMs } = options;
-  const settings = { env: { ...environment }, timeout: boundMs, killSignal: 'SIGKILL', maxBuffer: MAX_OUTPUT_BYTES } as const;
+  const settings = {
+    env: { ...environment },
+    timeout: boundMs,
+    killSignal: 'SIGKILL',
+    maxBuffer: MAX_OUTPUT_BYTES,
+  } as const;
   return new Promise((resolve) => {
     const child = execFile(path, args, settings, (error, stdout, stderr) => {
       const said = stderr.trim().split('\n').at(-1) ?? '';

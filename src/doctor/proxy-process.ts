@@ -33,11 +33,15 @@ export async function findProxyProcess(root: string, { store, proxy }: Config): 
   for (const name of inodes.size === 0 ? [] : await namesIn(root, '/proc')) {
     if (!/^\d+$/.test(name)) continue;
     const sockets = await socketsOf(root, Number(name));
-    if (sockets?.some((inode) => inodes.has(inode)) === true) return found(root, Number(name), `it listens on port ${port}`);
+    if (sockets?.some((inode) => inodes.has(inode)) === true)
+      return found(root, Number(name), `it listens on port ${port}`);
   }
   if (holder?.state === 'held') {
     const who = holder.pid === undefined ? 'a process' : `process ${holder.pid}`;
-    return { kind: 'none', why: `${who} holds the store, but cannot be looked at from here (another user’s, or in a container)` };
+    return {
+      kind: 'none',
+      why: `${who} holds the store, but cannot be looked at from here (another user’s, or in a container)`,
+    };
   }
   if (inodes.size > 0) {
     return { kind: 'none', why: `somebody listens on port ${port}, whose process this user may not look at` };

@@ -28,7 +28,12 @@ const FILE_SYSTEMS: Readonly<Record<number, string>> = {
   0x6969: 'NFS: the store’s lock works on one machine only, so no other may use the same directory',
   0xff534d42: 'CIFS: Unix sockets and hard links, which the store’s lock needs, may not work there',
 };
-const ORDINARY: Readonly<Record<number, string>> = { 0xef53: 'ext4', 0x58465342: 'xfs', 0x9123683e: 'btrfs', 0x2fc12fc1: 'zfs' };
+const ORDINARY: Readonly<Record<number, string>> = {
+  0xef53: 'ext4',
+  0x58465342: 'xfs',
+  0x9123683e: 'btrfs',
+  0x2fc12fc1: 'zfs',
+};
 
 /** The directory that blobs are kept in. What is written there for the test has a name that the store passes over. */
 export const checkStore: Check = async (around) => {
@@ -88,12 +93,22 @@ function wrongDirectory(dir: string, info: Stats, proxy: ProxyProcess): Omit<Pro
 async function canBeMade(dir: string): Promise<Finding> {
   const subject = { code: 'STORE_DIR', title: `store directory ${dir}` };
   let parent = dirname(dir);
-  while (parent !== dirname(parent) && !(await lstat(parent).then(() => true, () => false))) parent = dirname(parent);
+  while (
+    parent !== dirname(parent) &&
+    !(await lstat(parent).then(
+      () => true,
+      () => false,
+    ))
+  )
+    parent = dirname(parent);
   const trial = join(parent, `.hawker-doctor-${randomUUID()}`);
   try {
     await mkdir(trial, { mode: 0o700 });
     await rmdir(trial);
-    return ok(subject, `it is not there yet; the proxy’s first start makes it (a directory could be made in ${parent})`);
+    return ok(
+      subject,
+      `it is not there yet; the proxy’s first start makes it (a directory could be made in ${parent})`,
+    );
   } catch (error) {
     return failed(subject, {
       seen: `it is not there, and cannot be made in ${parent}: ${describeError(error)}`,
@@ -127,7 +142,8 @@ async function canBeWritten(dir: string, owner: number): Promise<Finding> {
       return skipped(subject, `this user may not write there (${code}); run this as user ${owner}`);
     }
     const cause: Record<string, string> = {
-      EROFS: 'the file system is mounted read-only: mount it writable, and look into the kernel’s log for why it is (dmesg)',
+      EROFS:
+        'the file system is mounted read-only: mount it writable, and look into the kernel’s log for why it is (dmesg)',
       ENOSPC: 'the disk is full: free space on it, or lower store.quota',
       EDQUOT: 'the user’s disk quota is used up: raise it, or lower store.quota',
     };
@@ -145,7 +161,10 @@ async function checkLock({ config }: Around, proxy: ProxyProcess): Promise<Findi
   try {
     const holder = await lockHolder(dir);
     if (holder.state === 'held') {
-      return ok(subject, `held by ${holder.pid === undefined ? 'a process that does not say its id' : `process ${holder.pid}`}`);
+      return ok(
+        subject,
+        `held by ${holder.pid === undefined ? 'a process that does not say its id' : `process ${holder.pid}`}`,
+      );
     }
     if (proxy.kind === 'found') {
       return failed(subject, {
@@ -174,7 +193,8 @@ async function checkSpace({ config }: Around): Promise<Finding[]> {
       ? `the store has ${formatSize(usage.bytes)} of ${formatSize(usage.quota)}`
       : `how much the store has only a running proxy says; its quota is ${formatSize(quotaBytes)}`;
     const most = (usage?.bytes ?? 0) + Math.max(0, free - DISK_RESERVE_BYTES);
-    const small = usage !== undefined && most < usage.quota ? `, of which the disk lets it reach ${formatSize(most)}` : '';
+    const small =
+      usage !== undefined && most < usage.quota ? `, of which the disk lets it reach ${formatSize(most)}` : '';
     const seen = `${formatSize(free)} free; ${used}${small}`;
     const name = ORDINARY[type] ?? FILE_SYSTEMS[type] ?? `of type 0x${type.toString(16)}`;
     return [

@@ -81,7 +81,10 @@ export class RegistryProbe {
       const found: LogIn = { by: 'basic', realm: undefined, credential: kind };
       if (!credential) return found;
       if (credential.kind === 'identity') {
-        throw new OriginUnauthorized({ ...errand, seen: 'it wants a password, and the credential is an identity token' });
+        throw new OriginUnauthorized({
+          ...errand,
+          seen: 'it wants a password, and the credential is an identity token',
+        });
       }
       const answer = await this.#enter(basicAuthorization(credential.username, credential.password), signal);
       if (answer.status !== 200) throw failureOfStatus(errand, answer, clock.now());
