@@ -173,7 +173,7 @@ async function checkLock({ config }: Around, proxy: ProxyProcess): Promise<Findi
         todo: 'run this with the proxy’s own --config, or restart the proxy with this one',
       });
     }
-    const stale = 'left behind by a process that is gone; the next start takes it over';
+    const stale = 'free: the process that had it is gone, and the next start takes its socket over';
     return ok(subject, holder.state === 'stale' ? stale : 'free: no proxy uses this store');
   } catch (error) {
     return skipped(subject, `it may not be looked at: ${describeError(error)}`);

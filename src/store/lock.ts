@@ -57,7 +57,7 @@ export class StoreLock {
   }
 }
 
-/** Who has a store directory: nobody, nobody any more (a socket without its process), or a process, which may not say its id. */
+/** Who has a store directory: nobody, nobody any more (a socket whose process has ended, well or not), or a process, which may not say its id. */
 export type LockHolder =
   | { readonly state: 'free' }
   | { readonly state: 'stale' }

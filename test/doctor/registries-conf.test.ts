@@ -8,7 +8,7 @@ const entry = (prefix: string, location: string, more = 'insecure = true', top =
   `[[registry]]\nprefix = "${prefix}"\nlocation = "${prefix}"\n${top}\n[[registry.mirror]]\nlocation = "${location}"\n${more}\n`;
 
 async function facesOf(t: Parameters<typeof aroundWith>[0], proxy: object = {}) {
-  return new MirrorFaces((await aroundWith(t, '/', { proxy })).config);
+  return new MirrorFaces((await aroundWith(t, '/', { proxy, upstreams: { 'registry.example:5000': {} } })).config);
 }
 
 function judge(text: string, faces: MirrorFaces) {

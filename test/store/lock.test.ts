@@ -4,7 +4,7 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { StoreLock } from '../../src/store/lock.ts';
+import { lockHolder, StoreLock } from '../../src/store/lock.ts';
 import { temporaryDirectory } from './temporary.ts';
 
 const LOCK = new URL('../../src/store/lock.js', import.meta.url).href;
@@ -122,4 +122,15 @@ t.test('a connection that nobody ends does not hold up the release', async (t) =
 
 t.test('where a lock cannot be made, the error says so', async (t) => {
   await t.rejects(StoreLock.acquire('/proc/self'), { code: 'STORE_DIR_UNUSABLE', message: /lock/ });
+});
+
+t.test('who holds it can be asked without taking it', async (t) => {
+  const dir = await temporaryDirectory(t);
+  t.same(await lockHolder(dir), { state: 'free' });
+  const lock = await StoreLock.acquire(dir);
+  t.same(await lockHolder(dir), { state: 'held', pid: process.pid });
+  await lock.release();
+  t.same(await lockHolder(dir), { state: 'stale' }, 'its socket stays, for the next holder to remove');
+  t.same(await readdir(dir), ['lock-1.sock']);
+  await t.rejects(lockHolder(join(dir, 'not-there')), { code: 'ENOENT' });
 });
