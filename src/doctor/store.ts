@@ -5,6 +5,7 @@ import type { Stats } from 'node:fs';
 import { codeOf, describeError } from '../base/errors.ts';
 import { formatSize, GiB } from '../base/units.ts';
 import { StoreDirUnusable } from '../store/errors.ts';
+import { LAYOUT_VERSION } from '../store/layout.ts';
 import { lockHolder } from '../store/lock.ts';
 import { DISK_RESERVE_BYTES } from '../store/room.ts';
 import type { Around, Check, Finding } from './check.ts';
@@ -18,6 +19,7 @@ const COMMON_LAYER_BYTES = GiB;
 /** A blob takes two inodes while it comes in; fewer than this, and the disk is about to refuse. */
 const LEAST_INODES = 10_000;
 const OTHERS = 0o077;
+const WRITABLE_BY_OTHERS = 0o022;
 const PROBE_BYTES = 4096;
 
 /** `f_type` of statfs(2) (linux/magic.h), where it matters to a cache. */
@@ -51,7 +53,8 @@ export const checkStore: Check = async (around) => {
     const seen = describeError(error);
     return [failed(subject, { seen, meaning: unusable, todo, error: StoreDirUnusable.code }), ...shelf];
   }
-  const wrong = wrongDirectory(dir, info, proxy);
+  const within = await lstat(join(dir, LAYOUT_VERSION)).catch(() => undefined);
+  const wrong = wrongDirectory(dir, { info, within }, proxy);
   if (wrong) return [failed(subject, { ...wrong, error: StoreDirUnusable.code }), quotaFinding(around), ...shelf];
   const mode = `0${(info.mode & 0o777).toString(8)}`;
   return [
@@ -64,7 +67,11 @@ export const checkStore: Check = async (around) => {
   ];
 };
 
-function wrongDirectory(dir: string, info: Stats, proxy: ProxyProcess): Omit<Problem, 'error'> | undefined {
+function wrongDirectory(
+  dir: string,
+  { info, within }: { info: Stats; within: Stats | undefined },
+  proxy: ProxyProcess,
+): Omit<Problem, 'error'> | undefined {
   const unusable = 'the proxy does not start with it';
   if (info.isSymbolicLink()) {
     const todo = `give store.dir the path that it leads to (readlink -f ${dir})`;
@@ -78,12 +85,16 @@ function wrongDirectory(dir: string, info: Stats, proxy: ProxyProcess): Omit<Pro
     const todo = `if Hawker runs as user ${info.uid}, run this as that user (setpriv --reuid ${info.uid} --clear-groups hawker doctor); else chown -R ${expected} ${dir}`;
     return { seen: `it belongs to user ${info.uid}, not to ${who}`, meaning: unusable, todo };
   }
-  if ((info.mode & OTHERS) !== 0) {
-    const writable = (info.mode & 0o022) !== 0;
+  const shown = `0${(info.mode & 0o777).toString(8)}`;
+  if ((info.mode & WRITABLE_BY_OTHERS) !== 0) {
+    return { seen: `mode ${shown}: others may write to it`, meaning: unusable, todo: `chmod 0700 ${dir}` };
+  }
+  // The directories within are made for their owner only, which does as well.
+  if ((info.mode & OTHERS) !== 0 && within !== undefined && (within.mode & OTHERS) !== 0) {
     return {
-      seen: `mode 0${(info.mode & 0o777).toString(8)}: others may ${writable ? 'write' : 'look into'} it`,
-      meaning: writable ? unusable : 'users of this machine can read blobs of private images',
-      todo: `chmod 0700 ${dir}`,
+      seen: `mode ${shown}, and 0${(within.mode & 0o777).toString(8)} within: others may look into it`,
+      meaning: 'users of this machine can read blobs of private images',
+      todo: `chmod 0700 ${dir} ${join(dir, LAYOUT_VERSION)}`,
     };
   }
   return undefined;

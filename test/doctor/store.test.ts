@@ -62,8 +62,10 @@ t.test('directories that do not do', async (t) => {
   const dir = await privateDirectory(t);
   const wrong = async () => withCode(await check(t, dir), 'STORE_DIR');
   await chmod(dir, 0o755);
+  t.match(await wrong(), [{ status: 'ok' }], 'what will be within is for its owner only');
+  await mkdir(join(dir, 'v1'), { mode: 0o755 });
   t.match(await wrong(), [
-    { status: 'failed', seen: /mode 0755/, meaning: /private images/, todo: `chmod 0700 ${dir}` },
+    { status: 'failed', seen: /mode 0755/, meaning: /private images/, todo: `chmod 0700 ${dir} ${dir}/v1` },
   ]);
   await chmod(dir, 0o777);
   t.match(await wrong(), [{ status: 'failed', meaning: /does not start/ }]);
