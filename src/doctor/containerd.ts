@@ -151,7 +151,10 @@ async function lookAtHosts(
       const found = await hostsTomlOf(root, dirs, registry);
       if (!found)
         return { registry, look: { state: 'elsewhere', seen: `no hosts.toml for ${registry}` } satisfies HostsLook };
-      return { registry, look: judgeHostsToml(found.text, { registry, path: found.path, faces, needsHostTable }) };
+      return {
+        registry,
+        look: judgeHostsToml(found.text, { registry, path: found.path, faces, needsHostTable, client: 'containerd' }),
+      };
     }),
   );
 }

@@ -1,7 +1,9 @@
 import { join } from 'node:path';
+import { describeError } from '../base/errors.ts';
 import { isLoopback } from '../config/formats.ts';
 import { DOCKER_HUB } from '../registry/reference.ts';
 import type { Around } from './check.ts';
+import { dockerHostsToml } from './docker-hosts.ts';
 import type { Problem } from './findings.ts';
 import { hostPort, MirrorFaces, parseMirror } from './mirror-faces.ts';
 import { readNodeFile } from './node-files.ts';
@@ -40,6 +42,8 @@ export async function lookAtDocker(around: Around): Promise<RuntimeLook> {
   const info = daemon.kind === 'info' ? daemon.info : undefined;
   const inFile = file.kind === 'mirrors' && namesMirror(faces, file.mirrors);
   const inDaemon = info !== undefined && namesMirror(faces, info.mirrors);
+  const hosts =
+    info?.containerdStore === true ? await dockerHostsToml(around.root, { version: info.version, faces }) : undefined;
   const seen = [
     file.kind === 'mirrors' ? `${file.path} names ${listed(file.mirrors)}` : `${file.path}: ${file.why}`,
     info
@@ -47,15 +51,17 @@ export async function lookAtDocker(around: Around): Promise<RuntimeLook> {
       : `the daemon was not asked: ${daemon.kind === 'info' ? '' : daemon.why}`,
     ...(info?.containerdStore === true ? ['it keeps images in containerd’s store'] : []),
     ...(info?.rootless === true ? ['it is rootless: its 127.0.0.1 may be another than this node’s'] : []),
-    'docker’s mirrors serve docker.io only',
+    ...(hosts ? [`hosts.toml counts before registry-mirrors: ${hosts.seen}`] : []),
+    'registry-mirrors serve docker.io only',
   ];
-  const pointed = info ? inDaemon : inFile;
+  const pointed = hosts ? hosts.state === 'pointed' : info ? inDaemon : inFile;
   return {
     runtime: 'docker',
     seen,
     state: pointed ? 'pointed' : 'elsewhere',
     inUse: info !== undefined,
     problems: [
+      ...(hosts?.problem ? [hosts.problem] : []),
       ...fileProblems(file, { inFile, inDaemon, info }),
       ...mirrorProblems(faces, info?.mirrors ?? mirrorsOf(file)),
       ...proxyProblems(faces, info),
@@ -172,7 +178,9 @@ async function readDaemonFile({ root, environment }: Around): Promise<DaemonFile
       const table = tableOf(JSON.parse(look.text));
       return { kind: 'mirrors', path, mirrors: textsOf(table['registry-mirrors']) ?? [] };
     } catch (error) {
-      return { kind: 'bad', path, why: `it is no JSON (${error instanceof Error ? error.message : ''})` };
+      // The parser's message quotes the text, which may hold a proxy's password.
+      const position = /position \d+/.exec(describeError(error))?.[0];
+      return { kind: 'bad', path, why: `it is no JSON${position === undefined ? '' : ` (at ${position})`}` };
     }
   }
   return { kind: 'none', path: paths[0]!, why: 'it is not there' };

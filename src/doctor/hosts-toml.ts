@@ -43,12 +43,13 @@ export interface HostsContext {
   readonly faces: MirrorFaces;
   /** containerd 1.x takes a file without any `[host]` for a mistake, and ignores it. */
   readonly needsHostTable: boolean;
+  readonly client: 'containerd' | 'docker';
 }
 
-/** Whether containerd's pulls from `registry` come to this node's mirror by the text of its hosts.toml. */
+/** Whether pulls from `registry` come to this node's mirror by the text of its hosts.toml. */
 export function judgeHostsToml(text: string, context: HostsContext): HostsLook {
-  const { registry, path, faces, needsHostTable } = context;
-  const around = `containerd’s pulls from ${registry} go there directly`;
+  const { registry, path, faces, needsHostTable, client } = context;
+  const around = `${client}’s pulls from ${registry} go there directly`;
   const broken = (seen: string, meaning: string, todo: string): HostsLook => {
     return { state: 'broken', seen, problem: { seen: `${path}: ${seen}`, meaning, todo } };
   };
@@ -56,7 +57,7 @@ export function judgeHostsToml(text: string, context: HostsContext): HostsLook {
   if ('why' in file) {
     return broken(
       `line ${file.line} is no TOML: ${file.why}`,
-      `containerd ignores the whole file: ${around}`,
+      `${client} ignores the whole file: ${around}`,
       `mend line ${file.line} of ${path} (no restart is needed)`,
     );
   }

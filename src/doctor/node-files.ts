@@ -31,5 +31,6 @@ export async function textOf(root: string, path: string): Promise<string | undef
 
 /** Sorted names in a directory below `root`; empty where it is not there or closed. */
 export async function namesIn(root: string, path: string): Promise<string[]> {
-  return (await readdir(join(root, path)).catch(() => [])).sort();
+  const names: string[] = await readdir(join(root, path)).catch(() => []);
+  return names.sort((a, b) => (a < b ? -1 : 1));
 }

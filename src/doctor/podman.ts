@@ -73,13 +73,13 @@ export async function lookAtPodman(around: Around): Promise<RuntimeLook> {
 
 /** Registries that somebody has set in Hawker's configuration, and that have no mirror here. One that is written wrong has its own problem. */
 function gaps({ config }: Around, entries: readonly RegistryEntry[], covered: ReadonlySet<string>): Problem[] {
-  const known = [...covered].map(canonicalHost);
+  const known = new Set([...covered].map(canonicalHost));
   const written = entries.filter(({ mirrors }) => mirrors.length > 0).map(({ prefix }) => hostOfPrefix(prefix));
   const missing = Object.keys(config.upstreams).filter(
     (key) =>
       !key.includes('*') &&
       isSetByHand(config, key) &&
-      !known.includes(canonicalHost(key)) &&
+      !known.has(canonicalHost(key)) &&
       !written.some((host) => standsFor(host, key)),
   );
   return missing.map((key) => ({

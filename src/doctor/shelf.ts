@@ -21,7 +21,11 @@ export const checkShelf: Check = async ({ config }) => {
       for await (const entry of entries) {
         if (!entry.isFile()) continue;
         const file = await open(join(dir, entry.name));
-        await file.read(Buffer.alloc(1), 0, 1, 0).finally(() => file.close());
+        try {
+          await file.read(Buffer.alloc(1), 0, 1, 0);
+        } finally {
+          await file.close();
+        }
         return [ok(subject, `${entry.name.slice(0, 12)} in ${dir} could be read`)];
       }
       return [skipped(subject, `${dir} is empty: there is nothing to read yet`)];

@@ -5,7 +5,7 @@ export type Table = Readonly<Record<string, unknown>>;
 /** A TOML text as a table, or why it is none, with the line (from 1). */
 export function readToml(text: string): { readonly table: Table } | { readonly line: number; readonly why: string } {
   try {
-    return { table: parse(text) as Table };
+    return { table: parse(text) };
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
     const [why = ''] = error.message.replace(/^Invalid TOML document: /, '').split('\n');

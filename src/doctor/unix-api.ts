@@ -1,4 +1,5 @@
-import { request } from 'node:http';
+import { once } from 'node:events';
+import { request, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { codeOf, describeError } from '../base/errors.ts';
 
@@ -11,30 +12,26 @@ export type SocketAnswer =
   | { readonly kind: 'silent'; readonly code: string; readonly why: string };
 
 /** One GET over a Unix socket, JSON back; within `boundMs`. Never rejects. */
-export function askSocket(socketPath: string, path: string, boundMs: number): Promise<SocketAnswer> {
-  return new Promise((resolve) => {
-    const silent = (error: unknown) => resolve({ kind: 'silent', code: codeOf(error), why: describeError(error) });
-    const asking = request({ socketPath, path, agent: false, headers: { host: 'localhost' } }, (response) => {
-      const chunks: Buffer[] = [];
-      let length = 0;
-      response.on('data', (chunk: Buffer) => {
-        chunks.push(chunk);
-        length += chunk.length;
-        if (length > MAX_ANSWER_BYTES) asking.destroy(new Error('an answer without end'));
-      });
-      response.once('error', silent);
-      response.once('end', () => {
-        clearTimeout(timer);
-        const text = Buffer.concat(chunks).toString();
-        resolve({ kind: 'answer', status: response.statusCode ?? 0, body: parse(text) });
-      });
-    });
-    const late = Object.assign(new Error(`no answer within ${boundMs} ms`), { code: 'TIMEOUT' });
-    const timer = setTimeout(() => asking.destroy(late), boundMs);
-    asking.once('close', () => clearTimeout(timer));
-    asking.once('error', silent);
-    asking.end();
-  });
+export async function askSocket(socketPath: string, path: string, boundMs: number): Promise<SocketAnswer> {
+  const signal = AbortSignal.timeout(boundMs);
+  const asking = request({ socketPath, path, agent: false, headers: { host: 'localhost' }, signal });
+  // An error after the answer has begun comes out of reading that.
+  asking.on('error', () => {});
+  asking.end();
+  try {
+    const [response] = (await once(asking, 'response')) as [IncomingMessage];
+    const chunks: Buffer[] = [];
+    let length = 0;
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (length > MAX_ANSWER_BYTES) throw new Error('an answer without end');
+    }
+    return { kind: 'answer', status: response.statusCode ?? 0, body: parse(Buffer.concat(chunks).toString()) };
+  } catch (error) {
+    if (signal.aborted) return { kind: 'silent', code: 'TIMEOUT', why: `no answer within ${boundMs} ms` };
+    return { kind: 'silent', code: codeOf(error), why: describeError(error) };
+  }
 }
 
 /** Whether somebody listens on a Unix socket: undefined, or the system's code (`ENOENT`, `ECONNREFUSED`, `EACCES`). */

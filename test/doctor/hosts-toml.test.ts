@@ -8,7 +8,14 @@ const PATH = '/etc/containerd/certs.d/docker.io/hosts.toml';
 
 async function context(t: Parameters<typeof aroundWith>[0], more: Partial<HostsContext> = {}, proxy: object = {}) {
   const { config } = await aroundWith(t, '/', { proxy });
-  return { registry: 'docker.io', path: PATH, faces: new MirrorFaces(config), needsHostTable: true, ...more };
+  return {
+    registry: 'docker.io',
+    path: PATH,
+    faces: new MirrorFaces(config),
+    needsHostTable: true,
+    client: 'containerd',
+    ...more,
+  } as const;
 }
 
 const host = (url: string, more = 'capabilities = ["pull", "resolve"]') => `[host."${url}"]\n${more}\n`;

@@ -150,6 +150,21 @@ t.test('docker that sends requests for the mirror through its own proxy', async 
   t.match(withCode(await check(rig, { proxy }), 'RUNTIME_DOCKER'), [{ status: 'failed', seen: /HTTP proxy/ }]);
 });
 
+t.test('docker 28 with containerd’s store: hosts.toml counts', async (t) => {
+  const rig = await nodeRig(t);
+  const store = { ServerVersion: '28.0.1', DriverStatus: [['driver-type', 'io.containerd.snapshotter.v1']] };
+  await socket(t, rig, '/var/run/docker.sock', docker([MIRROR], store));
+  const looked = async () => withCode(await check(rig), 'RUNTIME_DOCKER');
+  const file = '/etc/docker/certs.d/docker.io/hosts.toml';
+  t.match(await looked(), [{ status: 'ok' }], 'there is none');
+  await rig.write(file, '[host."http://127.0.0.1:65000"]\n');
+  t.match(await looked(), [{ status: 'failed', seen: /hosts\.toml counts before.*65000/ }]);
+  await rig.write(file, HOSTS);
+  t.match(await looked(), [{ status: 'ok' }]);
+  await rig.write(file, '[host\n');
+  t.match(await looked(), [{ status: 'failed', meaning: /docker ignores the whole file/ }]);
+});
+
 t.test('docker of another machine is not asked', async (t) => {
   const rig = await nodeRig(t);
   await rig.program('docker', 'exit 0');

@@ -9,10 +9,8 @@ import t, { type Test } from 'tap';
 import { systemClock } from '../../src/base/clock.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { Around, Finding } from '../../src/doctor/check.ts';
-import { checkLimits } from '../../src/doctor/limits.ts';
-import { checkOrigins } from '../../src/doctor/origins.ts';
+import { NODE_CHECKS } from '../../src/doctor/node-checks.ts';
 import { checkRuntimes } from '../../src/doctor/runtimes.ts';
-import { checkStore } from '../../src/doctor/store.ts';
 import { ORIGIN_PROGRAMS } from './support/clients/all.ts';
 import { Hawker } from './support/hawker.ts';
 import { publishImage, type Published } from './support/images.ts';
@@ -276,7 +274,13 @@ e2e(t, 'the node itself', ORIGIN_PROGRAMS, async (t, rig) => {
   await symlink('/proc', join(node.root, 'proc'));
   await symlink('/sys', join(node.root, 'sys'));
   const around = await node.around();
-  const findings = [...(await checkOrigins(around)), ...(await checkStore(around)), ...(await checkLimits(around))];
+  const findings = (await Promise.all(NODE_CHECKS.map(({ check }) => check(around)))).flat();
+  const known = NODE_CHECKS.flatMap(({ finds }) => finds.map(({ code }) => code));
+  t.same(
+    findings.filter(({ code }) => !known.includes(code)),
+    [],
+    'no code that the list does not have',
+  );
   t.same(
     findings.filter(({ status }) => status === 'failed'),
     [],
