@@ -1,5 +1,5 @@
 import { createServer, type AddressInfo } from 'node:net';
-import { symlink } from 'node:fs/promises';
+import { rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { checkLimits } from '../../src/doctor/limits.ts';
@@ -69,6 +69,23 @@ t.test('no proxy runs', async (t) => {
     { code: 'MEMORY', status: 'ok', title: 'memory for a proxy', seen: /cannot be looked at/ },
   ]);
 });
+
+t.test(
+  'a proxy that cannot be looked at: of another user, or in a container, whose number is another process’s here',
+  async (t) => {
+    const rig = await node(t, { '/proc/net/tcp': '', [`/proc/${process.pid}/fd/.keep`]: '' });
+    const dir = await temporaryDirectory(t);
+    await openStore(t, dir);
+    const settings = (listen: string) => rig.around({ store: { dir }, proxy: { listen } });
+    const held = withCode(await checkLimits(await settings('127.0.0.1:2')), 'OPEN_FILES');
+    t.match(held, [
+      { title: /started from here/, seen: `process ${process.pid} holds the store, but cannot be looked at` },
+    ]);
+    const other = await node(t);
+    await rm(join(other.root, `/proc/${PID}/fd/5`));
+    t.match(withCode(await check(t, other), 'OPEN_FILES'), [{ seen: /somebody listens on port 65001/ }]);
+  },
+);
 
 t.test('open files', async (t) => {
   const of = async (files: Record<string, string>) => withCode(await check(t, await node(t, files)), 'OPEN_FILES')[0];
