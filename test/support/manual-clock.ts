@@ -68,6 +68,16 @@ export class ManualClock implements Clock {
     await turn();
   }
 
+  /** The process does not run for `ms` (SIGSTOP): what fell due meanwhile is late, and is called when the clock next goes on. */
+  stall(ms: number): void {
+    this.#moveTo(this.#passedMs + ms);
+  }
+
+  /** Somebody sets the clock by so much. */
+  set(byMs: number): void {
+    this.#wallMs += byMs;
+  }
+
   #nextBefore(end: number): Timer | undefined {
     let next: Timer | undefined;
     for (const timer of this.#timers) if (timer.at <= end && (!next || timer.at < next.at)) next = timer;

@@ -165,6 +165,7 @@ export interface ProxyOptions {
   ask?: PeerSessionOptions['ask'];
   metrics?: Metrics;
   version?: string;
+  random?: () => number;
 }
 
 export function makeSession(options: ProxyOptions): PeerSession {
@@ -187,6 +188,7 @@ export function makeSession(options: ProxyOptions): PeerSession {
     log: options.log ?? silentLogger,
     metrics: options.metrics ?? new Metrics(),
     ...(options.ask && { ask: options.ask }),
+    ...(options.random && { random: options.random }),
   });
 }
 

@@ -30,7 +30,7 @@ export class DialBacks {
     const answer = new Promise<DialBack>((resolve, reject) => {
       this.#asked.set(n, { resolve, reject });
       cancel = this.#clock.after(VISIT_MS, () => {
-        reject(new SupernodeSilent({ address: link.address, waitedMs: VISIT_MS, step: 'the test of its piece port' }));
+        reject(new SupernodeSilent({ address: link.address, waitedMs: VISIT_MS, step: 'test' }));
       });
       link.send({ t: 'test', n });
     });

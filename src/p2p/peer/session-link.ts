@@ -20,12 +20,20 @@ import {
   SupernodeNotTrusted,
   SupernodeRefused,
   SupernodeSilent,
+  type Step,
 } from './session-errors.ts';
 
 /** From the connection to `challenge`, and from `hello` to `welcome` (which may wait 1 s for another peer's answer). */
 export const HELLO_STEP_MS = 5000;
 /** For a supernode to try a visitor's piece port, and to have others try it. */
 export const VISIT_MS = 15_000;
+/** A supernode that asks for more beats than this is not obeyed. */
+const MIN_HEARTBEAT_MS = 100;
+/** A timer that is so late: this process did not run (SIGSTOP, a frozen machine). */
+const PAUSE_MS = 2000;
+/** How long after a pause the supernode has to answer before the session is in doubt, and before it counts as dead. */
+const DOUBT_AFTER_PAUSE_MS = 1000;
+const END_AFTER_PAUSE_MS = 3000;
 
 /** What a proxy says of itself in `hello`. */
 export interface SelfDescription {
@@ -46,6 +54,12 @@ export interface LinkListener {
   message(link: SessionLink, message: FromSupernode): void;
   /** It is over: called once, whether it was ever open or not. */
   ended(link: SessionLink, error: Error): void;
+  /** A supernode is there and waits for `hello` (with `hold` only). */
+  held?(link: SessionLink): void;
+  /** A beat is unanswered for longer than usual (true), or the supernode was heard of again (false). */
+  doubted?(link: SessionLink, inDoubt: boolean): void;
+  /** This process or its machine did not run for so long; the session is being checked. */
+  paused?(link: SessionLink, ms: number): void;
 }
 
 export interface LinkOptions {
@@ -56,8 +70,8 @@ export interface LinkOptions {
   readonly membership: Membership;
   readonly clock: Clock;
   readonly listener: LinkListener;
-  /** Only find out whether a supernode is there: it ends after the challenge. */
-  readonly probe?: boolean;
+  /** Wait for a call of `hello` when the supernode is known to be one that this proxy may join. */
+  readonly hold?: boolean;
   /** Only find out whether this proxy could register and be reached: after the welcome the supernode says so, and closes. */
   readonly visit?: boolean;
 }
@@ -73,14 +87,25 @@ export class SessionLink implements SocketListener {
   readonly openedAt: number;
   /** Of a message and its answer. */
   rttMs = 0;
+  /** This node's clock less the supernode's, by the last welcome or beat; NaN before. Right to half of the round trip. */
+  clockSkewMs = Number.NaN;
   readonly #options: LinkOptions;
   readonly #clock: Clock;
-  #phase: 'challenge' | 'welcome' | 'open' | 'over' = 'challenge';
+  #phase: 'challenge' | 'held' | 'welcome' | 'open' | 'over' = 'challenge';
+  #nonce = '';
   #facts: SessionFacts | undefined;
   #heartbeatMs = 0;
   #lastHeard: number;
   #sentAt = 0;
   #beats = 0;
+  /** Of the open session, on the monotonic clock: the next beat is due, the last one is unanswered for too long, the session is dead. */
+  #beatAt = 0;
+  #doubtAt = Number.POSITIVE_INFINITY;
+  #endAt = 0;
+  #dueAt = 0;
+  /** Wall time less monotonic time, when it was last looked at: it changes where the clock is set, or the machine has slept. */
+  #drift = 0;
+  #inDoubt = false;
   #cancel: () => void;
 
   constructor(options: LinkOptions) {
@@ -89,7 +114,7 @@ export class SessionLink implements SocketListener {
     this.address = options.address;
     this.openedAt = this.#now();
     this.#lastHeard = this.openedAt;
-    this.#cancel = this.#await('its first message');
+    this.#cancel = this.#await('challenge');
     options.socket.listen(this);
   }
 
@@ -99,6 +124,17 @@ export class SessionLink implements SocketListener {
 
   send(message: FromProxy): void {
     if (this.#phase !== 'over') this.#options.socket.send(encode(message));
+  }
+
+  /** Registers: `hold` lasts until then. */
+  hello(): void {
+    if (this.#phase === 'held') this.#hello();
+  }
+
+  /** Ends it in order. */
+  goodbye(why: string): void {
+    this.send({ t: 'bye' });
+    this.end(new SupernodeLost({ address: this.address, why }));
   }
 
   /** Ends it from this side. */
@@ -112,7 +148,7 @@ export class SessionLink implements SocketListener {
 
   message(text: string): void {
     if (this.#phase === 'over') return;
-    this.#lastHeard = this.#now();
+    this.#heard();
     let message: FromSupernode;
     try {
       message = parseFromSupernode(text);
@@ -121,7 +157,7 @@ export class SessionLink implements SocketListener {
       const theirs = this.#phase === 'challenge' ? protocolOf(text) : undefined;
       const versions = theirs === undefined ? undefined : compatibility({ proxy: PROTOCOL_VERSION, supernode: theirs });
       if (versions?.works === false) this.end(this.#refused('PROTOCOL_VERSION', versions.message));
-      else this.end(new SupernodeNotHawker({ address, why: describeError(error) }, { cause: error }));
+      else this.end(new SupernodeNotHawker({ address, why: describeError(error), step: this.#step }, { cause: error }));
       return;
     }
     this.#take(message);
@@ -129,7 +165,11 @@ export class SessionLink implements SocketListener {
 
   closed(code: number, reason: string, fault?: string): void {
     const why = fault ?? (reason === '' ? `the connection was closed (code ${code})` : reason);
-    this.end(new SupernodeLost({ address: this.address, why }));
+    this.end(new SupernodeLost({ address: this.address, why, step: this.#step }));
+  }
+
+  get #step(): Step {
+    return this.#phase === 'open' ? 'session' : this.#phase === 'challenge' ? 'challenge' : 'welcome';
   }
 
   #take(message: FromSupernode): void {
@@ -137,20 +177,26 @@ export class SessionLink implements SocketListener {
       this.end(this.#refused(message.code, message.message));
     } else if (this.#phase === 'challenge') {
       if (message.t === 'challenge') this.#challenged(message);
-      else this.end(new SupernodeNotHawker({ address: this.address, why: `it begins with "${message.t}"` }));
+      else {
+        const why = `it begins with "${message.t}"`;
+        this.end(new SupernodeNotHawker({ address: this.address, why, step: 'challenge' }));
+      }
     } else if (this.#phase === 'welcome') {
       // Another peer with this id may be asked first whether it is there.
       if (message.t === 'welcome') this.#welcomed(message);
-    } else {
+    } else if (this.#phase === 'open') {
       if (message.t === 'ping') this.#beat();
-      if (message.t === 'beat' && message.n === this.#beats) this.rttMs = this.#now() - this.#sentAt;
+      if (message.t === 'beat' && message.n === this.#beats) {
+        this.rttMs = this.#now() - this.#sentAt;
+        this.#compareClocks(message.time);
+      }
       this.#options.listener.message(this, message);
     }
   }
 
   #challenged(challenge: Message<FromSupernode, 'challenge'>): void {
     const { nonce, epoch, protocol, membership: asksForSecret } = challenge;
-    const { self, membership, probe } = this.#options;
+    const { membership, hold } = this.#options;
     this.version = challenge.version;
     this.protocol = protocol;
     const versions = compatibility({ proxy: PROTOCOL_VERSION, supernode: protocol });
@@ -158,20 +204,26 @@ export class SessionLink implements SocketListener {
       this.end(this.#refused('PROTOCOL_VERSION', versions.message));
       return;
     }
-    if (probe) {
-      this.send({ t: 'bye' });
-      this.end(new SupernodeLost({ address: this.address, why: 'it was only asked whether it is there' }));
-      return;
-    }
     if (asksForSecret && membership.isOpen) {
       this.end(this.#refused('NOT_A_MEMBER', 'it has a join secret, this proxy has none'));
       return;
     }
+    this.epoch = epoch;
+    this.#nonce = nonce;
+    this.#phase = 'held';
+    // How long it is held is up to the caller, and the supernode: it gives up on who says nothing.
+    this.#cancel();
+    if (hold) this.#options.listener.held?.(this);
+    else this.#hello();
+  }
+
+  #hello(): void {
+    const { self, membership } = this.#options;
+    const { epoch } = this;
     const addresses = [...self.addresses];
     const peerNonce = randomBytes(NONCE_BYTES).toString('base64url');
     const { peer, instance, host, zone, uploadSlots } = self;
-    this.epoch = epoch;
-    this.#facts = { supernodeNonce: nonce, peerNonce, epoch, peer, instance, addresses };
+    this.#facts = { supernodeNonce: this.#nonce, peerNonce, epoch, peer, instance, addresses };
     this.#phase = 'welcome';
     this.#cancel();
     this.#cancel = this.#await('welcome');
@@ -201,24 +253,73 @@ export class SessionLink implements SocketListener {
       return;
     }
     this.#phase = 'open';
-    this.rttMs = this.#now() - this.#sentAt;
-    this.#heartbeatMs = welcome.heartbeatMs;
+    const now = this.#now();
+    this.rttMs = now - this.#sentAt;
+    this.#compareClocks(welcome.time);
+    this.#heartbeatMs = Math.max(MIN_HEARTBEAT_MS, welcome.heartbeatMs);
+    this.#beatAt = now + this.#heartbeatMs;
+    this.#drift = this.#clock.now() - now;
+    this.#heard();
     this.#cancel();
-    this.#cancel =
-      this.#options.visit === true
-        ? this.#await('the test of its piece port', VISIT_MS)
-        : this.#clock.after(this.#heartbeatMs, () => this.#heartbeat());
+    if (this.#options.visit === true) this.#cancel = this.#await('test', VISIT_MS);
+    else this.#schedule();
     listener.opened(this, welcome);
   }
 
-  #heartbeat(): void {
-    const silentMs = this.#now() - this.#lastHeard;
-    if (silentMs > MISSED_HEARTBEATS * this.#heartbeatMs) {
-      this.end(new SupernodeSilent({ address: this.address, waitedMs: Math.round(silentMs), step: 'a heartbeat' }));
+  #compareClocks(theirs: number): void {
+    this.clockSkewMs = Math.round(this.#clock.now() - theirs - this.rttMs / 2);
+  }
+
+  #heard(): void {
+    this.#lastHeard = this.#now();
+    if (this.#phase !== 'open') return;
+    this.#endAt = this.#lastHeard + MISSED_HEARTBEATS * this.#heartbeatMs;
+    this.#doubtAt = Number.POSITIVE_INFINITY;
+    this.#doubt(false);
+  }
+
+  #schedule(): void {
+    this.#dueAt = Math.min(this.#beatAt, this.#doubtAt, this.#endAt);
+    this.#cancel = this.#clock.after(this.#dueAt - this.#now(), () => this.#tick());
+  }
+
+  #tick(): void {
+    const now = this.#now();
+    const drift = this.#clock.now() - now;
+    // Where the machine slept, the monotonic clock may have stood still too.
+    const pausedMs = Math.max(now - this.#dueAt, drift - this.#drift);
+    this.#drift = drift;
+    if (pausedMs >= PAUSE_MS) this.#awoke(now, pausedMs);
+    else if (now >= this.#endAt) {
+      const waitedMs = Math.round(now - this.#lastHeard);
+      this.end(new SupernodeSilent({ address: this.address, waitedMs, step: 'session' }));
       return;
+    } else if (now >= this.#beatAt) {
+      this.#beatAt = now + this.#heartbeatMs;
+      // While one is unanswered the doubt is its age.
+      this.#doubtAt = Math.min(this.#doubtAt, now + this.#heartbeatMs / 2);
+      this.#beat();
     }
+    if (now >= this.#doubtAt) {
+      this.#doubtAt = Number.POSITIVE_INFINITY;
+      this.#doubt(true);
+    }
+    if (this.#phase === 'open') this.#schedule();
+  }
+
+  /** What the supernode said meanwhile has not been read yet, and whether it still knows this proxy is to be seen: it is asked at once. */
+  #awoke(now: number, pausedMs: number): void {
+    this.#endAt = Math.max(this.#endAt, now + END_AFTER_PAUSE_MS);
+    this.#beatAt = now + this.#heartbeatMs;
+    this.#doubtAt = now + DOUBT_AFTER_PAUSE_MS;
     this.#beat();
-    this.#cancel = this.#clock.after(this.#heartbeatMs, () => this.#heartbeat());
+    this.#options.listener.paused?.(this, Math.round(pausedMs));
+  }
+
+  #doubt(inDoubt: boolean): void {
+    if (this.#inDoubt === inDoubt) return;
+    this.#inDoubt = inDoubt;
+    this.#options.listener.doubted?.(this, inDoubt);
   }
 
   #beat(): void {
@@ -227,14 +328,14 @@ export class SessionLink implements SocketListener {
     this.send({ t: 'beat', n: this.#beats, time: this.#clock.now() });
   }
 
-  #await(step: string, waitedMs = HELLO_STEP_MS): () => void {
+  #await(step: Step, waitedMs = HELLO_STEP_MS): () => void {
     return this.#clock.after(waitedMs, () => {
       this.end(new SupernodeSilent({ address: this.address, waitedMs, step }));
     });
   }
 
   #refused(code: string, message: string): SupernodeRefused {
-    return new SupernodeRefused({ code, message, address: this.address });
+    return new SupernodeRefused({ code, message, address: this.address, step: this.#step });
   }
 
   #now(): number {

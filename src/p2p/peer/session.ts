@@ -1,42 +1,28 @@
 import { Gauge } from 'prom-client';
-import { backoffMs, type Backoff } from '../../base/backoff.ts';
+import { describeError } from '../../base/errors.ts';
 import type { Clock } from '../../base/clock.ts';
-import { CodedError, codeOf, describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Metrics } from '../../base/metrics.ts';
 import { MAX_KNOWN_PEERS } from '../protocol/limits.ts';
 import type { Membership } from '../protocol/membership.ts';
-import type { FromProxy, FromSupernode, KnownPeer, Message } from '../protocol/messages.ts';
-import { askWhoami, type WhoamiAnswer } from '../protocol/whoami.ts';
+import type { FromSupernode, KnownPeer, Message } from '../protocol/messages.ts';
+import { ClockSkew } from './clock-skew.ts';
 import { DialBacks, type DialBack } from './dial-back.ts';
+import { DialForOthers, type Ask } from './dial-for-others.ts';
 import type { Inventory } from './inventory.ts';
-import { NoSession, SupernodeLost, SupernodeRefused } from './session-errors.ts';
-import { SessionLink, type LinkListener, type SelfDescription, type Welcome } from './session-link.ts';
-import type { Candidate, FindCandidates } from './supernode-dial.ts';
+import { NoSession, SupernodeLost } from './session-errors.ts';
+import type { LinkListener, SelfDescription, SessionLink, Welcome } from './session-link.ts';
+import type { FindCandidates } from './supernode-dial.ts';
+import { SupernodeSearch } from './supernode-search.ts';
+import { SupernodeStatuses, type SupernodeStatus } from './supernode-statuses.ts';
 
-/** Between two rounds over all supernodes: short enough that one that comes back is found within seconds. */
-const RETRY: Backoff = { firstMs: 250, capMs: 5000 };
 /** A session that has lasted so long was a good one: after it the waits begin anew. */
 const GOOD_SESSION_MS = 10_000;
-/** How often it is looked whether a supernode earlier in the list is back. */
-const LOOK_BACK_MS = 30_000;
-/** While there is no supernode, this is said anew after so long. */
-const SUMMARY_MS = 5 * 60_000;
+/** Those whose sessions ended together, as when a supernode is restarted, come back spread over so long (docs/simulation.md). */
+export const COME_BACK_MS = 2000;
+const ANOTHER_SESSION = 'this proxy has another session';
 /** What has changed in the inventory is told so often. */
 const INVENTORY_MS = 5000;
-/** Addresses that are dialed for a supernode at the same time. */
-const MAX_DIALS = 8;
-
-/** As `/api/v1/status` shows it. */
-export interface SupernodeStatus {
-  readonly url: string;
-  readonly state: 'connected' | 'connecting' | 'failed' | 'standby';
-  /** Of what keeps it from being connected; '' where nothing does. */
-  readonly code: string;
-  readonly message: string;
-  /** When state or reason last changed, ISO 8601. */
-  readonly since: string;
-}
 
 /** What speaks through the session. */
 export interface SessionUser {
@@ -59,63 +45,78 @@ export interface PeerSessionOptions {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly random?: () => number;
-  readonly ask?: (address: string, nonce: string) => Promise<WhoamiAnswer>;
+  readonly ask?: Ask;
 }
 
 /**
- * This proxy's session with a supernode. It looks for one for ever: the list is gone through in order, each name is resolved
- * anew, each step has a time limit, and between two rounds there is a wait with jitter. The log has one line at each change of
- * the reason, none at each try.
+ * This proxy's session with a supernode. It looks for one for ever (`SupernodeSearch`). While it has one it goes on looking for
+ * those earlier in the list, and for another way to this one while it is silent; where it finds one, the new session is open
+ * before the old one is given up.
  */
-export class PeerSession implements LinkListener {
+export class PeerSession {
   readonly #options: PeerSessionOptions;
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #connected: Gauge<'url'>;
-  readonly #statuses: SupernodeStatus[];
-  readonly #stop = new AbortController();
+  readonly #statuses: SupernodeStatuses;
+  readonly #search: SupernodeSearch;
+  readonly #skew: ClockSkew;
+  readonly #dialer: DialForOthers;
+  readonly #dialBacks: DialBacks;
   #user: SessionUser | undefined;
   #link: SessionLink | undefined;
-  /** The one that is not open yet. */
-  #opening: SessionLink | undefined;
-  #wake: () => void = () => undefined;
-  #ended: { link: SessionLink; error: Error } | undefined;
+  /** Of the supernode that it is with, in the list. */
+  #index = -1;
   #known: readonly KnownPeer[] = [];
-  #clockOffsetMs: { wall: number; at: number } | undefined;
-  #dials = 0;
-  readonly #dialBacks: DialBacks;
+  #supernodeClock: { wall: number; at: number } | undefined;
   #warned = '';
+  #inventoryFault = '';
+  #cancelAnnounce = (): void => undefined;
+  #stopped = false;
 
   constructor(options: PeerSessionOptions) {
     this.#options = options;
-    this.#clock = options.clock;
-    this.#random = options.random ?? Math.random;
-    this.#dialBacks = new DialBacks(options.clock);
-    const since = new Date(this.#clock.now()).toISOString();
-    this.#statuses = options.urls.map((url) => ({ url, state: 'connecting', code: '', message: '', since }));
+    const { urls, candidates, self, membership, clock, log, metrics, random = Math.random } = options;
+    this.#clock = clock;
+    this.#random = random;
+    this.#skew = new ClockSkew(log);
+    this.#dialer = new DialForOthers(options.ask);
+    this.#dialBacks = new DialBacks(clock);
+    this.#statuses = new SupernodeStatuses(urls, { clock, log });
+    this.#search = new SupernodeSearch({
+      urls,
+      candidates,
+      contextOf: (index) => ({ self, membership, clock, session: this.#listenerOf(index) }),
+      clock,
+      random,
+      tried: (index) => this.#statuses.tried(index),
+      failed: (index, error) => {
+        // Another way to the supernode that it is with was looked for in vain.
+        if (index !== this.#index) this.#statuses.failed(index, error);
+      },
+    });
     this.#connected = new Gauge({
       name: 'hawker_supernode_connected',
       help: 'Whether this proxy has a session with the supernode',
       labelNames: ['url'],
-      registers: [options.metrics.registry],
+      registers: [metrics.registry],
     });
-    for (const url of options.urls) this.#connected.set({ url }, 0);
+    for (const url of urls) this.#connected.set({ url }, 0);
   }
 
   /** Begins to look for a supernode. */
   start(user: SessionUser): void {
     this.#user = user;
-    void this.#run();
+    this.#statuses.alone();
+    this.#search.seek(0);
   }
 
   /** Says goodbye. */
   close(): void {
-    this.#stop.abort();
-    if (this.#link?.isOpen) this.#link.send({ t: 'bye' });
-    for (const link of [this.#link, this.#opening]) {
-      link?.end(new SupernodeLost({ address: link.address, why: 'this proxy stops' }));
-    }
-    this.#wake();
+    this.#stopped = true;
+    this.#search.stop();
+    this.#statuses.close();
+    this.#link?.goodbye('this proxy stops');
   }
 
   /** The session that is open now. */
@@ -124,7 +125,7 @@ export class PeerSession implements LinkListener {
   }
 
   status(): readonly SupernodeStatus[] {
-    return this.#statuses;
+    return this.#statuses.all();
   }
 
   /** Whom to ask when every supernode is gone. */
@@ -135,52 +136,103 @@ export class PeerSession implements LinkListener {
   /** Has the supernode try this proxy's piece port, now. Rejects with NO_SESSION, or with what ends the session meanwhile. */
   async dialBack(): Promise<DialBack> {
     const { link } = this;
-    if (!link) throw new NoSession({ supernodes: this.#statuses });
+    if (!link) throw new NoSession({ supernodes: this.#statuses.all() });
     return this.#dialBacks.ask(link);
   }
 
   /** Milliseconds since 1970 by the supernode's clock; by this node's own while it has met none. */
   supernodeTime(): number {
-    const offset = this.#clockOffsetMs;
-    return offset ? offset.wall + this.#clock.monotonic() - offset.at : this.#clock.now();
+    const known = this.#supernodeClock;
+    return known ? known.wall + this.#clock.monotonic() - known.at : this.#clock.now();
   }
 
   // --- what links say ---
 
-  opened(link: SessionLink, welcome: Welcome): void {
-    const { log } = this.#options;
+  #listenerOf(index: number): LinkListener {
+    return {
+      opened: (link, welcome) => this.#opened(index, link, welcome),
+      message: (link, message) => this.#message(link, message),
+      ended: (link, error) => this.#ended(link, error),
+      doubted: (link, inDoubt) => this.#doubted(link, inDoubt),
+      paused: (link, ms) => this.#paused(link, ms),
+    };
+  }
+
+  #opened(index: number, link: SessionLink, welcome: Welcome): void {
+    const before = this.#link;
+    if (before) this.#left(new SupernodeLost({ address: before.address, why: ANOTHER_SESSION }));
     this.#link = link;
+    this.#index = index;
+    this.#search.found(index);
     this.#learn(welcome.peers);
-    this.#clockOffsetMs = { wall: welcome.time, at: this.#clock.monotonic() };
+    const { log, urls } = this.#options;
+    this.#connected.set({ url: urls[index]! }, 1);
+    this.#statuses.connected(index, link.address);
+    for (let later = index + 1; later < urls.length; later += 1) this.#statuses.standby(later);
+    this.#compareClocks(link);
     if (welcome.warning !== undefined && welcome.warning !== this.#warned) {
       this.#warned = welcome.warning;
       log.warn({ code: 'PROTOCOL_VERSION_DIFFERS', address: link.address }, welcome.warning);
     }
     this.#user?.opened(link);
     void this.#announce(link, 'full');
-    this.#wake();
+    // Only now, so that there was no moment without a session.
+    before?.goodbye(ANOTHER_SESSION);
   }
 
-  message(link: SessionLink, message: FromSupernode): void {
+  #message(link: SessionLink, message: FromSupernode): void {
+    if (this.#link !== link) return;
     this.#user?.heard();
     if (message.t === 'a') this.#user?.assigned(message);
-    else if (message.t === 'beat' && message.peers) this.#learn(message.peers);
-    else if (message.t === 'dial') void this.#dial(link, message);
-    else if (message.t === 'tested') this.#dialBacks.answered(message);
+    else if (message.t === 'beat') {
+      if (message.peers) this.#learn(message.peers);
+      this.#compareClocks(link);
+    } else if (message.t === 'tested') this.#dialBacks.answered(message);
+    else if (message.t === 'dial') void this.#dialer.dial(message).then((answer) => link.send(answer));
   }
 
-  ended(link: SessionLink, error: Error): void {
-    const wasOpen = this.#link === link;
-    if (wasOpen) this.#link = undefined;
-    this.#ended = { link, error };
-    if (wasOpen) {
-      this.#dialBacks.lost(error);
-      this.#user?.lost();
-    }
-    this.#wake();
+  #ended(link: SessionLink, error: Error): void {
+    if (this.#link !== link) return;
+    const index = this.#index;
+    this.#left(error);
+    if (this.#stopped) return;
+    this.#statuses.failed(index, error);
+    this.#statuses.alone();
+    const wasGood = this.#clock.monotonic() - link.openedAt >= GOOD_SESSION_MS;
+    this.#search.seek(this.#random() * COME_BACK_MS, wasGood ? undefined : index);
+  }
+
+  #doubted(link: SessionLink, inDoubt: boolean): void {
+    if (this.#link !== link || this.#stopped) return;
+    if (inDoubt) this.#search.doubt(this.#index);
+    else this.#search.found(this.#index, 'asked');
+  }
+
+  #paused(link: SessionLink, ms: number): void {
+    if (this.#link !== link) return;
+    const todo = 'nothing, if it was meant to (a suspended machine, SIGSTOP); else look for what starves this process of CPU time or memory';
+    const what = `this process did not run for ${ms} ms, or the clock was set; the session with the supernode is checked`;
+    this.#options.log.warn({ code: 'PROXY_PAUSED', ms, todo }, what);
+  }
+
+  /** The session is this proxy's no more. */
+  #left(error: Error): void {
+    this.#connected.set({ url: this.#options.urls[this.#index]! }, 0);
+    this.#link = undefined;
+    this.#index = -1;
+    this.#cancelAnnounce();
+    this.#dialBacks.lost(error);
+    this.#user?.lost();
   }
 
   // --- its own course ---
+
+  #compareClocks(link: SessionLink): void {
+    const { clockSkewMs } = link;
+    this.#supernodeClock = { wall: this.#clock.now() - clockSkewMs, at: this.#clock.monotonic() };
+    this.#statuses.skewed(this.#index, clockSkewMs);
+    this.#skew.measured(clockSkewMs, link.address);
+  }
 
   /** A supernode that has just started knows few peers: those of before stay known behind those that it names. */
   #learn(peers: readonly KnownPeer[]): void {
@@ -188,168 +240,30 @@ export class PeerSession implements LinkListener {
     this.#known = [...peers, ...this.#known.filter(({ id }) => !named.has(id))].slice(0, MAX_KNOWN_PEERS);
   }
 
-  async #run(): Promise<void> {
-    let failures = 0;
-    let summaryAt = this.#clock.monotonic() + SUMMARY_MS;
-    while (!this.#stop.signal.aborted) {
-      const found = await this.#findOne();
-      if (found !== undefined) {
-        const lasted = await this.#live(found);
-        failures = lasted >= GOOD_SESSION_MS ? 0 : failures + 1;
-        summaryAt = this.#clock.monotonic() + SUMMARY_MS;
-      } else failures += 1;
-      if (this.#clock.monotonic() >= summaryAt) {
-        summaryAt += SUMMARY_MS;
-        const supernodes = this.#statuses.map(({ url, code }) => ({ url, code }));
-        this.#options.log.warn({ code: 'NO_SUPERNODE', supernodes }, 'still no supernode: this proxy works alone');
-      }
-      await this.#wait(backoffMs(RETRY, Math.max(0, failures - 1), this.#random));
-    }
-  }
-
-  /** The first supernode of the list with which a session can be opened. */
-  async #findOne(): Promise<number | undefined> {
-    for (const index of this.#statuses.keys()) {
-      if (this.#stop.signal.aborted) return undefined;
-      try {
-        await this.#tryAll(index, (candidate) => this.#open(candidate));
-        return index;
-      } catch (error) {
-        this.#say(index, 'failed', error);
-      }
-    }
-    return undefined;
-  }
-
-  /** Stays with the session until it ends; how long that was, in milliseconds. */
-  async #live(index: number): Promise<number> {
-    const link = this.#link;
-    if (!link) return 0;
-    const { url } = this.#statuses[index]!;
-    this.#connected.set({ url }, 1);
-    this.#say(index, 'connected', undefined, link.address);
-    for (const [other, { code }] of this.#statuses.entries())
-      if (other > index && code === '') this.#say(other, 'standby');
-    while (this.#link === link) {
-      if (index === 0) await this.#wait();
-      else if (await this.#isEarlierUp(index)) {
-        link.end(new SupernodeLost({ address: link.address, why: 'a supernode earlier in the list is back' }));
-      }
-    }
-    this.#connected.set({ url }, 0);
-    if (this.#ended?.link === link && !this.#stop.signal.aborted) this.#say(index, 'failed', this.#ended.error);
-    return this.#clock.monotonic() - link.openedAt;
-  }
-
-  async #isEarlierUp(index: number): Promise<boolean> {
-    await this.#wait(LOOK_BACK_MS * (0.5 + this.#random()));
-    for (let earlier = 0; earlier < index && this.#link; earlier += 1) {
-      try {
-        await this.#tryAll(earlier, (candidate) => this.#open(candidate, true));
-        return true;
-      } catch (error) {
-        this.#say(earlier, 'failed', error);
-      }
-    }
-    return false;
-  }
-
-  /** Tries the addresses of one supernode in turn. Throws the last one's error. */
-  async #tryAll(index: number, open: (candidate: Candidate) => Promise<void>): Promise<void> {
-    let last: unknown;
-    for (const candidate of await this.#options.candidates(this.#statuses[index]!.url)) {
-      try {
-        await open(candidate);
-        return;
-      } catch (error) {
-        last = error;
-        if (this.#stop.signal.aborted) break;
-      }
-    }
-    throw last;
-  }
-
-  async #open(candidate: Candidate, probe = false): Promise<void> {
-    const { address } = candidate;
-    const { self, membership, clock } = this.#options;
-    const socket = await candidate.open();
-    await new Promise<void>((resolve, reject) => {
-      const listener: LinkListener = {
-        opened: (link, welcome) => {
-          this.opened(link, welcome);
-          resolve();
-        },
-        message: (link, message) => this.message(link, message),
-        ended: (link, error) => {
-          if (probe && link.epoch === '' && error instanceof SupernodeLost) resolve();
-          else reject(error);
-          if (!probe) this.ended(link, error);
-        },
-      };
-      this.#opening = new SessionLink({ address, socket, self: self(), membership, clock, listener, probe });
-      if (this.#stop.signal.aborted) this.#opening.end(new SupernodeLost({ address, why: 'this proxy stops' }));
-    }).finally(() => {
-      this.#opening = undefined;
-    });
-  }
-
-  /** One line at each change of state or reason. */
-  #say(index: number, state: SupernodeStatus['state'], error?: unknown, address = ''): void {
-    const before = this.#statuses[index]!;
-    const code = error === undefined ? '' : codeOf(error);
-    const message = error === undefined ? '' : describeError(error);
-    if (before.state === state && before.code === code && before.message === message) return;
-    const since = new Date(this.#clock.now()).toISOString();
-    const { url } = before;
-    this.#statuses[index] = { url, state, code, message, since };
-    const { log } = this.#options;
-    if (state === 'connected') log.info({ code: 'SUPERNODE_CONNECTED', url, address }, 'registered with the supernode');
-    if (state !== 'failed') return;
-    const todo = error instanceof CodedError || error instanceof SupernodeRefused ? error.todo : '';
-    log.warn({ code, url, todo }, `no session with the supernode: ${message}; it is tried again and again`);
-  }
-
   /** Tells all that is here, and from then on what changes. */
   async #announce(link: SessionLink, what: 'full' | 'changes'): Promise<void> {
-    for await (const announce of this.#options.inventory[what](link.epoch)) {
-      if (this.#link !== link) return;
-      link.send(announce);
-    }
-    this.#clock.after(INVENTORY_MS, () => {
-      if (this.#link === link) void this.#announce(link, 'changes');
-    });
-  }
-
-  /** Tries whether this proxy can reach another one, for a supernode that cannot. */
-  async #dial(link: SessionLink, { n, nonce, addresses }: Message<FromSupernode, 'dial'>): Promise<void> {
-    if (this.#dials >= MAX_DIALS) {
-      link.send({ t: 'dialed', n, error: 'this proxy tries too many already' });
-      return;
-    }
-    this.#dials += 1;
-    const ask = this.#options.ask ?? askWhoami;
-    let answer: FromProxy;
+    let next: 'full' | 'changes' = 'changes';
     try {
-      const { address, proof } = await Promise.any(
-        addresses.map(async (address) => ({ address, ...(await ask(address, nonce)) })),
-      );
-      answer = { t: 'dialed', n, address, proof };
+      for await (const announce of this.#options.inventory[what](link.epoch)) {
+        if (this.#link !== link) return;
+        link.send(announce);
+      }
+      this.#inventoryFault = '';
     } catch (error) {
-      const errors: unknown[] = error instanceof AggregateError ? error.errors : [error];
-      answer = { t: 'dialed', n, error: errors.map(describeError).join('; ').slice(0, 300) };
+      next = 'full';
+      this.#sayInventoryFault(describeError(error));
     }
-    this.#dials -= 1;
-    link.send(answer);
+    if (this.#link !== link) return;
+    this.#cancelAnnounce = this.#clock.after(INVENTORY_MS, () => void this.#announce(link, next));
   }
 
-  /** For so long, or until the proxy stops or the session ends. */
-  async #wait(ms?: number): Promise<void> {
-    if (this.#stop.signal.aborted) return;
-    let cancel = (): void => undefined;
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-      if (ms !== undefined) cancel = this.#clock.after(ms, resolve);
-    });
-    cancel();
+  #sayInventoryFault(why: string): void {
+    if (why === this.#inventoryFault) return;
+    this.#inventoryFault = why;
+    const todo = 'look for what is wrong with the store or its disk; it is tried again';
+    this.#options.log.warn(
+      { code: 'INVENTORY_UNTOLD', todo },
+      `the supernode cannot be told what this proxy holds, and sends no peer here: ${why}`,
+    );
   }
 }

@@ -1,26 +1,27 @@
 import { lookup } from 'node:dns/promises';
-import { isIP, type LookupFunction } from 'node:net';
-import { WebSocket } from 'ws';
+import { isIP } from 'node:net';
 import type { Clock } from '../../base/clock.ts';
 import { describeError } from '../../base/errors.ts';
-import { MAX_MESSAGE_BYTES } from '../protocol/limits.ts';
 import type { SessionSocket } from '../protocol/socket.ts';
-import { WebSocketEnd } from '../protocol/web-socket.ts';
-import { SupernodeNotHawker, SupernodeSilent, SupernodeUnreachable, SupernodeUnresolved } from './session-errors.ts';
+import { SupernodeUnresolved } from './session-errors.ts';
+import { openSocket } from './supernode-socket.ts';
 
-/** For the addresses of a name, for a connection, and for the answer to its first request. */
+/** For the addresses of a name. */
 export const RESOLVE_TIMEOUT_MS = 5000;
-export const CONNECT_TIMEOUT_MS = 5000;
 /** Addresses of one name that are tried. */
 const MAX_CANDIDATES = 8;
-const SESSION_PATH = '/api/v1/session';
+/**
+ * Questions for one name that are under way at the same time: each holds a thread for as long as the DNS is silent (`getaddrinfo`
+ * cannot be broken off), and the process has few. One more than one, as the answer may have been lost that the first waits for.
+ */
+const MAX_QUESTIONS = 2;
 
 /** One address at which a supernode may be. */
 export interface Candidate {
   /** `host:port`, with the address that is really used. */
   readonly address: string;
-  /** Throws SUPERNODE_UNREACHABLE, SUPERNODE_SILENT or SUPERNODE_NOT_HAWKER. */
-  open(): Promise<SessionSocket>;
+  /** Rejects with the coded error of the step that failed (`connect` to `upgrade`); once `signal` aborts, with its reason. */
+  open(signal?: AbortSignal): Promise<SessionSocket>;
 }
 
 /** Where a supernode's URL leads just now. Throws SUPERNODE_UNRESOLVED. */
@@ -30,14 +31,15 @@ type Resolve = (host: string) => Promise<readonly string[]>;
 
 /** Over the network: names are resolved anew each time, to all their addresses. */
 export function networkCandidates(clock: Clock, resolve: Resolve = resolveAll): FindCandidates {
+  const ask = sharedQuestions(resolve);
   return async (text) => {
     const url = new URL(text);
     const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-    const port = url.port || (url.protocol === 'https:' ? '443' : '80');
-    const addresses = isIP(host) ? [host] : await resolveName(host, resolve, clock);
+    const port = Number(url.port || (url.protocol === 'https:' ? '443' : '80'));
+    const addresses = isIP(host) ? [host] : inOrder(await resolveName(host, ask, clock));
     return addresses.slice(0, MAX_CANDIDATES).map((ip): Candidate => {
       const address = `${isIP(ip) === 6 ? `[${ip}]` : ip}:${port}`;
-      return { address, open: () => openSocket(url, ip, address) };
+      return { address, open: (signal) => openSocket({ url, ip, port, address, clock, signal }) };
     });
   };
 }
@@ -58,48 +60,37 @@ async function resolveName(host: string, resolve: Resolve, clock: Clock): Promis
   }
 }
 
+/** Who asks while enough questions for a name are unanswered waits for the answer to the last of them. */
+function sharedQuestions(resolve: Resolve): Resolve {
+  const open = new Map<string, Promise<readonly string[]>[]>();
+  return (host) => {
+    const questions = open.get(host) ?? [];
+    if (questions.length >= MAX_QUESTIONS) return questions.at(-1)!;
+    const question = resolve(host).finally(() => {
+      questions.splice(questions.indexOf(question), 1);
+      if (questions.length === 0) open.delete(host);
+    });
+    questions.push(question);
+    open.set(host, questions);
+    return question;
+  };
+}
+
 async function resolveAll(host: string): Promise<string[]> {
   const found = await lookup(host, { all: true });
   return found.map(({ address }) => address);
 }
 
-function openSocket(url: URL, ip: string, address: string): Promise<SessionSocket> {
-  const secure = url.protocol === 'https:';
-  const lookupFixed: LookupFunction = (_host, options, done) => {
-    const family = isIP(ip);
-    if (options.all) done(null, [{ address: ip, family }]);
-    else done(null, ip, family);
-  };
-  return new Promise((resolve, reject) => {
-    const ws = new WebSocket(`${secure ? 'wss' : 'ws'}://${url.host}${SESSION_PATH}`, {
-      lookup: lookupFixed,
-      handshakeTimeout: CONNECT_TIMEOUT_MS,
-      maxPayload: MAX_MESSAGE_BYTES,
-      perMessageDeflate: false,
-      followRedirects: false,
-    });
-    let connected = false;
-    ws.on('upgrade', () => {
-      connected = true;
-    });
-    ws.once('unexpected-response', (request, response) => {
-      response.resume();
-      request.destroy();
-      reject(new SupernodeNotHawker({ address, why: `it answers with HTTP status ${response.statusCode}` }));
-    });
-    ws.once('error', (error) => reject(openError(error, address, connected)));
-    // From here on the end listens for itself; it is made at once, so that nothing is missed.
-    const end = new WebSocketEnd(ws);
-    ws.once('open', () => resolve(end));
-  });
-}
-
-function openError(error: Error, address: string, connected: boolean): Error {
-  const why = describeError(error);
-  if (/handshake has timed out/.test(why)) {
-    return new SupernodeSilent({ address, waitedMs: CONNECT_TIMEOUT_MS, step: 'the connection, or its first answer' });
-  }
-  const isForeign = connected || /^(?:Parse Error|Invalid|Unexpected server)/.test(error.message);
-  if (isForeign) return new SupernodeNotHawker({ address, why }, { cause: error });
-  return new SupernodeUnreachable({ address, why }, { cause: error });
+/**
+ * IPv4 and IPv6 in turn, as RFC 8305 (4) has it, the family that the system prefers first; within a family sorted, so that
+ * proxies that are given the same addresses, in whatever order, go to the same supernode.
+ */
+function inOrder(addresses: readonly string[]): string[] {
+  const unique = [...new Set(addresses)];
+  const first = isIP(unique[0]!);
+  const preferred = unique.filter((address) => isIP(address) === first).sort();
+  const others = unique.filter((address) => isIP(address) !== first).sort();
+  return Array.from({ length: Math.max(preferred.length, others.length) }, (_none, i) => [preferred[i], others[i]])
+    .flat()
+    .filter((address) => address !== undefined);
 }

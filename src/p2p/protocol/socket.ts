@@ -21,6 +21,9 @@ export interface SocketListener {
   closed(code: number, reason: string, fault?: string): void;
 }
 
+/** Names the code for which a supernode refuses a connection before there is a session, in its HTTP answer. */
+export const REFUSAL_HEADER = 'Hawker-Refusal';
+
 /** Closing codes of RFC 6455 and, from 4000 on, Hawker's own. */
 export const CLOSE = {
   normal: 1000,

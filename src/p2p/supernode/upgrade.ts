@@ -4,6 +4,7 @@ import { WebSocketServer } from 'ws';
 import { isLoopbackHost, LOOPBACK_HOSTS } from '../../http/loopback-host.ts';
 import type { RefusalCode } from '../protocol/errors.ts';
 import { MAX_MESSAGE_BYTES } from '../protocol/limits.ts';
+import { REFUSAL_HEADER } from '../protocol/socket.ts';
 import { WebSocketEnd } from '../protocol/web-socket.ts';
 import type { Supernode } from './supernode.ts';
 
@@ -33,7 +34,11 @@ export function takeSessions(server: Server, supernode: Supernode, { loopbackOnl
     if (refusal) {
       const { status, because } = refusal;
       socket.on('error', () => socket.destroy());
-      socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+      // So that a proxy can tell a supernode that refuses from something else that answers.
+      const code = because ? `${REFUSAL_HEADER}: ${because.code}\r\n` : '';
+      socket.end(
+        `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${code}Connection: close\r\nContent-Length: 0\r\n\r\n`,
+      );
       if (because) supernode.turnedAway(from, because.code, because.message);
       return;
     }
