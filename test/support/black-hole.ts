@@ -14,7 +14,7 @@ const CONNECTIONS = 6;
 
 /** A process that listens and is stopped: the kernel takes the first connections, and nobody ever answers on them. */
 export async function halfOpen(t: Test): Promise<{ port: number }> {
-  const child = spawn(process.execPath, ['--eval', LISTEN], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['--eval', LISTEN], { stdio: ['ignore', 'pipe', 'inherit'], env: {} });
   t.teardown(() => child.kill('SIGKILL'));
   const port = await new Promise<number>((resolve, reject) => {
     child.stdout.once('data', (data: Buffer) => resolve(Number(data.toString())));

@@ -10,6 +10,7 @@ import { HELLO_STEP_MS } from '../../../src/p2p/peer/session-link.ts';
 import { networkCandidates, RESOLVE_TIMEOUT_MS } from '../../../src/p2p/peer/supernode-dial.ts';
 import { Membership } from '../../../src/p2p/protocol/membership.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
+import { ScriptedSupernode, turns } from '../../support/scripted-supernode.ts';
 import {
   askFrom,
   makeSession,
@@ -306,4 +307,103 @@ t.test('knows others for when every supernode is gone, and dials for the superno
   supernode = makeSupernode(clock);
   await running(clock, 'a is back', () => a.notes.opens === 2);
   t.match(a.session.knownPeers(), [{ id: 'peer-b-00' }], 'also to one that is the first to come back');
+});
+
+t.test('a pause of 30 s heals within seconds, and is told', async (t) => {
+  const clock = new ManualClock();
+  const { log, lines } = captured();
+  const supernode = makeSupernode(clock, { heartbeatMs: 5000 });
+  const { url } = await serve(t, supernode);
+  const { session, notes } = start(t, { clock, urls: [url], log });
+  await until('it is open', () => notes.opens === 1);
+  // The supernode runs on meanwhile, as does its clock: at first nothing of the proxy is late.
+  clock.stall(30_000);
+  let passed = 0;
+  await running(clock, 'it is registered again', () => {
+    passed += 10;
+    return notes.opens === 2 && supernode.peers().peers[0]?.state === 'unreachable';
+  });
+  t.ok(passed <= 8000, `${passed} ms`);
+  t.match(lines[1], { code: 'PROXY_PAUSED', ms: 25_000 });
+  t.match(session.status(), [{ state: 'connected' }]);
+});
+
+t.test('the clock of the supernode is followed, whoever sets which clock', async (t) => {
+  const clock = new ManualClock();
+  const theirs = new ManualClock(clock.now() - 40_000);
+  const { log, lines } = captured();
+  const supernode = makeSupernode(theirs, { heartbeatMs: 5000 });
+  const { session, notes } = start(t, { clock, urls: ['http://x'], candidates: pairedCandidates(() => supernode), log });
+  await until('it is open', () => notes.opens === 1);
+  t.match(session.status(), [{ clockSkewMs: 40_000 }]);
+  t.match(lines, [{ code: 'SUPERNODE_CONNECTED' }, { code: 'CLOCK_SKEW', clockSkewMs: 40_000, msg: /TLS certificates/ }]);
+  t.equal(session.supernodeTime(), theirs.now());
+  theirs.set(40_000);
+  await clock.advance(5000);
+  await until('a beat has told', () => session.status()[0]!.clockSkewMs! < 20_000);
+  t.equal(session.supernodeTime(), theirs.now());
+  t.match(lines[2], { code: 'CLOCK_IN_STEP' });
+});
+
+t.test('an inventory that cannot be read ends neither the session nor the process', async (t) => {
+  const clock = new ManualClock();
+  const { log, lines } = captured();
+  const supernode = makeSupernode(clock);
+  let isBroken = true;
+  const list = () => {
+    if (isBroken) throw new Error('a bad disk');
+    return [{ digest: digestOf('x'), size: 3 }];
+  };
+  const { session, notes } = start(t, {
+    clock,
+    urls: ['http://x'],
+    candidates: pairedCandidates(() => supernode),
+    inventory: { shelves: [{ list }] },
+    log,
+  });
+  await until('it is open', () => notes.opens === 1);
+  for (let n = 0; n < 5; n += 1) await clock.advance(5000);
+  t.match(lines[1], { code: 'INVENTORY_UNTOLD', msg: /bad disk/ });
+  t.equal(lines.length, 2, 'told once');
+  isBroken = false;
+  await clock.advance(5000);
+  await until('all of it is announced', () => [...supernode.blobs()].length === 1);
+  session.close();
+  supernode.close();
+  await clock.advance(10_000);
+  t.equal(clock.waiting, 0, 'no timer is left');
+});
+
+t.test('an old session says nothing any more once there is a new one', async (t) => {
+  const clock = new ManualClock();
+  const heard: string[] = [];
+  const supernodes = { first: new ScriptedSupernode('epoch-01'), again: new ScriptedSupernode('epoch-02') };
+  const open = [supernodes.first, supernodes.again];
+  const candidates = async () => [{ address: 'x:1', open: async () => open.shift()!.near }];
+  const session = makeSession({ clock, urls: ['http://x'], candidates, random: () => 0.5 });
+  session.start({
+    opened: ({ epoch }) => void heard.push(`opened ${epoch}`),
+    lost: () => void heard.push('lost'),
+    heard: () => undefined,
+    assigned: () => void heard.push('assigned'),
+  });
+  t.teardown(() => session.close());
+  await turns();
+  supernodes.first.challenge();
+  await turns();
+  supernodes.first.welcome();
+  await turns();
+  await clock.advance(8000);
+  await turns();
+  t.equal(open.length, 0, 'it is in doubt: another way is looked for');
+  supernodes.again.challenge();
+  await turns();
+  supernodes.again.welcome();
+  supernodes.first.say({ t: 'a' });
+  await turns();
+  supernodes.first.say({ t: 'a' });
+  await turns();
+  t.same(heard.filter((what) => what !== 'assigned'), ['opened epoch-01', 'lost', 'opened epoch-02']);
+  t.notOk(heard.slice(heard.indexOf('lost')).includes('assigned'));
+  t.ok(supernodes.first.isClosed);
 });
