@@ -53,8 +53,12 @@ function parse(args: readonly string[]): Asked {
 }
 
 async function main({ herds }: Asked): Promise<number> {
-  process.stdout.write('proxies  away     connections  hellos   hellos a  back: 50 %   99 %      all    refused  no room  CPU ms\n');
-  process.stdout.write('                 in 100 ms    in 100ms proxy                                 in 100ms          each\n');
+  process.stdout.write(
+    'proxies  away     connections  hellos   hellos a  back: 50 %   99 %      all    refused  no room  CPU ms\n',
+  );
+  process.stdout.write(
+    '                 in 100 ms    in 100ms proxy                                 in 100ms          each\n',
+  );
   let missing = 0;
   for (const herd of herds) {
     const outcome = await runHerd(herd);

@@ -210,7 +210,8 @@ export class PeerSession {
 
   #paused(link: SessionLink, ms: number): void {
     if (this.#link !== link) return;
-    const todo = 'nothing, if it was meant to (a suspended machine, SIGSTOP); else look for what starves this process of CPU time or memory';
+    const todo =
+      'nothing, if it was meant to (a suspended machine, SIGSTOP); else look for what starves this process of CPU time or memory';
     const what = `this process did not run for ${ms} ms, or the clock was set; the session with the supernode is checked`;
     this.#options.log.warn({ code: 'PROXY_PAUSED', ms, todo }, what);
   }

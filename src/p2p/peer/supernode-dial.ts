@@ -60,17 +60,17 @@ async function resolveName(host: string, resolve: Resolve, clock: Clock): Promis
   }
 }
 
-/** Who asks while enough questions for a name are unanswered waits for the answer to the last of them. */
+/** Who asks while enough questions for a name are unanswered gets the first answer to any of them. */
 function sharedQuestions(resolve: Resolve): Resolve {
-  const open = new Map<string, Promise<readonly string[]>[]>();
+  const open = new Map<string, Set<Promise<readonly string[]>>>();
   return (host) => {
-    const questions = open.get(host) ?? [];
-    if (questions.length >= MAX_QUESTIONS) return questions.at(-1)!;
+    const questions = open.get(host) ?? new Set();
+    if (questions.size >= MAX_QUESTIONS) return Promise.race(questions);
     const question = resolve(host).finally(() => {
-      questions.splice(questions.indexOf(question), 1);
-      if (questions.length === 0) open.delete(host);
+      questions.delete(question);
+      if (questions.size === 0) open.delete(host);
     });
-    questions.push(question);
+    questions.add(question);
     open.set(host, questions);
     return question;
   };

@@ -133,7 +133,9 @@ function step<T>({ clock, signal }: SocketTarget, { socket, limitMs, late, faile
 }
 
 function isOwn(error: Error): boolean {
-  return error instanceof SupernodeRefused || error instanceof SupernodeUnavailable || error instanceof SupernodeNotHawker;
+  return (
+    error instanceof SupernodeRefused || error instanceof SupernodeUnavailable || error instanceof SupernodeNotHawker
+  );
 }
 
 function answerError(address: string, status: number, code: string | undefined): Error {

@@ -170,7 +170,8 @@ export class SupernodeStatuses {
       forMs: Math.round(now - (this.#failingSince.get(index) ?? now)),
     }));
     const reasons = supernodes.map(
-      ({ url, code, message, forMs }) => `${url} for ${formatTime(forMs)}: ${code === '' ? 'no answer yet' : `${code}, ${message}`}`,
+      ({ url, code, message, forMs }) =>
+        `${url} for ${formatTime(forMs)}: ${code === '' ? 'no answer yet' : `${code}, ${message}`}`,
     );
     this.#log.warn(
       { code: 'NO_SUPERNODE', aloneMs: Math.round(now - this.#aloneSince), supernodes },

@@ -36,9 +36,7 @@ export function takeSessions(server: Server, supernode: Supernode, { loopbackOnl
       socket.on('error', () => socket.destroy());
       // So that a proxy can tell a supernode that refuses from something else that answers.
       const code = because ? `${REFUSAL_HEADER}: ${because.code}\r\n` : '';
-      socket.end(
-        `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${code}Connection: close\r\nContent-Length: 0\r\n\r\n`,
-      );
+      socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${code}Connection: close\r\nContent-Length: 0\r\n\r\n`);
       if (because) supernode.turnedAway(from, because.code, because.message);
       return;
     }

@@ -333,10 +333,18 @@ t.test('the clock of the supernode is followed, whoever sets which clock', async
   const theirs = new ManualClock(clock.now() - 40_000);
   const { log, lines } = captured();
   const supernode = makeSupernode(theirs, { heartbeatMs: 5000 });
-  const { session, notes } = start(t, { clock, urls: ['http://x'], candidates: pairedCandidates(() => supernode), log });
+  const { session, notes } = start(t, {
+    clock,
+    urls: ['http://x'],
+    candidates: pairedCandidates(() => supernode),
+    log,
+  });
   await until('it is open', () => notes.opens === 1);
   t.match(session.status(), [{ clockSkewMs: 40_000 }]);
-  t.match(lines, [{ code: 'SUPERNODE_CONNECTED' }, { code: 'CLOCK_SKEW', clockSkewMs: 40_000, msg: /TLS certificates/ }]);
+  t.match(lines, [
+    { code: 'SUPERNODE_CONNECTED' },
+    { code: 'CLOCK_SKEW', clockSkewMs: 40_000, msg: /TLS certificates/ },
+  ]);
   t.equal(session.supernodeTime(), theirs.now());
   theirs.set(40_000);
   await clock.advance(5000);
@@ -403,7 +411,10 @@ t.test('an old session says nothing any more once there is a new one', async (t)
   await turns();
   supernodes.first.say({ t: 'a' });
   await turns();
-  t.same(heard.filter((what) => what !== 'assigned'), ['opened epoch-01', 'lost', 'opened epoch-02']);
+  t.same(
+    heard.filter((what) => what !== 'assigned'),
+    ['opened epoch-01', 'lost', 'opened epoch-02'],
+  );
   t.notOk(heard.slice(heard.indexOf('lost')).includes('assigned'));
   t.ok(supernodes.first.isClosed);
 });

@@ -120,23 +120,26 @@ t.test('whatever else is in the list, a proxy registers within 10 s of its becom
   }
 });
 
-t.test('the first that is up is used, though a later one answers sooner; none of them gets a hello in vain', async (t) => {
-  const world = new World();
-  world.addresses.set('first', 'mute').set('second', 'up').set('third', 'up');
-  const { session } = start(t, world, ['first', 'second', 'third']);
-  await world.clock.advance(1000);
-  await turns();
-  t.equal(world.at('second')!.last('hello'), undefined, 'it is kept waiting');
-  world.at('first')!.challenge();
-  await turns();
-  t.ok(world.at('first')!.last('hello'));
-  const { supernode } = world.sessions.find(({ address }) => address === 'second')!;
-  world.at('first')!.welcome();
-  await turns();
-  t.equal(session.link!.address, 'first');
-  t.match(supernode.got, [{ t: 'bye' }]);
-  t.match(session.status(), [{ state: 'connected', address: 'first' }, { state: 'standby' }, { state: 'standby' }]);
-});
+t.test(
+  'the first that is up is used, though a later one answers sooner; none of them gets a hello in vain',
+  async (t) => {
+    const world = new World();
+    world.addresses.set('first', 'mute').set('second', 'up').set('third', 'up');
+    const { session } = start(t, world, ['first', 'second', 'third']);
+    await world.clock.advance(1000);
+    await turns();
+    t.equal(world.at('second')!.last('hello'), undefined, 'it is kept waiting');
+    world.at('first')!.challenge();
+    await turns();
+    t.ok(world.at('first')!.last('hello'));
+    const { supernode } = world.sessions.find(({ address }) => address === 'second')!;
+    world.at('first')!.welcome();
+    await turns();
+    t.equal(session.link!.address, 'first');
+    t.match(supernode.got, [{ t: 'bye' }]);
+    t.match(session.status(), [{ state: 'connected', address: 'first' }, { state: 'standby' }, { state: 'standby' }]);
+  },
+);
 
 t.test('a supernode is not kept waiting for longer than it waits', async (t) => {
   const world = new World();
@@ -243,20 +246,23 @@ t.test('back to an earlier supernode: only to one that stays up, and without a m
   ]);
 });
 
-t.test('a name that moves while the old address is dead: the new one is found before the old session is given up', async (t) => {
-  const world = new World();
-  world.names.set('name', ['old']);
-  world.addresses.set('old', 'up');
-  const { session, notes } = start(t, world, ['name'], () => 0.5);
-  await passing(world, 'it is registered', () => session.link !== undefined);
-  await world.clock.advance(20_000);
-  t.equal(notes.losses, 0);
-  world.addresses.set('old', 'dropped').set('new', 'up');
-  world.names.set('name', ['new']);
-  const took = await passing(world, 'it has moved', () => session.link?.address === 'new');
-  t.ok(took <= 9000, `${took} ms`);
-  t.match(session.status()[0], { state: 'connected', address: 'new', attempts: 0 });
-});
+t.test(
+  'a name that moves while the old address is dead: the new one is found before the old session is given up',
+  async (t) => {
+    const world = new World();
+    world.names.set('name', ['old']);
+    world.addresses.set('old', 'up');
+    const { session, notes } = start(t, world, ['name'], () => 0.5);
+    await passing(world, 'it is registered', () => session.link !== undefined);
+    await world.clock.advance(20_000);
+    t.equal(notes.losses, 0);
+    world.addresses.set('old', 'dropped').set('new', 'up');
+    world.names.set('name', ['new']);
+    const took = await passing(world, 'it has moved', () => session.link?.address === 'new');
+    t.ok(took <= 9000, `${took} ms`);
+    t.match(session.status()[0], { state: 'connected', address: 'new', attempts: 0 });
+  },
+);
 
 t.test('a supernode that is slow for a moment keeps its session', async (t) => {
   const world = new World();

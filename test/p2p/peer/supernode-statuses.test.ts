@@ -44,7 +44,12 @@ t.test('one line at each change, with all that an operator needs; none at a try'
     },
   ]);
   t.equal(lines.length, 1);
-  t.match(statuses.all()[0], { state: 'failed', attempts: 50, lastAttempt: '2026-01-01T00:00:50.000Z', step: 'connect' });
+  t.match(statuses.all()[0], {
+    state: 'failed',
+    attempts: 50,
+    lastAttempt: '2026-01-01T00:00:50.000Z',
+    step: 'connect',
+  });
   t.equal(statuses.all()[0]!.since, '2026-01-01T00:00:01.000Z');
   statuses.failed(0, silent);
   statuses.connected(0, '10.0.0.1:6789');
@@ -135,21 +140,19 @@ t.test('clocks that are apart are told of once, and once when they are not any m
 
 t.test('no more than some are dialed at the same time for a supernode', async (t) => {
   const answers: (() => void)[] = [];
-  const dialer = new DialForOthers(
-    (address) =>
-      new Promise((resolve, reject) => {
-        answers.push(() =>
-          address === 'good:1'
-            ? resolve({ peer: 'peer-b-00', instance: 'instance-1', proof: 'p' })
-            : reject(new Error(`${address}: refused`)),
-        );
-      }),
-  );
+  const dialer = new DialForOthers(async (address) => {
+    await new Promise<void>((resolve) => answers.push(resolve));
+    if (address !== 'good:1') throw new Error(`${address}: refused`);
+    return { peer: 'peer-b-00', instance: 'instance-1', proof: 'p' };
+  });
   const dial = (n: number, addresses: string[]) =>
     dialer.dial({ t: 'dial', n, peer: 'peer-b-00', instance: 'instance-1', nonce: 'n'.repeat(22), addresses });
   const dials = Array.from({ length: 8 }, (_none, n) => dial(n, n === 0 ? ['bad:1', 'good:1'] : ['bad:1']));
   t.match(await dial(8, ['good:1']), { n: 8, error: /too many/ });
   for (const answer of answers) answer();
-  t.match(await Promise.all(dials), [{ n: 0, address: 'good:1', proof: 'p' }, { n: 1, error: 'bad:1: refused' }]);
+  t.match(await Promise.all(dials), [
+    { n: 0, address: 'good:1', proof: 'p' },
+    { n: 1, error: 'bad:1: refused' },
+  ]);
   t.match(await dial(9, []), { n: 9, error: /no address/ });
 });
