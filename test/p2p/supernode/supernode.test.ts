@@ -360,6 +360,7 @@ t.test('a proxy can have its own port tried', async (t) => {
   t.teardown(() => session.close());
   const state = () => supernode.peers().peers[0]?.state;
   await until('it is tested', () => /ECONNREFUSED/.test(supernode.peers().peers[0]?.reason ?? ''));
+  await until('it has its welcome', () => session.link !== undefined);
   t.match(await session.dialBack(), { error: /^a:1: connect ECONNREFUSED/ });
   book.set('a:1', { peer: 'peer-a-00', instance: 'instance-1' });
   const [one, two] = await Promise.all([session.dialBack(), session.dialBack()]);
