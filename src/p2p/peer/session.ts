@@ -20,6 +20,9 @@ import { SupernodeStatuses, type SupernodeStatus } from './supernode-statuses.ts
 const GOOD_SESSION_MS = 10_000;
 /** Those whose sessions ended together, as when a supernode is restarted, come back spread over so long (docs/simulation.md). */
 export const COME_BACK_MS = 2000;
+/** Who has lost its session because it did not run for a while was alone in that, and may come back sooner. */
+const COME_BACK_AWAKE_MS = 250;
+const AWAKE_MS = 5000;
 const ANOTHER_SESSION = 'this proxy has another session';
 /** What has changed in the inventory is told so often. */
 const INVENTORY_MS = 5000;
@@ -72,6 +75,8 @@ export class PeerSession {
   #warned = '';
   #inventoryFault = '';
   #cancelAnnounce = (): void => undefined;
+  /** When it last went on after a pause. */
+  #awokeAt = Number.NEGATIVE_INFINITY;
   #stopped = false;
 
   constructor(options: PeerSessionOptions) {
@@ -198,8 +203,10 @@ export class PeerSession {
     if (this.#stopped) return;
     this.#statuses.failed(index, error);
     this.#statuses.alone();
-    const wasGood = this.#clock.monotonic() - link.openedAt >= GOOD_SESSION_MS;
-    this.#search.seek(this.#random() * COME_BACK_MS, wasGood ? undefined : index);
+    const now = this.#clock.monotonic();
+    const spreadMs = now - this.#awokeAt < AWAKE_MS ? COME_BACK_AWAKE_MS : COME_BACK_MS;
+    const wasGood = now - link.openedAt >= GOOD_SESSION_MS;
+    this.#search.seek(this.#random() * spreadMs, wasGood ? undefined : index);
   }
 
   #doubted(link: SessionLink, inDoubt: boolean): void {
@@ -210,6 +217,7 @@ export class PeerSession {
 
   #paused(link: SessionLink, ms: number): void {
     if (this.#link !== link) return;
+    this.#awokeAt = this.#clock.monotonic();
     const todo =
       'nothing, if it was meant to (a suspended machine, SIGSTOP); else look for what starves this process of CPU time or memory';
     const what = `this process did not run for ${ms} ms, or the clock was set; the session with the supernode is checked`;
