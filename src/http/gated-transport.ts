@@ -2,10 +2,14 @@ import * as http from 'node:http';
 import * as https from 'node:https';
 import { isIPv6, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { checkServerIdentity, createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
+import { checkServerIdentity, createSecureContext, rootCertificates } from 'node:tls';
 import { HttpProxyAgent, HttpsProxyAgent } from 'hpagent';
-import { Agent, buildConnector, ProxyAgent, type Dispatcher } from 'undici';
+import { ProxyAgent, type Dispatcher } from 'undici';
 import type { AddressGate } from './address-gate.ts';
+import type { TlsSettings } from './bulk-connection.ts';
+import { undiciReader, type BulkReader } from './bulk-reader.ts';
+import { ConnectTimeout } from './connect-timeout.ts';
+import { DirectReader } from './direct-reader.ts';
 
 /** Azure's and GitLab's tokens and signed URLs come to tens of KiB in one header; Node's default is 16 KiB for all. In bytes. */
 export const MAX_HEADER_BYTES = 64 * 1024;
@@ -28,10 +32,10 @@ export interface TransportOptions {
   readonly egressProxy?: string | undefined;
 }
 
-/** Every way out to one upstream: agents for node's http (got, http-proxy), a dispatcher for undici, all behind the gate. */
+/** Every way out to one upstream: agents for node's http (got, http-proxy), a reader for large bodies, all behind the gate. */
 export interface GatedTransport {
   agent(protocol: string): http.Agent;
-  readonly dispatcher: Dispatcher;
+  readonly reader: BulkReader;
   /** Ends every connection, those in use too. */
   close(): Promise<void>;
 }
@@ -40,14 +44,14 @@ export function gatedTransport(options: TransportOptions): GatedTransport {
   const way: Way = { ...options, tls: tlsOptions(options) };
   const { egressProxy } = options;
   const agents = egressProxy === undefined ? directAgents(way) : proxiedAgents(way, egressProxy);
-  const dispatcher = egressProxy === undefined ? directDispatcher(way) : proxiedDispatcher(way, egressProxy);
+  const reader = egressProxy === undefined ? new DirectReader(way) : undiciReader(proxiedDispatcher(way, egressProxy));
   return {
     agent: (protocol) => (protocol === 'https:' ? agents.https : agents.http),
-    dispatcher,
+    reader,
     async close() {
       agents.http.destroy();
       agents.https.destroy();
-      await dispatcher.destroy();
+      await reader.close();
     },
   };
 }
@@ -57,17 +61,12 @@ interface Agents {
   readonly https: https.Agent;
 }
 
-interface TlsOptions {
-  readonly secureContext?: SecureContext;
-  readonly rejectUnauthorized: boolean;
-}
-
 interface Way extends TransportOptions {
-  readonly tls: TlsOptions;
+  readonly tls: TlsSettings;
 }
 
 /** One context for all connections: reading 150 certificates takes milliseconds. */
-function tlsOptions({ ca, insecure }: TransportOptions): TlsOptions {
+function tlsOptions({ ca, insecure }: TransportOptions): TlsSettings {
   const context = ca === undefined ? {} : { secureContext: createSecureContext({ ca: [...rootCertificates, ca] }) };
   return { ...context, rejectUnauthorized: !insecure };
 }
@@ -115,11 +114,6 @@ function directAgents(options: Way): Agents {
   return agents;
 }
 
-/** What a connection attempt that took too long fails with. */
-export class ConnectTimeout extends Error {
-  readonly code = 'ETIMEDOUT';
-}
-
 function limitConnectTime(socket: Socket, connected: string, ms: number): void {
   const timer = setTimeout(() => socket.destroy(new ConnectTimeout(`no connection within ${ms} ms`)), ms);
   timer.unref();
@@ -156,8 +150,10 @@ function egressError(error: Error, connectTimeoutMs: number): Error {
   return new Error('by the egress proxy', { cause: error });
 }
 
-function poolOptions() {
-  return {
+/** Here only what is written in the URL can be checked; names are resolved by the egress proxy, which has rules of its own. */
+function proxiedDispatcher(options: Way, proxy: string): Dispatcher {
+  const timeout = { timeout: options.connectTimeoutMs };
+  const agent = new ProxyAgent({
     connections: MAX_CONNECTIONS,
     maxHeaderSize: MAX_HEADER_BYTES,
     keepAliveTimeout: KEEP_IDLE_MS,
@@ -165,31 +161,6 @@ function poolOptions() {
     // The reader has its own limits (registry/http-read.ts): undici's count while it is paused.
     headersTimeout: 0,
     bodyTimeout: 0,
-  };
-}
-
-function directDispatcher(options: Way): Dispatcher {
-  const lookup = { lookup: options.gate.lookup };
-  const connect = buildConnector({ ...options.tls, ...lookup, timeout: options.connectTimeoutMs });
-  return new Agent({
-    ...poolOptions(),
-    connect: (to, callback) => {
-      try {
-        options.gate.checkHost(to.hostname);
-      } catch (error) {
-        callback(error as Error, null);
-        return;
-      }
-      connect({ ...to, hostname: to.hostname.replace(/^\[(.*)\]$/, '$1') }, callback);
-    },
-  });
-}
-
-/** Here only what is written in the URL can be checked; names are resolved by the egress proxy, which has rules of its own. */
-function proxiedDispatcher(options: Way, proxy: string): Dispatcher {
-  const timeout = { timeout: options.connectTimeoutMs };
-  const agent = new ProxyAgent({
-    ...poolOptions(),
     uri: proxy,
     requestTls: { ...options.tls, ...timeout },
     proxyTls: timeout,

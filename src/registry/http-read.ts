@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Dispatcher } from 'undici';
 import { asError } from '../base/errors.ts';
 import type { Clock } from '../base/clock.ts';
+import type { BulkHandler, BulkRead, BulkReader } from '../http/bulk-reader.ts';
 import { OriginStalled, OriginTimeout } from './errors.ts';
 import { failureOfTransport, type Errand } from './failures.ts';
 import { USER_AGENT, type OriginLimits } from './limits.ts';
@@ -37,15 +37,14 @@ export interface ReadOptions {
 }
 
 export interface ReadContext {
-  readonly dispatcher: Dispatcher;
+  readonly reader: BulkReader;
   readonly limits: OriginLimits;
   readonly clock: Clock;
   readonly counter: RequestCounter;
 }
 
 /**
- * One GET whose body goes to `taker` as it comes, with the pressure back: by undici's dispatch, which takes half the CPU
- * time of node's own client. Resolves when the body has ended or the taker stopped it. Throws OriginErrors, what the taker
+ * One GET whose body goes to `taker` as it comes, with the pressure back. Resolves when the body has ended or the taker stopped it. Throws OriginErrors, what the taker
  * throws, and the signal's reason.
  */
 export function httpRead(context: ReadContext, options: ReadOptions, taker: BodyTaker): Promise<ReadOutcome> {
@@ -54,10 +53,7 @@ export function httpRead(context: ReadContext, options: ReadOptions, taker: Body
   });
 }
 
-/** Ends the connection under a response of which no more is wanted. */
-class NoMoreWanted extends Error {}
-
-class Exchange implements Dispatcher.DispatchHandler {
+class Exchange implements BulkHandler {
   readonly #context: ReadContext;
   readonly #options: ReadOptions;
   readonly #taker: BodyTaker;
@@ -65,11 +61,11 @@ class Exchange implements Dispatcher.DispatchHandler {
   readonly #reject: (error: unknown) => void;
   readonly #words: Buffer[] = [];
   #wordsLength = 0;
-  #controller: Dispatcher.DispatchController | undefined;
+  #read: BulkRead | undefined;
   #head: ResponseHead | undefined;
   #mode: 'take' | 'words' = 'words';
   #paused = false;
-  #over: Error | undefined;
+  #over = false;
   /** When the last byte came, or the reader was ready for the next: on the monotonic clock. */
   #progressAt = 0;
   #stopWatch = () => {};
@@ -95,27 +91,15 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#progressAt = this.#context.clock.monotonic();
     this.#watch(this.#context.limits.headersMs);
     try {
-      this.#context.dispatcher.dispatch(
-        {
-          origin: url.origin,
-          path: `${url.pathname}${url.search}`,
-          method: 'GET',
-          headers: { 'user-agent': USER_AGENT, 'accept-encoding': 'identity', ...headers },
-        },
-        this,
-      );
+      const sent = { 'user-agent': USER_AGENT, 'accept-encoding': 'identity', ...headers };
+      this.#read = this.#context.reader.get(url, sent, this);
+      if (this.#over) this.#read.abort();
     } catch (error) {
-      this.#transportFailed(error);
+      this.failed(asError(error));
     }
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    if (this.#over) controller.abort(this.#over);
-  }
-
-  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
-    if (status < 200 || this.#over) return;
+  head(status: number, headers: IncomingHttpHeaders): void {
     this.#progressAt = this.#context.clock.monotonic();
     this.#head = { status, headers };
     this.#context.counter.request('GET', status);
@@ -123,49 +107,49 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#watch(this.#context.limits.stallMs);
     this.#guarded(() => {
       const mode = this.#taker.head(this.#head!);
-      if (mode === 'stop') this.#finish(new NoMoreWanted());
+      if (mode === 'stop') this.#finish('stopped');
       else this.#mode = mode;
     });
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  data(chunk: Uint8Array): void {
     if (this.#over) return;
     this.#progressAt = this.#context.clock.monotonic();
     if (this.#mode === 'words') return this.#keepWords(chunk);
     this.#context.counter.bytes(chunk.length);
     this.#guarded(() => {
       const next = this.#taker.data(chunk);
-      if (next === 'stop') this.#finish(new NoMoreWanted());
-      else if (next === 'hold') this.#hold(controller);
+      if (next === 'stop') this.#finish('stopped');
+      else if (next === 'hold' && !this.#paused) this.#hold();
     });
   }
 
-  onResponseEnd(): void {
-    this.#finish();
+  end(): void {
+    this.#finish('ended');
   }
 
-  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
-    this.#transportFailed(error);
+  failed(error: Error): void {
+    this.#fail(failureOfTransport(this.#options.errand, error));
   }
 
   readonly #onAbort = (): void => {
     this.#fail(this.#options.signal?.reason);
   };
 
-  #keepWords(chunk: Buffer): void {
-    this.#words.push(chunk.subarray(0, MAX_WORDS_BYTES - this.#wordsLength));
+  #keepWords(chunk: Uint8Array): void {
+    this.#words.push(Buffer.from(chunk.subarray(0, MAX_WORDS_BYTES - this.#wordsLength)));
     this.#wordsLength += this.#words.at(-1)!.length;
-    if (this.#wordsLength >= MAX_WORDS_BYTES) this.#finish(new NoMoreWanted());
+    if (this.#wordsLength >= MAX_WORDS_BYTES) this.#finish('stopped');
   }
 
-  #hold(controller: Dispatcher.DispatchController): void {
-    controller.pause();
+  #hold(): void {
+    this.#read?.pause();
     this.#paused = true;
     this.#taker.drained().then(
       () => {
         this.#paused = false;
         this.#progressAt = this.#context.clock.monotonic();
-        if (!this.#over) controller.resume();
+        if (!this.#over) this.#read?.resume();
       },
       (error: unknown) => this.#fail(error),
     );
@@ -194,28 +178,26 @@ class Exchange implements Dispatcher.DispatchHandler {
     });
   }
 
-  #transportFailed(error: unknown): void {
-    this.#fail(failureOfTransport(this.#options.errand, error));
-  }
-
   #fail(error: unknown): void {
     if (this.#over) return;
     if (!this.#head) this.#context.counter.request('GET', 'error');
-    this.#end(asError(error));
+    this.#end();
+    this.#read?.abort();
     this.#reject(error);
   }
 
-  #finish(stop?: NoMoreWanted): void {
+  /** `stopped`: no more of the body is wanted, which ends the connection under it. */
+  #finish(how: 'ended' | 'stopped'): void {
     if (this.#over) return;
-    this.#end(stop ?? new NoMoreWanted(), stop !== undefined);
+    this.#end();
+    if (how === 'stopped') this.#read?.abort();
     this.#resolve({ ...this.#head!, words: Buffer.concat(this.#words) });
   }
 
-  #end(reason: Error, abort = true): void {
-    this.#over = reason;
+  #end(): void {
+    this.#over = true;
     this.#stopWatch();
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
     this.#context.counter.flush();
-    if (abort) this.#controller?.abort(reason);
   }
 }

@@ -76,7 +76,7 @@ export class Upstream {
       clock,
       counter,
     });
-    const reading = { dispatcher: transport.dispatcher, limits, clock, counter };
+    const reading = { reader: transport.reader, limits, clock, counter };
     this.#blobs = { upstream: host, baseUrl, authenticator, reading, now: () => clock.now() };
   }
 

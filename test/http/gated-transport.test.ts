@@ -109,8 +109,11 @@ t.test('the agents stand behind the gate, whoever uses them', async (t) => {
         .end();
     });
     t.match(error, { code: 'ADDRESS_REFUSED' }, host);
-    const dispatched = transport.dispatcher.request({ origin: `http://${host}:${port}`, path: '/', method: 'GET' });
-    t.match(await failureOf(dispatched), { code: 'ADDRESS_REFUSED' }, host);
+    const read = await new Promise((resolve) => {
+      const handler = { head: resolve, data: resolve, end: () => resolve('an end'), failed: resolve };
+      transport.reader.get(new URL(`http://${host}:${port}/`), {}, handler);
+    });
+    t.match(read, { code: 'ADDRESS_REFUSED' }, host);
   }
   t.equal(opened.origin.requests.length, 0);
 });

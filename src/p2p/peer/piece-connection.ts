@@ -3,8 +3,9 @@ import type { Clock } from '../../base/clock.ts';
 import { codeOf } from '../../base/errors.ts';
 import type { Limiter } from '../../base/limiter.ts';
 import { KiB } from '../../base/units.ts';
+import { BadResponseHead } from '../../http/response-head.ts';
 import { PeerBadResponse, PeerCut, PeerStalled, PeerUnreachable } from './errors.ts';
-import { BadResponseHead, ResponseHeadParser, type ResponseHead } from './response-head.ts';
+import { ResponseHeadParser, type ResponseHead } from './response-head.ts';
 
 /** Each connection reads into one buffer of this size, again and again; larger ones are hardly faster. */
 const RECEIVE_BUFFER_BYTES = 128 * KiB;

@@ -1,11 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import {
-  BadResponseHead,
-  MAX_RESPONSE_HEAD_BYTES,
-  ResponseHeadParser,
-  type ResponseHead,
-} from '../../../src/p2p/peer/response-head.ts';
+import { BadResponseHead, MAX_RESPONSE_HEAD_BYTES } from '../../../src/http/response-head.ts';
+import { ResponseHeadParser, type ResponseHead } from '../../../src/p2p/peer/response-head.ts';
 
 /** Parses bytes cut at the positions named; the head, and how many bytes of them it took. */
 function parse(bytes: Buffer, cuts: readonly number[] = []): { head: ResponseHead | undefined; length: number } {
