@@ -9,30 +9,18 @@ import type {
   Ticket,
   Want,
 } from '../protocol/coordinator.ts';
-import { MAX_PIECES, MAX_READS, MAX_RUNS, OWN_LEASES } from '../protocol/limits.ts';
+import { MAX_PIECES, MAX_RUNS } from '../protocol/limits.ts';
 import { PIECE_FAILURES, type WireRun } from '../protocol/messages.ts';
 import { packCrcs, packPieces } from '../protocol/packed.ts';
 import type { CoordinatorLink, TicketHost } from './remote-coordinator.ts';
 import { TicketDispute } from './ticket-dispute.ts';
+import { TicketLeases, type Lease } from './ticket-leases.ts';
 
 /** Peers that gave pieces of the blob, as far as they are remembered. */
 const MAX_GIVERS = 16;
 
 /** A fetch that the supernode has assigned. */
 type Fetch = Assignment & { readonly kind: 'fetch' };
-
-/** An origin read under way. Its number, given here, is what the listener knows it by. */
-interface Lease {
-  readonly id: number;
-  /** Its number at the supernode; undefined: the session does not know it. */
-  remote: number | undefined;
-  /** Its number at the solo ticket that granted it. */
-  readonly solo: number | undefined;
-  /** The piece that it is at. */
-  next: number;
-  /** Infinity while the blob's size is not known. */
-  last: number;
-}
 
 /** One blob that is wanted, through the supernode or alone; see remote-coordinator.ts. */
 export class RemoteTicket implements Ticket {
@@ -42,7 +30,7 @@ export class RemoteTicket implements Ticket {
   readonly #held: Set<number>;
   /** Of the pieces that are here, where known. */
   readonly #crcs: Map<number, number>;
-  readonly #leases = new Map<number, Lease>();
+  readonly #leases = new TicketLeases();
   /** Pieces on their way from a peer. */
   readonly #fetches = new Set<number>();
   /** Those begun while it was alone; with what the supernode has assigned since, should they not come. */
@@ -58,11 +46,8 @@ export class RemoteTicket implements Ticket {
   /** Its number in the session; undefined: it has not joined. */
   #wish: number | undefined;
   #solo: Ticket | undefined;
-  /** Solo numbers of leases, of the present solo ticket. */
-  #soloLeases = new Map<number, Lease>();
   /** The supernode wants nothing to do with this blob. */
   #leftAlone = false;
-  #lastLease = 0;
   #closed = false;
   /** The supernode knows of it and has nothing for it yet: it will say so every second. */
   #toldToWait = false;
@@ -160,7 +145,8 @@ export class RemoteTicket implements Ticket {
 
   cut(remote: number, last: number): void {
     this.#heard();
-    for (const lease of this.#leases.values()) if (lease.remote === remote) this.#cut(lease, last);
+    const lease = this.#leases.byRemote(remote);
+    if (lease) this.#cut(lease, last);
   }
 
   fetch(piece: number, from: PeerTarget, crc32: number | undefined): void {
@@ -173,8 +159,7 @@ export class RemoteTicket implements Ticket {
 
   readAgain(remote: number, first: number, count: number): void {
     this.#heard();
-    this.#lastLease += 1;
-    this.#dispute.granted(this.#lastLease, remote, { first, count });
+    this.#dispute.granted(this.#leases.newId(), remote, { first, count });
   }
 
   secondReading(piece: number, by: string | undefined, sha256: string): void {
@@ -220,7 +205,7 @@ export class RemoteTicket implements Ticket {
   /** The session is over. */
   lost(): void {
     this.#wish = undefined;
-    for (const lease of this.#leases.values()) lease.remote = undefined;
+    this.#leases.forgetRemote();
     this.#dispute.lost();
     this.#watch();
   }
@@ -247,7 +232,7 @@ export class RemoteTicket implements Ticket {
     this.#solo = undefined;
     const { digest, origin, image } = this.#want;
     const awaited = this.#wireAwaited();
-    const reading = this.#reading();
+    const reading = this.#leases.renumbered();
     this.#saidAwaited = JSON.stringify(awaited);
     this.#host.flushReports();
     this.#tellCrcs(link);
@@ -280,19 +265,6 @@ export class RemoteTicket implements Ticket {
     link.send({ t: 'announce', epoch: link.epoch, parts: [[this.#want.digest, size, bits, crcs]] });
   }
 
-  /** The reads that go on, under numbers that this session's supernode does not give. */
-  #reading(): [number, number, number][] {
-    const reading: [number, number, number][] = [];
-    for (const lease of this.#leases.values()) {
-      if (reading.length >= MAX_READS) break;
-      if (lease.next > lease.last) continue;
-      lease.remote = OWN_LEASES + lease.id;
-      const count = lease.last - lease.next + 1;
-      reading.push([lease.remote, lease.next, Number.isFinite(count) ? count : 0]);
-    }
-    return reading;
-  }
-
   #sayAwaited(): void {
     const awaited = this.#wireAwaited();
     const said = JSON.stringify(awaited);
@@ -315,9 +287,9 @@ export class RemoteTicket implements Ticket {
     this.#idleSince = undefined;
     if (this.#wish !== undefined) this.#host.leave(this.#wish);
     this.#wish = undefined;
-    for (const lease of this.#leases.values()) lease.remote = undefined;
+    this.#leases.forgetRemote();
     this.#solo?.close();
-    this.#soloLeases = new Map();
+    this.#leases.forgetSolo();
     const { digest, origin, image } = this.#want;
     this.#solo = this.#host.solo.want(
       {
@@ -338,11 +310,7 @@ export class RemoteTicket implements Ticket {
 
   /** What reads and fetches bring that were assigned before counts as here, as long as they run. */
   #heldOrComing(): Set<number> {
-    const held = new Set([...this.#held, ...this.#fetches]);
-    for (const { next, last } of this.#leases.values()) {
-      if (Number.isFinite(last)) for (let piece = next; piece <= last; piece += 1) held.add(piece);
-    }
-    return held;
+    return new Set([...this.#held, ...this.#fetches, ...this.#leases.coming()]);
   }
 
   #soloAssigned(assignment: Assignment): void {
@@ -353,7 +321,7 @@ export class RemoteTicket implements Ticket {
         return;
       }
       case 'cut': {
-        const lease = this.#soloLeases.get(assignment.lease);
+        const lease = this.#leases.bySolo(assignment.lease);
         if (lease) this.#cut(lease, assignment.last);
         return;
       }
@@ -395,10 +363,7 @@ export class RemoteTicket implements Ticket {
   // --- leases and pieces ---
 
   #grant(lease: Omit<Lease, 'id'>): void {
-    this.#lastLease += 1;
-    const granted = { ...lease, id: this.#lastLease };
-    this.#leases.set(granted.id, granted);
-    if (granted.solo !== undefined) this.#soloLeases.set(granted.solo, granted);
+    const granted = this.#leases.add(lease);
     this.#listener({
       kind: 'lease',
       lease: granted.id,
@@ -415,7 +380,7 @@ export class RemoteTicket implements Ticket {
   #sized(pieceCount: number, size: number | undefined): void {
     this.#pieceCount = pieceCount;
     this.#size ??= size;
-    for (const lease of this.#leases.values()) lease.last = Math.min(lease.last, pieceCount - 1);
+    this.#leases.clip(pieceCount);
     if (this.#wish === undefined) return;
     if (size !== undefined && new Pieces(size).count <= MAX_PIECES)
       (this.#host.reports().s ??= []).push([this.#wish, size]);
@@ -429,7 +394,8 @@ export class RemoteTicket implements Ticket {
     const lease = this.#leases.get(id);
     const remote = lease ? lease.remote : this.#dispute.remoteOf(id);
     if (this.#wish !== undefined && remote !== undefined) (this.#host.reports().g ??= []).push([this.#wish, remote]);
-    if (lease && this.#isOfSolo(lease)) this.#solo?.report({ kind: 'progress', lease: lease.solo! });
+    const solo = lease && this.#leases.soloOf(lease);
+    if (solo !== undefined) this.#solo?.report({ kind: 'progress', lease: solo });
   }
 
   #piece({ piece, crc32, from, ms }: PieceReport): void {
@@ -437,7 +403,7 @@ export class RemoteTicket implements Ticket {
     this.#crcs.set(piece, crc32);
     this.#fetches.delete(piece);
     this.#ownFetches.delete(piece);
-    for (const lease of this.#leases.values()) if (lease.next === piece) lease.next += 1;
+    this.#leases.came(piece);
     if (this.#wish !== undefined) {
       const number = from === undefined ? 0 : this.#host.numberOf(from);
       (this.#host.reports().p ??= []).push([this.#wish, piece, number, Math.max(0, ms ?? 0), crc32]);
@@ -448,6 +414,7 @@ export class RemoteTicket implements Ticket {
   #ended(id: number, failure: LeaseFailure | undefined): void {
     const lease = this.#leases.get(id);
     const remote = lease ? lease.remote : this.#dispute.remoteOf(id);
+    const solo = lease && this.#leases.soloOf(lease);
     this.#leases.delete(id);
     this.#dispute.ended(id);
     if (this.#wish !== undefined && remote !== undefined) {
@@ -456,9 +423,8 @@ export class RemoteTicket implements Ticket {
       (this.#host.reports().e ??= []).push([this.#wish, remote, text, final ? 1 : 0, Math.max(0, retryAfterMs)]);
     }
     if (!lease) return;
-    if (this.#isOfSolo(lease)) {
-      this.#soloLeases.delete(lease.solo!);
-      this.#solo!.report({ kind: 'ended', lease: lease.solo!, ...(failure && { failure }) });
+    if (this.#solo && solo !== undefined) {
+      this.#solo.report({ kind: 'ended', lease: solo, ...(failure && { failure }) });
     } else if (this.#solo && lease.next <= lease.last) {
       // A read from before is over too early: what it has not brought is to come another way.
       this.#goAlone();
@@ -477,10 +443,6 @@ export class RemoteTicket implements Ticket {
       this.#crcs.set(piece, report.crc32);
     }
     this.#watch();
-  }
-
-  #isOfSolo(lease: Lease): boolean {
-    return this.#solo !== undefined && lease.solo !== undefined && this.#soloLeases.get(lease.solo) === lease;
   }
 
   // --- silence ---
@@ -538,8 +500,7 @@ export class RemoteTicket implements Ticket {
   }
 
   #isIdle(): boolean {
-    if (this.#fetches.size > 0) return false;
-    for (const lease of this.#leases.values()) if (lease.next <= lease.last) return false;
+    if (this.#fetches.size > 0 || this.#leases.areReading) return false;
     return this.#awaited.some(({ first, count }) => {
       const end = Math.min(first + count, this.#pieceCount ?? Number.POSITIVE_INFINITY);
       let piece = first;
