@@ -1,14 +1,14 @@
-import { networkInterfaces, hostname } from 'node:os';
 import { systemClock } from '../base/clock.ts';
 import { codeOf, describeError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Config } from '../config/config.ts';
-import { formatAddress, isLoopback, isUnspecified, type Address } from '../config/formats.ts';
+import { formatAddress, isLoopback } from '../config/formats.ts';
 import { networkCandidates, type FindCandidates } from '../p2p/peer/supernode-dial.ts';
 import { socketPair } from '../p2p/protocol/socket.ts';
 import type { Supernode } from '../p2p/supernode/supernode.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { loadMembership } from './membership.ts';
+import { isOwn } from './own-url.ts';
 import { Peer } from './peer.ts';
 import { startProxy } from './proxy.ts';
 import type { Service } from './service.ts';
@@ -61,15 +61,4 @@ function inMemoryFirst(own: string, supernode: Supernode, others: FindCandidates
     };
     return [{ address: 'this process', open }];
   };
-}
-
-/** Whether a URL of the list leads to what listens here: by its port, and one of this machine's own names or addresses. */
-function isOwn(url: string, listen: Address): boolean {
-  const { hostname: host, port, protocol } = new URL(url);
-  const name = host.replace(/^\[(.*)\]$/, '$1');
-  if (Number(port || (protocol === 'https:' ? 443 : 80)) !== listen.port) return false;
-  if (name === listen.host || (isLoopback(name) && isLoopback(listen.host))) return true;
-  if (!isUnspecified(listen.host)) return false;
-  const addresses = Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address));
-  return isLoopback(name) || name === hostname() || addresses.includes(name);
 }

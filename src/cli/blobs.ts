@@ -1,5 +1,5 @@
 import { formatSize } from '../base/units.ts';
-import type { BlobsAnswer } from './answers.ts';
+import type { BlobsAnswer } from '../app/answers.ts';
 import { shortDigest, shortIds } from './names.ts';
 import { counted, filledColumns, table } from './table.ts';
 

@@ -42,6 +42,17 @@ export async function runCli(port: ProcessPort): Promise<number> {
 
   addLooks(program, port, (result) => (status = result));
 
+  const doctor = program
+    .command('doctor')
+    .description(
+      'examine this node and its way into the cluster: what was seen, what it means, what to do; fails where anything did',
+    );
+  addConfigFlags(doctor, () => true).option('--json', 'as JSON');
+  doctor.action(async () => {
+    const { runDoctor } = await import('./doctor.ts');
+    status = await runDoctor(configSources(doctor, port), port, { json: doctor.opts<{ json?: true }>().json === true });
+  });
+
   const token = program
     .command('token')
     .description("make or find the cluster's join secret, and show how a node joins");

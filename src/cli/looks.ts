@@ -34,7 +34,7 @@ export function addLooks(program: Command, port: ProcessPort, done: (status: num
 async function showPeers({ config, port, json }: Looking): Promise<number> {
   const [{ askSupernode }, { PeersAnswer }, { peersText }] = await Promise.all([
     import('./api-client.ts'),
-    import('./answers.ts'),
+    import('../app/answers.ts'),
     import('./peers.ts'),
   ]);
   const { url, answer } = await askSupernode(config.supernodes, '/api/v1/peers', PeersAnswer);
@@ -45,7 +45,7 @@ async function showPeers({ config, port, json }: Looking): Promise<number> {
 async function showBlobs({ config, port, json }: Looking): Promise<number> {
   const [{ askService, askSupernode }, { BlobsAnswer, PeersAnswer }, { blobsText }, { peerNames }] = await Promise.all([
     import('./api-client.ts'),
-    import('./answers.ts'),
+    import('../app/answers.ts'),
     import('./blobs.ts'),
     import('./names.ts'),
   ]);

@@ -1,5 +1,5 @@
 import { formatTime } from '../base/units.ts';
-import type { PeersAnswer } from './answers.ts';
+import type { PeersAnswer } from '../app/answers.ts';
 import { shortIds } from './names.ts';
 import { counted, filledColumns, printable, shortTime, table, type Colour } from './table.ts';
 

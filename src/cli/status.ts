@@ -2,7 +2,7 @@ import { CodedError, describeError } from '../base/errors.ts';
 import { formatSize } from '../base/units.ts';
 import type { Config } from '../config/config.ts';
 import { formatAddress } from '../config/formats.ts';
-import { ProxyStatusAnswer, SupernodeStatusAnswer } from './answers.ts';
+import { ProxyStatusAnswer, SupernodeStatusAnswer } from '../app/answers.ts';
 import { askService, askSupernode } from './api-client.ts';
 import { shortDigest } from './names.ts';
 import { counted, printable, shortTime } from './table.ts';

@@ -27,12 +27,17 @@ export function table(
       const cell = line[i]!;
       const space = ' '.repeat(widths[i]! - width(cell));
       const tint = coloured ? colourOf?.(cell) : undefined;
-      const text = tint === undefined ? cell : `\u001B[${SGR[tint]}m${cell}\u001B[39m`;
+      const text = tint === undefined ? cell : paint(cell, tint);
       return align === 'right' ? space + text : text + space;
     });
     return `${cells.join(GAP).trimEnd()}\n`;
   };
   return [format(titles, false), ...lines.map((line) => format(line, colour))].join('');
+}
+
+/** For terminals only. */
+export function paint(text: string, colour: Colour): string {
+  return `\u001B[${SGR[colour]}m${text}\u001B[39m`;
 }
 
 /** In code points: what others call themselves is mostly plain text. */

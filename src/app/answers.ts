@@ -1,8 +1,8 @@
 import { Type, type Static } from '@sinclair/typebox';
 
 /*
- * What running services answer, as far as the commands print it; more fields are welcome. The shapes are those of the
- * supernode's and the proxy's own APIs, which stay once released.
+ * What running services answer, as far as the commands and the doctor read it; more fields are welcome. The shapes are those of
+ * the supernode's and the proxy's own APIs, which stay once released.
  */
 
 const Text = Type.String();
@@ -22,12 +22,23 @@ export const PeersAnswer = Type.Object({
       since: Text,
       blobs: Count,
       protocol: Type.Optional(Text),
+      /** Where its session comes from. */
       from: Type.Optional(Text),
       clockSkewMs: Type.Optional(Count),
+      instance: Type.Optional(Text),
     }),
   ),
   rejected: Type.Array(
-    Type.Object({ address: Text, host: Type.Optional(Text), code: Text, message: Text, at: Text, count: Count }),
+    Type.Object({
+      address: Text,
+      /** Who it said it is; '' where it has not. */
+      host: Type.Optional(Text),
+      peer: Type.Optional(Text),
+      code: Text,
+      message: Text,
+      at: Text,
+      count: Count,
+    }),
   ),
 });
 export type PeersAnswer = Static<typeof PeersAnswer>;
@@ -64,7 +75,18 @@ export const ProxyStatusAnswer = Type.Object({
   version: Text,
   peer: Type.Optional(Text),
   supernodes: Type.Optional(
-    Type.Array(Type.Object({ url: Text, state: Text, code: Text, message: Text, since: Text })),
+    Type.Array(
+      Type.Object({
+        url: Text,
+        state: Text,
+        code: Text,
+        message: Text,
+        since: Text,
+        todo: Type.Optional(Text),
+        /** This node's clock minus the supernode's. */
+        clockSkewMs: Type.Optional(Type.Union([Count, Type.Null()])),
+      }),
+    ),
   ),
   store: Type.Object({ bytes: Count, quota: Count }),
   downloads: Type.Array(
@@ -72,3 +94,11 @@ export const ProxyStatusAnswer = Type.Object({
   ),
 });
 export type ProxyStatusAnswer = Static<typeof ProxyStatusAnswer>;
+
+/** What a proxy's API answers to `POST /api/v1/dial-back`. */
+export const DialBackAnswer = Type.Object({
+  supernode: Type.Union([Text, Type.Null()]),
+  /** The one that was reached. */
+  address: Type.Union([Text, Type.Null()]),
+  error: Type.Union([Text, Type.Null()]),
+});

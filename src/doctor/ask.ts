@@ -1,0 +1,101 @@
+import { isIP } from 'node:net';
+import type { Static, TSchema } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import { Agent, request } from 'undici';
+import { codeOf, describeError } from '../base/errors.ts';
+import { formatTime, MiB } from '../base/units.ts';
+import { HTTP_MS } from './bounds.ts';
+
+/** Some hundred bytes a peer and blob. */
+const MAX_ANSWER_BYTES = 32 * MiB;
+
+export interface Asking {
+  readonly method?: 'GET' | 'POST';
+  /** The address to connect to, whatever the name of the URL leads to. */
+  readonly ip?: string | undefined;
+  readonly timeoutMs?: number;
+}
+
+/** What came back from a port that was asked by HTTP. */
+export type Answer =
+  /** Nothing listens there: the connection was refused. */
+  | { readonly kind: 'refused' }
+  | { readonly kind: 'unreachable'; readonly why: string }
+  /** It took the connection, or did not even do that, and said nothing for so long. */
+  | { readonly kind: 'silent'; readonly why: string }
+  /** What it said is not HTTP, or ended too early. */
+  | { readonly kind: 'rubbish'; readonly why: string }
+  | { readonly kind: 'http'; readonly status: number; readonly headers: Headers; readonly json: unknown };
+
+type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
+const REFUSED = new Set(['ECONNREFUSED']);
+const UNREACHABLE = new Set(['EHOSTUNREACH', 'ENETUNREACH', 'EACCES', 'EPERM', 'ETIMEDOUT', 'EADDRNOTAVAIL']);
+
+/** One request to `url`, over a connection of its own. Never rejects. */
+export async function ask(url: string, { method = 'GET', ip, timeoutMs = HTTP_MS }: Asking = {}): Promise<Answer> {
+  const agent = new Agent({ pipelining: 0, connect: { timeout: timeoutMs, ...(ip !== undefined && fixed(ip)) } });
+  try {
+    const { statusCode, headers, body } = await request(url, {
+      method,
+      dispatcher: agent,
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    const chunks: Buffer[] = [];
+    let length = 0;
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (length > MAX_ANSWER_BYTES) return { kind: 'rubbish', why: 'its answer is too long' };
+    }
+    return { kind: 'http', status: statusCode, headers, json: parse(Buffer.concat(chunks).toString()) };
+  } catch (error) {
+    return notAnswered(error, timeoutMs);
+  } finally {
+    void agent.destroy();
+  }
+}
+
+/** The body, where it has this shape. */
+export function read<T extends TSchema>(answer: Answer, schema: T): Static<T> | undefined {
+  if (answer.kind !== 'http' || answer.status !== 200) return undefined;
+  return Value.Check(schema, answer.json) ? answer.json : undefined;
+}
+
+/** In a few words, why there is no answer of the right kind. */
+export function notRight(answer: Answer): string {
+  if (answer.kind === 'refused') return 'the connection is refused: nothing listens there';
+  if (answer.kind === 'http') return `it answers with HTTP status ${answer.status}`;
+  return answer.why;
+}
+
+function fixed(ip: string) {
+  return {
+    lookup: (_host: string, options: { all?: boolean }, done: (error: null, ...found: unknown[]) => void) => {
+      if (options.all === true) done(null, [{ address: ip, family: isIP(ip) }]);
+      else done(null, ip, isIP(ip));
+    },
+  };
+}
+
+function notAnswered(error: unknown, timeoutMs: number): Answer {
+  const code = codeOf(error);
+  if (REFUSED.has(code)) return { kind: 'refused' };
+  if (UNREACHABLE.has(code)) return { kind: 'unreachable', why: describeError(error) };
+  if (code === 'UND_ERR_CONNECT_TIMEOUT' || (error instanceof Error && error.name === 'TimeoutError')) {
+    return { kind: 'silent', why: `it says nothing within ${formatTime(timeoutMs)}` };
+  }
+  if (code.startsWith('HPE_')) return { kind: 'rubbish', why: `what it says is not HTTP (${code})` };
+  if (code === 'UND_ERR_SOCKET' || code === 'ECONNRESET') {
+    return { kind: 'rubbish', why: 'it ends the connection without an answer' };
+  }
+  return { kind: 'rubbish', why: describeError(error) };
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}

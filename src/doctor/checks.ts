@@ -1,0 +1,12 @@
+import type { Check } from './check.ts';
+import { checkCluster, CLUSTER_CHECKS } from './cluster.ts';
+import type { About } from './finding.ts';
+
+/** A check, and what it finds out: said where it cannot be run. */
+export interface Entry {
+  readonly finds: readonly About[];
+  readonly check: Check;
+}
+
+/** All checks that need a configuration, in the order in which their findings are printed; they run at the same time. */
+export const CHECKS: readonly Entry[] = [{ finds: CLUSTER_CHECKS, check: (around) => checkCluster(around) }];

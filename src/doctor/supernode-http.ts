@@ -1,0 +1,68 @@
+import { isIP } from 'node:net';
+import { formatTime } from '../base/units.ts';
+import { SupernodeNotHawker, SupernodeRefused, SupernodeSilent } from '../p2p/peer/session-errors.ts';
+import { ask, notRight, type Answer } from './ask.ts';
+import { HTTP_MS } from './bounds.ts';
+import type { Finding } from './check.ts';
+import { failedBy, ok } from './finding.ts';
+import { roleIn } from './services.ts';
+import { hostPort, portOf } from './supernode-tcp.ts';
+
+const MEANING = 'proxies of this node get no session there, and go on without that supernode';
+
+export interface HttpLook {
+  readonly finding: Finding;
+  /** The first address at which a supernode answers. */
+  readonly ip: string | undefined;
+  readonly version: string;
+  /** As its status names it. */
+  readonly protocol: string | undefined;
+}
+
+/** Whether a supernode answers by HTTP at one of the addresses that took a connection. */
+export async function checkHttp(url: URL, addresses: readonly string[]): Promise<HttpLook> {
+  const about = { code: 'SUPERNODE_HTTP', title: `HTTP at ${hostPort(url)}` };
+  const looks = await Promise.all(addresses.map((ip) => lookAt(url, ip)));
+  const good = looks.find(({ fault }) => fault === undefined);
+  const { ip, status, fault } = good ?? looks[0]!;
+  const { version, protocol } = roleIn(status);
+  if (fault) return { finding: failedBy(about, fault, MEANING), ip: undefined, version, protocol };
+  const others = looks.flatMap(({ ip, fault }) => (fault ? [`; not so ${ip}: ${fault.message}`] : []));
+  return {
+    finding: ok(about, `/livez is ok; a supernode of Hawker ${version}${others.join('')}`),
+    ip,
+    version,
+    protocol,
+  };
+}
+
+async function lookAt(url: URL, ip: string): Promise<{ ip: string; status: Answer; fault?: Error }> {
+  const [livez, status] = await Promise.all(['/livez', '/api/v1/status'].map((path) => ask(url.origin + path, { ip })));
+  const address = `${isIP(ip) === 6 ? `[${ip}]` : ip}:${portOf(url)}`;
+  const fault = faultOf(address, livez!, status!);
+  return { ip, status: status!, ...(fault && { fault }) };
+}
+
+function faultOf(address: string, livez: Answer, status: Answer): Error | undefined {
+  if (livez.kind === 'silent') {
+    return new SupernodeSilent({
+      address,
+      waitedMs: HTTP_MS,
+      step: `an answer to /livez, ${formatTime(HTTP_MS)} at most`,
+    });
+  }
+  const { code, message } = saidBy(livez);
+  if (code === 'HOST_REFUSED') return new SupernodeRefused({ code, message, address });
+  const { role } = roleIn(status);
+  if (role === 'proxy') {
+    return new SupernodeNotHawker({ address, why: "it is a proxy's own API (65003, say), and no supernode (6789)" });
+  }
+  if (livez.kind !== 'http' || livez.status !== 200) return new SupernodeNotHawker({ address, why: notRight(livez) });
+  if (role === 'supernode') return undefined;
+  return new SupernodeNotHawker({ address, why: `/livez is answered, /api/v1/status is not: ${notRight(status)}` });
+}
+
+function saidBy(answer: Answer): { code: string; message: string } {
+  const { code, message } = ((answer.kind === 'http' && answer.json) || {}) as Partial<Record<string, unknown>>;
+  return { code: typeof code === 'string' ? code : '', message: typeof message === 'string' ? message : '' };
+}

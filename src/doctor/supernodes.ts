@@ -1,0 +1,70 @@
+import type { Static } from '@sinclair/typebox';
+import type { Clock } from '../base/clock.ts';
+import { PeersAnswer, type ProxyStatusAnswer } from '../app/answers.ts';
+import type { Visit } from '../p2p/peer/visit.ts';
+import type { Membership } from '../p2p/protocol/membership.ts';
+import { ask, read } from './ask.ts';
+import type { Finding } from './check.ts';
+import { skipped } from './finding.ts';
+import { checkHttp } from './supernode-http.ts';
+import { checkName, type Resolve } from './supernode-name.ts';
+import { checkSession } from './supernode-session.ts';
+import { checkTcp, hostPort } from './supernode-tcp.ts';
+
+export type Roster = Static<typeof PeersAnswer>;
+export type SessionStatus = NonNullable<ProxyStatusAnswer['supernodes']>[number];
+
+/** One supernode of the list, step by step, each of which needs the one before. */
+export interface SupernodeLook {
+  readonly url: URL;
+  readonly findings: readonly Finding[];
+  /** The address at which it answers. */
+  readonly ip: string | undefined;
+  readonly version: string;
+  readonly protocol: string | undefined;
+  /** Who it says is there; asked before this doctor's own visit. */
+  readonly roster: Roster | undefined;
+  readonly visit: Visit | undefined;
+}
+
+export interface SupernodesAround {
+  readonly clock: Clock;
+  readonly resolve: Resolve;
+  readonly membership: Membership | undefined;
+}
+
+const STEPS = ['SUPERNODE_TCP', 'SUPERNODE_HTTP', 'SUPERNODE_PROTOCOL', 'MEMBERSHIP'] as const;
+const TITLES: Readonly<Record<(typeof STEPS)[number], string>> = {
+  SUPERNODE_TCP: 'TCP to',
+  SUPERNODE_HTTP: 'HTTP at',
+  SUPERNODE_PROTOCOL: 'protocol with',
+  MEMBERSHIP: 'membership at',
+};
+
+/** Name, TCP, HTTP, protocol, membership. */
+export async function lookAtSupernode(text: string, around: SupernodesAround): Promise<SupernodeLook> {
+  const url = new URL(text);
+  const nothing = { url, ip: undefined, version: '', protocol: undefined, roster: undefined, visit: undefined };
+  const { finding: name, addresses } = await checkName(url, around);
+  if (addresses.length === 0)
+    return { ...nothing, findings: [name, ...without(url, 0, `${url.hostname} has no address`)] };
+  const { finding: tcp, open } = await checkTcp(url, addresses);
+  if (open.length === 0)
+    return { ...nothing, findings: [name, tcp, ...without(url, 1, `no connection to ${hostPort(url)}`)] };
+  const http = await checkHttp(url, open);
+  const { ip, version, protocol } = http;
+  if (ip === undefined) {
+    return {
+      ...nothing,
+      findings: [name, tcp, http.finding, ...without(url, 2, `no supernode answers at ${hostPort(url)}`)],
+    };
+  }
+  const roster = read(await ask(`${url.origin}/api/v1/peers`, { ip }), PeersAnswer);
+  const session = await checkSession(url, { ip, version, protocol }, around);
+  const findings = [name, tcp, http.finding, session.protocol, session.membership];
+  return { url, findings, ip, version, protocol: session.visit?.protocol ?? protocol, roster, visit: session.visit };
+}
+
+function without(url: URL, from: number, why: string): Finding[] {
+  return STEPS.slice(from).map((code) => skipped({ code, title: `${TITLES[code]} ${hostPort(url)}` }, why));
+}

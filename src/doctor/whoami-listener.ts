@@ -1,0 +1,35 @@
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Address } from '../config/formats.ts';
+import type { PeerIdentity } from '../p2p/peer/piece-auth.ts';
+import type { Membership } from '../p2p/protocol/membership.ts';
+
+const NONCE = /^\/v1\/whoami\?nonce=([\w-]{16,64})$/;
+
+/** A piece port that has no pieces, and only says who it is: it stands in for a proxy that does not run. */
+export class WhoamiListener {
+  readonly #server: Server;
+
+  constructor({ peer, instance }: PeerIdentity, membership: Membership) {
+    this.#server = createServer({ requestTimeout: 5000 }, (request, response) => {
+      const nonce = NONCE.exec(request.url ?? '')?.[1];
+      if (nonce === undefined) response.writeHead(404).end();
+      else response.end(JSON.stringify({ peer, instance, proof: membership.whoamiProof({ nonce, peer, instance }) }));
+    });
+  }
+
+  /** The port. Rejects with the system's error. */
+  async listen({ host, port }: Address): Promise<number> {
+    this.#server.listen(port, host);
+    await once(this.#server, 'listening');
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  async close(): Promise<void> {
+    if (!this.#server.listening) return;
+    this.#server.closeAllConnections();
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+}
