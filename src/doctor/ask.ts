@@ -29,7 +29,6 @@ export type Answer =
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
-const REFUSED = new Set(['ECONNREFUSED']);
 const UNREACHABLE = new Set(['EHOSTUNREACH', 'ENETUNREACH', 'EACCES', 'EPERM', 'ETIMEDOUT', 'EADDRNOTAVAIL']);
 
 /** One request to `url`, over a connection of its own. Never rejects. */
@@ -80,12 +79,14 @@ function fixed(ip: string) {
 
 function notAnswered(error: unknown, timeoutMs: number): Answer {
   const code = codeOf(error);
-  if (REFUSED.has(code)) return { kind: 'refused' };
+  if (code === 'ECONNREFUSED') return { kind: 'refused' };
   if (UNREACHABLE.has(code)) return { kind: 'unreachable', why: describeError(error) };
   if (code === 'UND_ERR_CONNECT_TIMEOUT' || (error instanceof Error && error.name === 'TimeoutError')) {
     return { kind: 'silent', why: `it says nothing within ${formatTime(timeoutMs)}` };
   }
-  if (code.startsWith('HPE_')) return { kind: 'rubbish', why: `what it says is not HTTP (${code})` };
+  if (error instanceof Error && error.name === 'HTTPParserError') {
+    return { kind: 'rubbish', why: 'what it says is not HTTP' };
+  }
   if (code === 'UND_ERR_SOCKET' || code === 'ECONNRESET') {
     return { kind: 'rubbish', why: 'it ends the connection without an answer' };
   }

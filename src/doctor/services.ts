@@ -89,10 +89,10 @@ export async function checkOwnSupernode({ config, root }: Around): Promise<Findi
   const { listen } = config.supernode;
   const address = formatAddress(nearOf(listen));
   const about = { code: 'SUPERNODE_HERE', title: `this node's supernode at ${address} (supernode.listen)` };
-  if (listen.port === 0) return skipped(about, PORT_UNKNOWN);
   if (!config.supernodes.some((url) => isOwn(url, listen))) {
     return skipped(about, 'none is expected on this node: `supernodes` names others');
   }
+  if (listen.port === 0) return skipped(about, PORT_UNKNOWN);
   const answer = await ask(`http://${address}/api/v1/status`);
   const { role, version } = roleIn(answer);
   if (role === 'supernode') return ok(about, `it runs: Hawker ${version}`);

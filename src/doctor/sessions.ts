@@ -1,6 +1,7 @@
 import type { ProxyStatusAnswer } from '../app/answers.ts';
 import { isOwn } from '../app/own-url.ts';
 import type { Config } from '../config/config.ts';
+import { REFUSALS, type RefusalCode } from '../p2p/protocol/errors.ts';
 import type { Finding } from './check.ts';
 import { OtherConfig } from './errors.ts';
 import { failed, failedBy, ok, skipped } from './finding.ts';
@@ -40,9 +41,15 @@ export function checkSessions({ supernodes }: Config, { status, isDown }: ProxyL
     const meaning = first
       ? `it is no use as a substitute while that lasts; the session with ${first.url} is up`
       : NO_SESSION;
-    const { message, code, todo = 'see `hawker status`, and the log of the proxy' } = session;
+    const { message, code, todo = todoOf(session.code) } = session;
     return failed(about, { seen: `${session.state} ${since}: ${message}`, meaning, todo, error: code });
   });
+}
+
+function todoOf(code: string): string {
+  return Object.hasOwn(REFUSALS, code)
+    ? REFUSALS[code as RefusalCode]
+    : 'see the checks above, and the log of the proxy';
 }
 
 /** Under the name of the list; else at its place in it, for `hawker up` calls its own supernode by where that listens. */
