@@ -1,10 +1,10 @@
 import type { Check } from './check.ts';
 import { checkCluster, CLUSTER_CHECKS } from './cluster.ts';
-import type { About } from './finding.ts';
+import type { Subject } from './findings.ts';
 
 /** A check, and what it finds out: said where it cannot be run. */
 export interface Entry {
-  readonly finds: readonly About[];
+  readonly finds: readonly Subject[];
   readonly check: Check;
 }
 

@@ -1,7 +1,8 @@
 import { formatTime } from '../base/units.ts';
 import type { Finding } from './check.ts';
 import { ClockSkewed } from './errors.ts';
-import { failedBy, ok, skipped } from './finding.ts';
+import { failedBy } from './failed-by.ts';
+import { ok, skipped } from './findings.ts';
 
 /** Piece tokens are good for 5 minutes each way; and logs of two nodes are to be read side by side. */
 export const MAX_SKEW_MS = 30_000;

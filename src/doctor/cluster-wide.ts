@@ -4,7 +4,8 @@ import { isLoopback } from '../config/formats.ts';
 import { compatibility } from '../p2p/protocol/compatibility.ts';
 import type { Finding } from './check.ts';
 import { NoOtherPeers, RegistrationsFail, VersionsDiffer } from './errors.ts';
-import { failedBy, ok, skipped } from './finding.ts';
+import { failedBy } from './failed-by.ts';
+import { ok, skipped } from './findings.ts';
 import { recent, RECENT_MS, type Rejected } from './registration.ts';
 import type { Roster, SupernodeLook } from './supernodes.ts';
 

@@ -6,7 +6,7 @@ import type { Around, Finding } from './check.ts';
 import { checkClock } from './clock.ts';
 import { checkPeers, checkRegistrations, checkVersions } from './cluster-wide.ts';
 import { checkDialBack } from './dial-back.ts';
-import { skipped, type About } from './finding.ts';
+import { skipped, type Subject } from './findings.ts';
 import { lookAtPieces } from './piece-port.ts';
 import { checkRegistration } from './registration.ts';
 import { checkMirror, checkOwnSupernode, lookAtProxy, type ProxyLook } from './services.ts';
@@ -15,7 +15,7 @@ import { resolveAll, type Resolve } from './supernode-name.ts';
 import { lookAtSupernode, type SupernodeLook } from './supernodes.ts';
 
 /** What `checkCluster` finds out, as far as it is known without a configuration. */
-export const CLUSTER_CHECKS: readonly About[] = [
+export const CLUSTER_CHECKS: readonly Subject[] = [
   { code: 'PROXY_API', title: "this node's proxy" },
   { code: 'MIRROR', title: 'the mirror' },
   { code: 'PIECE_PORT', title: 'the piece port' },

@@ -5,7 +5,8 @@ import { ConfigRefused, isConfigError } from '../config/errors.ts';
 import { loadConfig, type ConfigSources } from '../config/load.ts';
 import type { ConfigWarning } from '../config/rules.ts';
 import type { Finding } from './check.ts';
-import { failed, failedBy, ok, skipped } from './finding.ts';
+import { failedBy } from './failed-by.ts';
+import { failed, ok, skipped } from './findings.ts';
 
 const SECRET_KEY = 'cluster.secretFile';
 const NOT_STARTED = 'Hawker does not start with it, and exits with status 2';

@@ -9,7 +9,8 @@ import { ask, notRight, read } from './ask.ts';
 import { DIAL_BACK_MS } from './bounds.ts';
 import type { Finding } from './check.ts';
 import { DialBackFailed } from './errors.ts';
-import { failedBy, ok, skipped, type About } from './finding.ts';
+import { failedBy } from './failed-by.ts';
+import { ok, skipped, type Subject } from './findings.ts';
 import type { ProxyLook } from './services.ts';
 import { candidateAt, visitor } from './supernode-session.ts';
 import type { SupernodeLook } from './supernodes.ts';
@@ -42,11 +43,11 @@ export async function checkDialBack(around: DialBackAround): Promise<Finding> {
   return standIn(about, around);
 }
 
-async function askProxy(about: About, { proxy, config }: DialBackAround): Promise<Finding> {
+async function askProxy(about: Subject, { proxy, config }: DialBackAround): Promise<Finding> {
   const answer = await ask(`${proxy.url}/api/v1/dial-back`, { method: 'POST', timeoutMs: DIAL_BACK_MS });
   if (answer.kind === 'http' && answer.status === 409) {
-    const { code, message } = (answer.json ?? {}) as Partial<Record<string, unknown>>;
-    return skipped(about, `the proxy cannot ask: ${String(message ?? code ?? 'it has no session')}`);
+    const { message } = (answer.json ?? {}) as { message?: unknown };
+    return skipped(about, `the proxy cannot ask: ${typeof message === 'string' ? message : 'it has no session'}`);
   }
   const result = read(answer, DialBackAnswer);
   if (!result)
@@ -57,7 +58,7 @@ async function askProxy(about: About, { proxy, config }: DialBackAround): Promis
   return failedBy(about, failure(by, error ?? 'it does not say why', config), MEANING);
 }
 
-async function standIn(about: About, around: DialBackAround): Promise<Finding> {
+async function standIn(about: Subject, around: DialBackAround): Promise<Finding> {
   const { config, supernode, membership, clock } = around;
   if (supernode?.ip === undefined || !membership) return skipped(about, 'no supernode could be asked (above)');
   const self = visitor([]);

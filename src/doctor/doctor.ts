@@ -6,7 +6,8 @@ import type { Around, Finding } from './check.ts';
 import { CHECKS, type Entry } from './checks.ts';
 import { lookAtConfig } from './config-check.ts';
 import { CheckFault } from './errors.ts';
-import { failedBy, skipped } from './finding.ts';
+import { failedBy } from './failed-by.ts';
+import { skipped } from './findings.ts';
 
 /**
  * Examines this node: the configuration first, then all that depends on it, at the same time and each within 30 s. Findings come in

@@ -2,7 +2,8 @@ import { formatAddress, isUnspecified, type Address } from '../config/formats.ts
 import { notRight, type Answer } from './ask.ts';
 import type { Finding } from './check.ts';
 import { NotRunning, PortTaken, ServiceHangs } from './errors.ts';
-import { failedBy, type About } from './finding.ts';
+import { failedBy } from './failed-by.ts';
+import type { Subject } from './findings.ts';
 import { whoListens } from './listener.ts';
 
 export const PORT_UNKNOWN = 'port 0 is a free one, which only the log names';
@@ -17,7 +18,7 @@ export interface Missing {
 
 /** What stands where a part of Hawker is expected, if anything. */
 export async function notThere(
-  about: About,
+  about: Subject,
   { answer, address: listen, root, command, meaning }: Missing,
 ): Promise<Finding> {
   const address = formatAddress(listen);

@@ -6,7 +6,8 @@ import { askWhoami } from '../p2p/protocol/whoami.ts';
 import type { Answer } from './ask.ts';
 import type { Around, Finding } from './check.ts';
 import { PortTaken } from './errors.ts';
-import { failedBy, ok, skipped } from './finding.ts';
+import { failedBy } from './failed-by.ts';
+import { ok, skipped } from './findings.ts';
 import { holderOf, nearOf, notThere, PORT_UNKNOWN } from './not-there.ts';
 import type { ProxyLook } from './services.ts';
 

@@ -4,7 +4,8 @@ import { formatTime } from '../base/units.ts';
 import { REFUSALS, type RefusalCode } from '../p2p/protocol/errors.ts';
 import type { Finding } from './check.ts';
 import { IdTaken, NotReady, NotRegistered } from './errors.ts';
-import { failed, failedBy, ok, skipped } from './finding.ts';
+import { failedBy } from './failed-by.ts';
+import { failed, ok, skipped } from './findings.ts';
 import type { Roster, SupernodeLook } from './supernodes.ts';
 
 /** The roster's words while it does not know yet. */

@@ -4,7 +4,7 @@ import { programVersion } from '../app/version.ts';
 import { formatAddress } from '../config/formats.ts';
 import { ask, read, type Answer } from './ask.ts';
 import type { Around, Finding } from './check.ts';
-import { ok, skipped } from './finding.ts';
+import { ok, skipped } from './findings.ts';
 import { nearOf, notThere, PORT_UNKNOWN } from './not-there.ts';
 
 const NO_PROXY =

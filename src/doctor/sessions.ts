@@ -4,7 +4,8 @@ import type { Config } from '../config/config.ts';
 import { REFUSALS, type RefusalCode } from '../p2p/protocol/errors.ts';
 import type { Finding } from './check.ts';
 import { OtherConfig } from './errors.ts';
-import { failed, failedBy, ok, skipped } from './finding.ts';
+import { failedBy } from './failed-by.ts';
+import { failed, ok, skipped } from './findings.ts';
 import type { ProxyLook } from './services.ts';
 
 type Status = NonNullable<ProxyStatusAnswer['supernodes']>[number];

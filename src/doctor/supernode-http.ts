@@ -4,7 +4,8 @@ import { SupernodeNotHawker, SupernodeRefused, SupernodeSilent } from '../p2p/pe
 import { ask, notRight, type Answer } from './ask.ts';
 import { HTTP_MS } from './bounds.ts';
 import type { Finding } from './check.ts';
-import { failedBy, ok } from './finding.ts';
+import { failedBy } from './failed-by.ts';
+import { ok } from './findings.ts';
 import { roleIn } from './services.ts';
 import { hostPort, portOf } from './supernode-tcp.ts';
 

@@ -6,7 +6,8 @@ import { formatTime } from '../base/units.ts';
 import { SupernodeUnresolved } from '../p2p/peer/session-errors.ts';
 import { MOST_ADDRESSES, RESOLVE_MS } from './bounds.ts';
 import type { Finding } from './check.ts';
-import { failedBy, ok } from './finding.ts';
+import { failedBy } from './failed-by.ts';
+import { ok } from './findings.ts';
 
 export type Resolve = (host: string) => Promise<readonly string[]>;
 

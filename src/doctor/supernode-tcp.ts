@@ -1,10 +1,11 @@
+import { once } from 'node:events';
 import { connect, isIP } from 'node:net';
 import { codeOf, describeError } from '../base/errors.ts';
 import { formatTime } from '../base/units.ts';
 import { SupernodeUnreachable } from '../p2p/peer/session-errors.ts';
 import { CONNECT_MS } from './bounds.ts';
 import type { Finding } from './check.ts';
-import { failed, ok, type About } from './finding.ts';
+import { failed, ok, type Subject } from './findings.ts';
 
 /** How a connection fails, as far as the causes differ. */
 type Failure = 'refused' | 'dropped' | 'no route' | 'not allowed' | 'other';
@@ -60,7 +61,7 @@ export async function checkTcp(
   addresses: readonly string[],
 ): Promise<{ finding: Finding; open: readonly string[] }> {
   const port = portOf(url);
-  const about: About = { code: 'SUPERNODE_TCP', title: `TCP to ${hostPort(url)}` };
+  const about: Subject = { code: 'SUPERNODE_TCP', title: `TCP to ${hostPort(url)}` };
   const dials = await Promise.all(addresses.map((address) => dial(address, port)));
   const open = dials.flatMap(({ address, failure }) => (failure ? [] : [address]));
   const seen = dials
@@ -86,24 +87,21 @@ function shown(address: string, port: number): string {
   return isIP(address) === 6 ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
-function dial(address: string, port: number): Promise<Dial> {
-  return new Promise((resolve) => {
-    const socket = connect({ host: address, port });
-    const done = (failure?: Dial['failure']) => {
-      clearTimeout(timer);
-      socket.destroy();
-      resolve({ address, ...(failure && { failure }) });
-    };
-    const timer = setTimeout(
-      () => done({ kind: 'dropped', why: `no answer within ${formatTime(CONNECT_MS)}` }),
-      CONNECT_MS,
-    );
-    socket.once('connect', () => done());
-    socket.on('error', (error) => {
-      const kind = KINDS[codeOf(error)] ?? 'other';
-      const why =
-        kind === 'refused' ? 'refused' : kind === 'no route' ? `no route (${codeOf(error)})` : describeError(error);
-      done({ kind, why });
-    });
-  });
+async function dial(address: string, port: number): Promise<Dial> {
+  const socket = connect({ host: address, port });
+  // What comes after its end is nobody's.
+  socket.on('error', () => undefined);
+  try {
+    await once(socket, 'connect', { signal: AbortSignal.timeout(CONNECT_MS) });
+    return { address };
+  } catch (error) {
+    if (codeOf(error) === 'ABORT_ERR') {
+      return { address, failure: { kind: 'dropped', why: `no answer within ${formatTime(CONNECT_MS)}` } };
+    }
+    const kind = KINDS[codeOf(error)] ?? 'other';
+    const whys: Partial<Record<Failure, string>> = { refused: 'refused', 'no route': `no route (${codeOf(error)})` };
+    return { address, failure: { kind, why: whys[kind] ?? describeError(error) } };
+  } finally {
+    socket.destroy();
+  }
 }

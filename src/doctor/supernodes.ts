@@ -1,18 +1,17 @@
 import type { Static } from '@sinclair/typebox';
 import type { Clock } from '../base/clock.ts';
-import { PeersAnswer, type ProxyStatusAnswer } from '../app/answers.ts';
+import { PeersAnswer } from '../app/answers.ts';
 import type { Visit } from '../p2p/peer/visit.ts';
 import type { Membership } from '../p2p/protocol/membership.ts';
 import { ask, read } from './ask.ts';
 import type { Finding } from './check.ts';
-import { skipped } from './finding.ts';
+import { skipped } from './findings.ts';
 import { checkHttp } from './supernode-http.ts';
 import { checkName, type Resolve } from './supernode-name.ts';
 import { checkSession } from './supernode-session.ts';
 import { checkTcp, hostPort } from './supernode-tcp.ts';
 
 export type Roster = Static<typeof PeersAnswer>;
-export type SessionStatus = NonNullable<ProxyStatusAnswer['supernodes']>[number];
 
 /** One supernode of the list, step by step, each of which needs the one before. */
 export interface SupernodeLook {

@@ -1,60 +1,20 @@
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import t, { type Test } from 'tap';
-import { startSupernode } from '../../src/app/supernode-service.ts';
+import t from 'tap';
 import { startUp } from '../../src/app/up.ts';
-import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
-import type { Config } from '../../src/config/config.ts';
-import { checkCluster, CLUSTER_CHECKS } from '../../src/doctor/cluster.ts';
-import { eventually, json, nodeConfig, peersReady, urlOf } from '../support/cluster.ts';
-import { aroundOf, failures, listeningConfig, of, startNode } from '../support/doctor-rig.ts';
-import { closedPort, http, oddSupernode, rubbish, serveOn, silent } from '../support/odd-servers.ts';
-import { makeSupernode, SECRET, serve } from '../support/swarm-rig.ts';
-
-const ORIGIN = 'http://127.0.0.1:1';
-const doctor = (config: Config) => checkCluster(aroundOf(config));
-
-/** A configuration whose every port is closed, for a node that does not run. */
-async function stoppedConfig(t: Test, supernodes: string[], more: Partial<Config> = {}): Promise<Config> {
-  const listen = async () => ({ listen: { host: '127.0.0.1', port: await closedPort() } });
-  const base = nodeConfig({ dir: t.testdir({}), origin: ORIGIN, supernodes });
-  const [proxy, api, peer, supernode] = [await listen(), await listen(), await listen(), await listen()];
-  return {
-    ...base,
-    proxy: { ...base.proxy, ...proxy },
-    api,
-    peer: { ...base.peer, ...peer },
-    supernode: { ...base.supernode, ...supernode },
-    ...more,
-  };
-}
-
-async function supernodeOf(t: Test, cluster: Config['cluster'] = { secretFile: undefined }): Promise<string> {
-  const config = { ...nodeConfig({ dir: '/nowhere', origin: ORIGIN }), cluster };
-  const supernode = await startSupernode(config, { log: silentLogger });
-  t.teardown(() => supernode.stop());
-  return urlOf(supernode, 'supernode');
-}
-
-function secretFile(t: Test, name: string, secret: string): Config['cluster'] {
-  const directory = mkdtempSync(join(tmpdir(), 'hawker-doctor-'));
-  t.teardown(() => rmSync(directory, { recursive: true }));
-  const path = join(directory, name);
-  writeFileSync(path, `${secret}\n`, { mode: 0o600 });
-  return { secretFile: path };
-}
-
-/** Until the proxy of that configuration says so of its session. */
-async function sessionIs(config: Config, code: string): Promise<void> {
-  const url = `http://127.0.0.1:${config.api.listen.port}/api/v1/status`;
-  await eventually(`the session says ${code || 'that it is connected'}`, async () => {
-    const { supernodes } = await json<{ supernodes: { code: string; state: string }[] }>(url);
-    return supernodes.some((each) => each.code === code && (code !== '' || each.state === 'connected'));
-  });
-}
+import { CLUSTER_CHECKS } from '../../src/doctor/cluster.ts';
+import { nodeConfig, peersReady, urlOf } from '../support/cluster.ts';
+import {
+  doctor,
+  failures,
+  listeningConfig,
+  of,
+  ORIGIN,
+  startNode,
+  stoppedConfig,
+  supernodeOf,
+} from '../support/doctor-rig.ts';
+import { http, oddSupernode, rubbish, serveOn, silent } from '../support/odd-servers.ts';
 
 t.test('a healthy node of two: everything was done, and is well', async (t) => {
   const dir = t.testdir({});
@@ -153,34 +113,6 @@ t.test('no supernode by configuration; ports that are not known', async (t) => {
   for (const code of ['PROXY_API', 'MIRROR', 'PIECE_PORT']) t.match(of(findings, code).seen, /port 0/);
 });
 
-t.test('a wrong join secret', async (t) => {
-  const dir = t.testdir({});
-  const supernode = await supernodeOf(t, secretFile(t, 'right', SECRET));
-  const wrong = {
-    ...nodeConfig({ dir, origin: ORIGIN, supernodes: [supernode] }),
-    cluster: secretFile(t, 'wrong', 'w'.repeat(40)),
-  };
-  const config = await startNode(t, wrong);
-  await sessionIs(config, 'NOT_A_MEMBER');
-  const findings = await doctor(config);
-  t.same(failures(findings), ['MEMBERSHIP', 'SESSION', 'REGISTRATION', 'REGISTRATIONS', 'PEERS']);
-  t.match(of(findings, 'MEMBERSHIP'), { error: 'NOT_A_MEMBER', todo: /cluster\.secretFile/ });
-  t.match(of(findings, 'SUPERNODE_PROTOCOL').status, 'ok');
-  t.match(of(findings, 'SESSION'), { error: 'NOT_A_MEMBER', seen: /failed since/, todo: /secretFile/ });
-  t.match(of(findings, 'REGISTRATION'), { error: 'NOT_A_MEMBER', seen: /has refused 127\.0\.0\.1/ });
-  t.match(of(findings, 'DIAL_BACK'), { status: 'skipped', seen: /no session/ });
-  const unread = await doctor({ ...config, cluster: { secretFile: '/nowhere/at/all' } });
-  t.match(of(unread, 'MEMBERSHIP'), { status: 'skipped', seen: /cannot be read/ });
-  t.match(of(unread, 'SUPERNODE_PROTOCOL'), { status: 'ok', seen: /not tried/ });
-  t.match(of(unread, 'PIECE_PORT').seen, /not checked/);
-  const right = { ...config, cluster: secretFile(t, 'right', SECRET) };
-  t.match(of(await doctor(right), 'PIECE_PORT'), {
-    status: 'failed',
-    error: 'PORT_TAKEN',
-    seen: /another join secret/,
-  });
-});
-
 t.test('another version of the protocol, and what does not speak it', async (t) => {
   const challenge = {
     t: 'challenge',
@@ -207,92 +139,4 @@ t.test('a supernode that takes sessions and says nothing', async (t) => {
   const url = `http://127.0.0.1:${await oddSupernode(t)}`;
   const findings = await doctor(await stoppedConfig(t, [url]));
   t.match(of(findings, 'SUPERNODE_PROTOCOL'), { status: 'failed', error: 'SUPERNODE_SILENT', todo: /hangs/ });
-});
-
-t.test('a node that cannot be reached, as the supernode tries it', async (t) => {
-  const supernode = await supernodeOf(t);
-  const base = nodeConfig({ dir: t.testdir({}), origin: ORIGIN, supernodes: [supernode] });
-  const advertise = [`127.0.0.1:${await closedPort()}`];
-  const config = await startNode(t, { ...base, peer: { ...base.peer, advertise } });
-  await sessionIs(config, '');
-  await eventually('it was tested', async () => {
-    const { peers } = await json<{ peers: { reason: string }[] }>(`${supernode}/api/v1/peers`);
-    return /ECONNREFUSED/.test(peers[0]?.reason ?? '');
-  });
-  const findings = await doctor(config);
-  t.same(failures(findings), ['REGISTRATION', 'DIAL_BACK']);
-  t.match(of(findings, 'REGISTRATION'), { error: 'PEER_NOT_READY', seen: /unreachable since .*ECONNREFUSED/ });
-  t.match(of(findings, 'DIAL_BACK'), {
-    error: 'DIAL_BACK_FAILED',
-    seen: new RegExp(advertise[0]!),
-    meaning: /gives nothing/,
-  });
-});
-
-t.test('no proxy runs: doctor stands in for it', async (t) => {
-  const supernode = await supernodeOf(t);
-  const config = await stoppedConfig(t, [supernode]);
-  const well = await doctor(config);
-  t.same(failures(well), ['PROXY_API']);
-  t.match(of(well, 'DIAL_BACK'), { status: 'ok', seen: /doctor listened in its place.*has reached 127\.0\.0\.1/ });
-  t.match(of(well, 'REGISTRATION'), { status: 'skipped', seen: 'no proxy runs here' });
-  const { peers } = await json<{ peers: unknown[] }>(`${supernode}/api/v1/peers`);
-  t.same(peers, [], 'it was no peer');
-  const advertise = [`127.0.0.1:${await closedPort()}`];
-  const far = await doctor({ ...config, peer: { ...config.peer, advertise } });
-  t.match(of(far, 'DIAL_BACK'), { status: 'failed', error: 'DIAL_BACK_FAILED', seen: /ECONNREFUSED.*in its place/ });
-  const listen = { host: '127.0.0.1', port: await rubbish(t) };
-  const taken = await doctor({ ...config, peer: { ...config.peer, listen } });
-  t.match(of(taken, 'DIAL_BACK'), { status: 'failed', error: 'ADDRESS_IN_USE', meaning: /would not start/ });
-});
-
-t.test('two proxies with the same peer id', async (t) => {
-  const dir = t.testdir({ a: {}, b: {} });
-  const supernode = await supernodeOf(t);
-  const node = (name: string) =>
-    startNode(t, nodeConfig({ dir: `${dir}/${name}`, origin: ORIGIN, supernodes: [supernode] }));
-  await node('a');
-  await peersReady(supernode, 1);
-  cpSync(`${dir}/a/v1/peer-id`, `${dir}/b/v1/peer-id`, { recursive: true });
-  const clone = await node('b');
-  await sessionIs(clone, 'DUPLICATE_ID');
-  const findings = await doctor(clone);
-  t.match(of(findings, 'SESSION'), { status: 'failed', error: 'DUPLICATE_ID' });
-  t.match(of(findings, 'REGISTRATION'), { status: 'failed', error: 'DUPLICATE_ID', todo: /remove v1\/peer-id/ });
-});
-
-t.test('a clock that is two minutes behind the supernode', async (t) => {
-  const clock = { ...systemClock, now: () => Date.now() + 120_000 };
-  const { url } = await serve(t, makeSupernode(clock));
-  const findings = await doctor(await stoppedConfig(t, [url], { cluster: secretFile(t, 'secret', SECRET) }));
-  t.match(of(findings, 'CLOCK'), { status: 'failed', error: 'CLOCK_SKEW', seen: /2 min behind/ });
-  t.match(of(findings, 'MEMBERSHIP'), { status: 'ok', seen: /each has proved/ });
-});
-
-t.test('several supernodes; a proxy with another configuration than this', async (t) => {
-  const dir = t.testdir({});
-  const [first, second] = [await supernodeOf(t), await supernodeOf(t)];
-  const down = `http://127.0.0.1:${await closedPort()}`;
-  const config = await startNode(t, nodeConfig({ dir, origin: ORIGIN, supernodes: [down, first, second] }));
-  await peersReady(first, 1);
-  await sessionIs(config, '');
-  const findings = await doctor(config);
-  const sessions = findings.filter(({ code }) => code === 'SESSION');
-  t.match(sessions, [
-    { status: 'failed', error: 'SUPERNODE_UNREACHABLE', meaning: /substitute/ },
-    { status: 'ok' },
-    { status: 'ok', seen: /not needed/ },
-  ]);
-  t.same(failures(findings), ['SUPERNODE_TCP', 'SESSION']);
-  t.match(of(findings, 'REGISTRATION'), { status: 'ok', title: new RegExp(new URL(first).host) });
-  const others = await doctor({ ...config, supernodes: [second] });
-  t.match(of(others, 'SAME_CONFIG'), {
-    status: 'failed',
-    error: 'OTHER_CONFIG',
-    seen: new RegExp(second),
-    todo: /--config/,
-  });
-  t.match(of(others, 'SESSION').status, 'ok', 'one of those it looks for');
-  const strange = await doctor({ ...config, supernodes: [`http://127.0.0.1:${await closedPort()}`] });
-  t.match(of(strange, 'SESSION'), { status: 'skipped', seen: /does not look for it/ });
 });

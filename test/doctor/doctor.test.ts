@@ -5,7 +5,7 @@ import { CHECK_MS } from '../../src/doctor/bounds.ts';
 import type { Finding } from '../../src/doctor/check.ts';
 import { CHECKS, type Entry } from '../../src/doctor/checks.ts';
 import { examine } from '../../src/doctor/doctor.ts';
-import { ok } from '../../src/doctor/finding.ts';
+import { ok } from '../../src/doctor/findings.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
 async function all(flags: Record<string, string>, entries: readonly Entry[], clock: Clock = systemClock) {
