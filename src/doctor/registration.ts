@@ -59,7 +59,7 @@ export function checkRegistration(supernode: SupernodeLook | undefined, self: Se
   if (refused) {
     const { code, message, at, count, address } = refused;
     const ago = formatTime(Math.max(0, clock.now() - Date.parse(at)));
-    const seen = `it has refused ${address} ${count === 1 ? 'once' : `${count} times`}, the last time ${ago} ago: ${code}: ${message}`;
+    const seen = `it has refused ${address} ${count === 1 ? 'once' : `${count} times`}, the last time ${ago} ago: ${message}`;
     const todo = Object.hasOwn(REFUSALS, code) ? REFUSALS[code as RefusalCode] : 'see the log of the supernode';
     return failed(about, {
       seen,

@@ -4,7 +4,7 @@ import type { Config } from '../config/config.ts';
 import { REFUSALS, type RefusalCode } from '../p2p/protocol/errors.ts';
 import type { Finding } from './check.ts';
 import { OtherConfig } from './errors.ts';
-import { failedBy } from './failed-by.ts';
+import { failedBy, withoutTodo } from './failed-by.ts';
 import { failed, ok, skipped } from './findings.ts';
 import type { ProxyLook } from './services.ts';
 
@@ -43,7 +43,12 @@ export function checkSessions({ supernodes }: Config, { status, isDown }: ProxyL
       ? `it is no use as a substitute while that lasts; the session with ${first.url} is up`
       : NO_SESSION;
     const { message, code, todo = todoOf(session.code) } = session;
-    return failed(about, { seen: `${session.state} ${since}: ${message}`, meaning, todo, error: code });
+    return failed(about, {
+      seen: withoutTodo(`${session.state} ${since}: ${message}`, todo),
+      meaning,
+      todo,
+      error: code,
+    });
   });
 }
 

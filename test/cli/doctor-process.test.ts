@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import type { Finding } from '../../src/doctor/check.ts';
 import { peersReady } from '../support/cluster.ts';
-import { failures, of } from '../support/doctor-rig.ts';
+import { failures, NO_PUBLIC_REGISTRY, of } from '../support/doctor-rig.ts';
 import { closedPort } from '../support/odd-servers.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
@@ -26,7 +26,10 @@ async function flagsOf(t: Test): Promise<Record<string, string>> {
 /** It ends with this process, however that ends: `main.ts` takes the end of the channel for a SIGTERM. */
 function hawker(command: string, flags: Readonly<Record<string, string>>, ...more: string[]): ChildProcess {
   const argv = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]);
-  return spawn(process.execPath, [MAIN, command, ...argv, ...more], { stdio: ['ignore', 'pipe', 'ignore', 'ipc'] });
+  return spawn(process.execPath, [MAIN, command, ...argv, ...more], {
+    stdio: ['ignore', 'pipe', 'ignore', 'ipc'],
+    env: { ...process.env, ...NO_PUBLIC_REGISTRY },
+  });
 }
 
 /** Started, and listening everywhere. */

@@ -2,6 +2,7 @@ import t from 'tap';
 import { findingText } from '../../src/cli/doctor.ts';
 import type { Finding } from '../../src/doctor/check.ts';
 import { runCommand as run } from '../support/cli.ts';
+import { NO_PUBLIC_REGISTRY } from '../support/doctor-rig.ts';
 import { closedPort } from '../support/odd-servers.ts';
 
 const FINDING: Finding = {
@@ -45,12 +46,13 @@ async function nothingRuns(): Promise<string[]> {
 }
 
 t.test('for people and as JSON; exit status 1 where anything failed', async (t) => {
-  const flags = await nothingRuns();
-  const people = await run(['doctor', ...flags]);
+  const flags = [...(await nothingRuns()), '--store-dir', t.testdir({})];
+  const more = { environment: { ...NO_PUBLIC_REGISTRY, PATH: process.env['PATH'] } };
+  const people = await run(['doctor', ...flags], more);
   t.same([people.status, people.err], [1, '']);
   t.match(people.out, /^ok {7}configuration/);
   t.match(people.out, /\nFAILED {3}this node's proxy at/);
-  const json = await run(['doctor', '--json', ...flags]);
+  const json = await run(['doctor', '--json', ...flags], more);
   t.equal(json.status, 1);
   const { checks } = JSON.parse(json.out) as { checks: Finding[] };
   for (const check of checks)

@@ -15,6 +15,12 @@ import { closedPort } from './odd-servers.ts';
 
 export const ORIGIN = 'http://127.0.0.1:1';
 
+/** Variables of a node whose one registry is on loopback, so that nothing else is asked. */
+export const NO_PUBLIC_REGISTRY = {
+  HAWKER_PROXY_DEFAULT_UPSTREAM: 'demo.test',
+  HAWKER_UPSTREAMS: JSON.stringify({ '*': false, 'demo.test': { url: ORIGIN } }),
+};
+
 /** What the checks of the cluster find on a node with this configuration. */
 export const doctor = (config: Config): Promise<Finding[]> => checkCluster(aroundOf(config));
 
