@@ -53,7 +53,7 @@ async function doctor(flags: Readonly<Record<string, string>>): Promise<{ status
   return { status, checks: checks.filter(({ code }) => !OF_THE_MACHINE.test(code)) };
 }
 
-t.test('beside a healthy `hawker up` all is well; when it is stopped, and when it has ended, it says so', async (t) => {
+t.test('beside a healthy `hawker up` all is well; when it hangs, it says so', async (t) => {
   const flags = await flagsOf(t);
   const up = await service(t, 'up', flags);
   const url = `http://${flags['supernode-listen']}`;
@@ -71,11 +71,4 @@ t.test('beside a healthy `hawker up` all is well; when it is stopped, and when i
   if (process.platform === 'linux') t.match(of(stopped.checks, 'PROXY_API').seen, `(pid ${up.pid})`);
   t.match(of(stopped.checks, 'SUPERNODE_TCP').status, 'ok', 'the kernel takes connections for it');
   t.match(of(stopped.checks, 'SUPERNODE_HTTP').error, 'SUPERNODE_SILENT');
-
-  up.kill('SIGCONT');
-  up.kill('SIGTERM');
-  await once(up, 'exit');
-  const ended = await doctor(flags);
-  t.equal(ended.status, 1);
-  t.same(failures(ended.checks), ['PROXY_API', 'SUPERNODE_HERE', 'SUPERNODE_TCP']);
 });
