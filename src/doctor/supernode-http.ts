@@ -1,6 +1,10 @@
 import { isIP } from 'node:net';
-import { formatTime } from '../base/units.ts';
-import { SupernodeNotHawker, SupernodeRefused, SupernodeSilent } from '../p2p/peer/session-errors.ts';
+import {
+  SupernodeNotHawker,
+  SupernodeRefused,
+  SupernodeSilent,
+  SupernodeUnavailable,
+} from '../p2p/peer/session-errors.ts';
 import { ask, notRight, type Answer } from './ask.ts';
 import { HTTP_MS } from './bounds.ts';
 import type { Finding } from './check.ts';
@@ -10,6 +14,8 @@ import { roleIn } from './services.ts';
 import { hostPort, portOf } from './supernode-tcp.ts';
 
 const MEANING = 'proxies of this node get no session there, and go on without that supernode';
+/** What load balancers answer for what is behind them. */
+const UNAVAILABLE: ReadonlySet<number> = new Set([502, 503, 504]);
 
 export interface HttpLook {
   readonly finding: Finding;
@@ -49,18 +55,30 @@ function faultOf(address: string, livez: Answer, status: Answer): Error | undefi
     return new SupernodeSilent({
       address,
       waitedMs: HTTP_MS,
-      step: `an answer to /livez, ${formatTime(HTTP_MS)} at most`,
+      step: 'upgrade',
     });
   }
   const { code, message } = saidBy(livez);
   if (code === 'HOST_REFUSED') return new SupernodeRefused({ code, message, address });
   const { role } = roleIn(status);
   if (role === 'proxy') {
-    return new SupernodeNotHawker({ address, why: "it is a proxy's own API (65003, say), and no supernode (6789)" });
+    return new SupernodeNotHawker({
+      address,
+      step: 'upgrade',
+      why: "it is a proxy's own API (65003, say), and no supernode (6789)",
+    });
   }
-  if (livez.kind !== 'http' || livez.status !== 200) return new SupernodeNotHawker({ address, why: notRight(livez) });
+  if (livez.kind === 'http' && UNAVAILABLE.has(livez.status)) {
+    return new SupernodeUnavailable({ address, status: livez.status });
+  }
+  if (livez.kind !== 'http' || livez.status !== 200)
+    return new SupernodeNotHawker({ address, step: 'upgrade', why: notRight(livez) });
   if (role === 'supernode') return undefined;
-  return new SupernodeNotHawker({ address, why: `/livez is answered, /api/v1/status is not: ${notRight(status)}` });
+  return new SupernodeNotHawker({
+    address,
+    step: 'upgrade',
+    why: `/livez is answered, /api/v1/status is not: ${notRight(status)}`,
+  });
 }
 
 function saidBy(answer: Answer): { code: string; message: string } {

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, isIP } from 'node:net';
 import { codeOf, describeError } from '../base/errors.ts';
 import { formatTime } from '../base/units.ts';
-import { SupernodeUnreachable } from '../p2p/peer/session-errors.ts';
+import { SupernodeTimeout, SupernodeUnreachable } from '../p2p/peer/session-errors.ts';
 import { CONNECT_MS } from './bounds.ts';
 import type { Finding } from './check.ts';
 import { failed, ok, type Subject } from './findings.ts';
@@ -71,7 +71,15 @@ export async function checkTcp(
   const kinds = [...new Set(dials.map(({ failure }) => failure!.kind))];
   const meaning = kinds.map((kind) => CAUSES[kind].meaning).join('; ');
   const todo = kinds.map((kind) => CAUSES[kind].todo(port)).join('; ');
-  return { finding: failed(about, { seen, meaning, todo, error: SupernodeUnreachable.code }), open };
+  return {
+    finding: failed(about, {
+      seen,
+      meaning,
+      todo,
+      error: kinds.join() === 'dropped' ? SupernodeTimeout.code : SupernodeUnreachable.code,
+    }),
+    open,
+  };
 }
 
 export function portOf({ port, protocol }: URL): number {

@@ -11,7 +11,7 @@ export async function visitWithin(waitedMs: number, candidate: Candidate, option
   const late = new Promise<never>((_, reject) => {
     cancel = options.clock.after(waitedMs, () => {
       socket?.terminate();
-      reject(new SupernodeSilent({ address, waitedMs, step: 'the end of a visit' }));
+      reject(new SupernodeSilent({ address, waitedMs, step: 'test' }));
     });
   });
   const open = async () => {

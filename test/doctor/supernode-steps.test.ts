@@ -75,6 +75,7 @@ t.test('TCP: dropped packets', { skip: process.platform !== 'linux' && 'other qu
   const { finding } = await checkTcp(url(port), ['127.0.0.1']);
   t.match(finding, {
     status: 'failed',
+    error: 'SUPERNODE_TIMEOUT',
     seen: /no answer within/,
     meaning: /drops the packets/,
     todo: /let TCP \d+ through/,
@@ -89,6 +90,7 @@ t.test('HTTP: what is no supernode', async (t) => {
     error: 'SUPERNODE_NOT_HAWKER',
     seen: /HTTP status 404/,
   });
+  t.match((await at(await http(t, (_, response) => response.writeHead(503).end()))).error, 'SUPERNODE_UNAVAILABLE');
   const healthy = await http(t, (_, response) => response.end('"ok"'));
   t.match(await at(healthy), { error: 'SUPERNODE_NOT_HAWKER', seen: /\/api\/v1\/status is not/ });
   const proxy = await http(t, (_, response) => response.end('{"version":"1","store":{}}'));
