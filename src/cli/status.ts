@@ -7,6 +7,8 @@ import { askService, askSupernode } from './api-client.ts';
 import { shortDigest } from './names.ts';
 import { counted, printable, shortTime } from './table.ts';
 
+/** Clocks that differ less are not worth a word. */
+const CLOCK_SHOWN_S = 2;
 /** So many downloads are shown. */
 const MOST_DOWNLOADS = 8;
 
@@ -65,11 +67,19 @@ function proxyLines(url: string, answer: ProxyStatusAnswer): string[] {
     ...downloads.slice(0, MOST_DOWNLOADS).map(downloadLine),
     ...(downloads.length > MOST_DOWNLOADS ? [`    and ${downloads.length - MOST_DOWNLOADS} more (--json)`] : []),
     ...(supernodes.length === 0 ? ['  supernode  none: this node is alone'] : []),
-    ...supernodes.map(({ url, state, since, code, message }) => {
-      const why = code === '' ? '' : `: ${code}: ${message}`;
-      return `  supernode  ${url} ${state} since ${shortTime(since)}${why}`;
-    }),
+    ...supernodes.flatMap(proxysSupernode),
   ];
+}
+
+/** How the proxy stands with one of its supernodes, and what to do where it does not stand well. */
+function proxysSupernode(status: NonNullable<ProxyStatusAnswer['supernodes']>[number]): string[] {
+  const { url, state, since, code, message, todo = '', clockSkewMs } = status;
+  const why = code === '' ? '' : `: ${code}: ${message}`;
+  const skew = Math.round((clockSkewMs ?? 0) / 1000);
+  const clock =
+    Math.abs(skew) < CLOCK_SHOWN_S ? '' : `, ${Math.abs(skew)} s ${skew > 0 ? 'behind' : 'ahead of'} this clock`;
+  const lines = [`  supernode  ${url} ${state} since ${shortTime(since)}${clock}${why}`];
+  return code === '' || todo === '' ? lines : [...lines, `    to do    ${todo}`];
 }
 
 function downloadLine({ digest, size, inOrder, readers }: ProxyStatusAnswer['downloads'][number]): string {

@@ -31,8 +31,15 @@ const PROXY = {
   version: '1.0.0',
   peer: 'aaaaaaaa',
   supernodes: [
-    { url: 'http://s:1', state: 'failed', code: 'NOT_A_MEMBER', message: 'wrong secret', since: SINCE },
-    { url: 'http://s:2', state: 'connected', code: '', message: '', since: SINCE },
+    {
+      url: 'http://s:1',
+      state: 'failed',
+      code: 'NOT_A_MEMBER',
+      message: 'wrong secret',
+      since: SINCE,
+      todo: 'mend it',
+    },
+    { url: 'http://s:2', state: 'connected', code: '', message: '', since: SINCE, clockSkewMs: -4000, todo: '' },
   ],
   store: { bytes: 1024, quota: 2 * 1024 ** 3 },
   downloads: [
@@ -191,7 +198,8 @@ t.test('status: the proxy and its supernode', async (t) => {
       '    sha256:aaaaaaaaaaaa  1 KiB of 4 KiB, 25%, 1 reader',
       '    sha256:bbbbbbbbbbbb  10 B, nobody reads it',
       '  supernode  http://s:1 failed since 2026-01-02 03:04:05Z: NOT_A_MEMBER: wrong secret',
-      '  supernode  http://s:2 connected since 2026-01-02 03:04:05Z',
+      '    to do    mend it',
+      '  supernode  http://s:2 connected since 2026-01-02 03:04:05Z, 4 s ahead of this clock',
       `supernode  http://${supernode}, version 1.0.0, protocol 1.0, up since 2026-01-02 03:04:05Z`,
       '  peers      2 ready',
       '  swarm      1 blob; under way: 2 downloads, 1 piece between peers, 0 reads from origins',
