@@ -2,11 +2,11 @@
  * How good is the swarm on real links? N network namespaces with shaped links, a real registry, a supernode and N proxies:
  * `npm run swarm -- --help`.
  *
- * Everything is inside network, mount and process namespaces of its own (swarm/enclosure.ts): nothing of the host is touched, and
+ * Everything is inside network, mount and process namespaces of its own (netns/enclosure.ts): nothing of the host is touched, and
  * whatever ends this program ends all of it.
  */
 import { describeError } from '../src/base/errors.ts';
-import { enclosed, enclosureDir } from './swarm/enclosure.ts';
+import { enclosed, enclosureDir } from './netns/enclosure.ts';
 import { missing } from './swarm/needs.ts';
 import { parseOptions, USAGE, type Asked } from './swarm/options.ts';
 import { runAll } from './swarm/runs.ts';

@@ -3,8 +3,8 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LogLevel } from '../../src/base/log.ts';
-import type { Host } from './host.ts';
-import { getOn, PROGRAM, startOn, until, type Daemon } from './programs.ts';
+import type { Host } from '../netns/host.ts';
+import { getOn, PROGRAM, startOn, until, type Daemon } from '../netns/programs.ts';
 
 const SUPERNODE_PORT = 6789;
 const PIECE_PORT = 65_002;

@@ -1,8 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { formatSize } from '../../src/base/units.ts';
+import { missingHere } from '../netns/needs.ts';
 import type { Asked } from './options.ts';
-import { PROGRAM } from './programs.ts';
 
 /** Debian packages, by the programs that the rig runs. */
 const PACKAGES: Readonly<Record<string, string>> = {
@@ -22,16 +21,10 @@ const BYTES_PER_PROXY = 150e6;
 
 /** Why the rig cannot run here, each reason with what to do; none: it can. */
 export function missing({ nodes, size }: Asked): string[] {
-  const path = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'];
-  const absent = Object.keys(PACKAGES).filter((program) => !path.some((dir) => existsSync(join(dir, program))));
-  const packages = [...new Set(absent.map((program) => PACKAGES[program]))].join(' ');
   const needed = (nodes + 2) * size + nodes * BYTES_PER_PROXY;
   const available = availableBytes();
   return [
-    process.platform !== 'linux' && 'network namespaces are of Linux only',
-    process.getuid?.() !== 0 && 'it takes root to make network namespaces: try sudo',
-    absent.length > 0 && `not installed: ${absent.join(', ')} (on Debian: apt-get install ${packages})`,
-    !existsSync(PROGRAM) && `${PROGRAM} is not there: run npm run build`,
+    ...missingHere(PACKAGES),
     available !== undefined &&
       available < needed &&
       `the stores are in memory: that takes ${formatSize(needed)}, and ${formatSize(available)} are free`,

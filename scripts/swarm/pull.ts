@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { within, type Host } from './host.ts';
-import { must } from './programs.ts';
+import { within, type Host } from '../netns/host.ts';
+import { must } from '../netns/programs.ts';
 
 /** What one node's pull was. */
 export interface Pull {

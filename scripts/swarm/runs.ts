@@ -3,11 +3,11 @@ import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster, MIRROR_URL, sumOf } from './cluster.ts';
 import { machineTimes, processSeconds } from './cpu.ts';
-import { endWithOutside } from './enclosure.ts';
-import type { Host } from './host.ts';
-import { Network, sentBy } from './network.ts';
+import { endWithOutside } from '../netns/enclosure.ts';
+import type { Host } from '../netns/host.ts';
+import { Network, sentBy } from '../netns/network.ts';
 import type { Asked } from './options.ts';
-import { blobPath, Registry } from './origin.ts';
+import { blobPath, Registry } from '../netns/origin.ts';
 import { digestOn, pullOnAll } from './pull.ts';
 import { figures, report, title, type NodeBytes, type Outcome } from './table.ts';
 

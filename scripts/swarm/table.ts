@@ -1,7 +1,7 @@
 import { quantile } from '../simulate/table.ts';
 import { formatSize } from '../../src/base/units.ts';
 import { lowerBound, HEADER_FACTOR, SEGMENT_BYTES, type Shape } from './bound.ts';
-import type { Sent } from './network.ts';
+import type { Sent } from '../netns/network.ts';
 import type { Pull } from './pull.ts';
 
 /** What a proxy counted. */

@@ -3,11 +3,11 @@ import t from 'tap';
 import { MiB } from '../../src/base/units.ts';
 import { HEADER_FACTOR, lowerBound, type Shape } from '../../scripts/swarm/bound.ts';
 import { sumOf } from '../../scripts/swarm/cluster.ts';
-import { counter } from '../../scripts/swarm/network.ts';
+import { counter } from '../../scripts/netns/network.ts';
 import { missing } from '../../scripts/swarm/needs.ts';
 import { parseOptions, RIVALS } from '../../scripts/swarm/options.ts';
-import { blobRequestsIn } from '../../scripts/swarm/origin.ts';
-import { shapingArgs } from '../../scripts/swarm/shaping.ts';
+import { blobRequestsIn } from '../../scripts/netns/origin.ts';
+import { shapingArgs } from '../../scripts/netns/shaping.ts';
 import { figures, report, title, type Outcome } from '../../scripts/swarm/table.ts';
 
 const shape: Shape = { nodes: 8, rate: 200e6, originRate: 200e6, size: 256 * MiB };

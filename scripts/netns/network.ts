@@ -13,8 +13,13 @@ export class Network {
     return new Network();
   }
 
-  /** A host with a link of `rate` bits a second. Its name has 12 characters at most. */
-  async host(name: string, address: string, rate: number): Promise<Host> {
+  /** Gives this process's own namespace an address on the bridge, where it can serve the hosts. */
+  async ownAddress(address: string): Promise<void> {
+    await must('ip', ['address', 'add', `${address}/16`, 'dev', BRIDGE]);
+  }
+
+  /** A host with a link of `rate` bits a second (undefined: as fast as it gets). Its name has 12 characters at most. */
+  async host(name: string, address: string, rate?: number): Promise<Host> {
     const port = `to-${name}`;
     await must('ip', ['netns', 'add', name]);
     await must('ip', ['link', 'add', port, 'type', 'veth', 'peer', 'name', DEVICE, 'netns', name]);
@@ -22,8 +27,10 @@ export class Network {
     await must('ip', ['-n', name, 'address', 'add', `${address}/16`, 'dev', DEVICE]);
     await must('ip', ['-n', name, 'link', 'set', 'lo', 'up']);
     await must('ip', ['-n', name, 'link', 'set', DEVICE, 'up']);
-    await must('tc', shapingArgs(port, rate));
-    await must('tc', ['-n', name, ...shapingArgs(DEVICE, rate)]);
+    if (rate !== undefined) {
+      await must('tc', shapingArgs(port, rate));
+      await must('tc', ['-n', name, ...shapingArgs(DEVICE, rate)]);
+    }
     // What one run has learnt about a path must not help the next.
     await must('nsenter', [...within({ name }), 'sh', '-c', 'echo 1 > /proc/sys/net/ipv4/tcp_no_metrics_save']);
     return { name, address };

@@ -4,7 +4,7 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** Set for the process inside: its directory, a tmpfs. */
-const DIR_VARIABLE = 'HAWKER_SWARM_DIR';
+const DIR_VARIABLE = 'HAWKER_RIG_DIR';
 const NAMESPACES = ['--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
 /** /run is where ip(8) keeps the names of network namespaces. */
 const ENTER = `
@@ -27,11 +27,11 @@ export function enclosureDir(): string | undefined {
  * interfaces and files of the rig end with it.
  */
 export async function enclosed(args: readonly string[]): Promise<number> {
-  const dir = mkdtempSync(join(tmpdir(), 'hawker-swarm-'));
+  const dir = mkdtempSync(join(tmpdir(), 'hawker-rig-'));
   const inside = [process.execPath, ...process.execArgv, process.argv[1]!, ...args];
   const env = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin`, [DIR_VARIABLE]: dir };
   // Its standard input is a pipe that nobody writes to: its end says that this process has ended.
-  const child = spawn('unshare', [...NAMESPACES, 'sh', '-c', ENTER, 'swarm', dir, ...inside], {
+  const child = spawn('unshare', [...NAMESPACES, 'sh', '-c', ENTER, 'rig', dir, ...inside], {
     stdio: ['pipe', 'inherit', 'inherit'],
     env,
     detached: true,

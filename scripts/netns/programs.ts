@@ -1,18 +1,31 @@
 import { fileURLToPath } from 'node:url';
-import { Daemon, must, run } from '../../test/e2e/support/programs.ts';
+import { Daemon, type Finished, must, run } from '../../test/e2e/support/programs.ts';
 import { until } from '../../test/e2e/support/wait.ts';
 import { within, type Host } from './host.ts';
 
-export { must, run, until, type Daemon };
+export { must, run, until, type Daemon, type Finished };
 
 /** The built program. */
 export const PROGRAM = fileURLToPath(new URL('../../../dist/main.js', import.meta.url));
 
 /** Starts a program that goes on running on a host, its output in a file. */
-export function startOn(host: Host, command: string, args: readonly string[], logFile: string): Daemon {
-  const env = { PATH: process.env['PATH'], HOME: '/nonexistent' };
+export function startOn(
+  host: Host,
+  command: string,
+  args: readonly string[],
+  logFile: string,
+  extraEnv: NodeJS.ProcessEnv = {},
+): Daemon {
+  const env = { ...baseEnv(), ...extraEnv };
   return new Daemon(host.name, 'nsenter', [...within(host), command, ...args], logFile, env);
 }
+
+/** Runs a program on a host to its end. */
+export function runOn(host: Host, command: string, args: readonly string[], boundMs: number): Promise<Finished> {
+  return run('nsenter', [...within(host), command, ...args], { env: baseEnv(), boundMs });
+}
+
+const baseEnv = () => ({ PATH: `${process.env['PATH']}:/usr/sbin:/sbin`, HOME: '/nonexistent' });
 
 /** The body of an answer to a GET from that host; undefined where none came, or not status 200. */
 export async function getOn(host: Host, url: string): Promise<string | undefined> {
