@@ -2,7 +2,6 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { within, type Host } from '../netns/host.ts';
-import { must } from '../netns/programs.ts';
 
 /** What one node's pull was. */
 export interface Pull {
@@ -14,7 +13,6 @@ export interface Pull {
 }
 
 const WRITE_OUT = '%{http_code} %{size_download} %{time_starttransfer}';
-const VERIFY_BOUND_MS = 600_000;
 
 /** Pulls `url` on all nodes at once, or spread over `staggerMs`. All clients are there before the clock starts. */
 export async function pullOnAll(
@@ -60,11 +58,4 @@ class Client {
     const failure = isGood ? undefined : `curl ended with ${this.#child.exitCode}: ${output}`;
     return { seconds, firstByteSeconds: Number(first), failure };
   }
-}
-
-/** The SHA-256 of what a client on that node gets. */
-export async function digestOn(node: Host, url: string): Promise<string> {
-  const script = 'curl --silent --fail "$1" | sha256sum';
-  const sum = await must('nsenter', [...within(node), 'sh', '-c', script, 'digest', url], { boundMs: VERIFY_BOUND_MS });
-  return `sha256:${sum.slice(0, 64)}`;
 }

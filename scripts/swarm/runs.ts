@@ -3,16 +3,18 @@ import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster, MIRROR_URL, sumOf } from './cluster.ts';
 import { machineTimes, processSeconds } from './cpu.ts';
+import { digestOn } from '../netns/digest.ts';
 import { endWithOutside } from '../netns/enclosure.ts';
 import type { Host } from '../netns/host.ts';
 import { Network, sentBy } from '../netns/network.ts';
 import type { Asked } from './options.ts';
 import { blobPath, Registry } from '../netns/origin.ts';
-import { digestOn, pullOnAll } from './pull.ts';
+import { pullOnAll } from './pull.ts';
 import { figures, report, title, type NodeBytes, type Outcome } from './table.ts';
 
 /** The origin is quiet when nothing has left it for so long. */
 const QUIET_MS = 500;
+const VERIFY_BOUND_MS = 600_000;
 /** Less is not of the pull: ARP, keep-alives, reads of its own. In bytes. */
 const NOISE_BYTES = 4096;
 
@@ -94,7 +96,7 @@ async function once({ asked, origin, nodes, digest, warmUp, mirror }: Rig): Prom
     const after = await bytesOfAll(mirror, nodes);
     const failures: (string | undefined)[] = [];
     for (const [i, node] of nodes.entries()) {
-      const given = pulls[i]!.failure === undefined && mirror.isVerified ? await digestOn(node, url) : digest;
+      const given = pulls[i]!.failure === undefined && mirror.isVerified ? await digestOn(node, url, VERIFY_BOUND_MS) : digest;
       failures.push(pulls[i]!.failure ?? (given === digest ? undefined : `it gives ${given}`));
     }
     return {
