@@ -5,17 +5,24 @@
  * Everything is inside network, mount and process namespaces of its own (netns/enclosure.ts): nothing of the host is touched, and
  * whatever ends this program ends all of it.
  */
-import { cp, mkdir } from 'node:fs/promises';
+import { cp, mkdir, writeFile } from 'node:fs/promises';
+import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { format, resolveConfig } from 'prettier';
 import { describeError } from '../src/base/errors.ts';
+import { formatTime } from '../src/base/units.ts';
 import { runCatalogue } from './faults/catalogue.ts';
 import { CAUSES } from './faults/causes.ts';
+import { EIGHT, runEight } from './faults/eight.ts';
 import { missing } from './faults/needs.ts';
 import { parseOptions, USAGE, type Asked } from './faults/options.ts';
-import { outcomeText } from './faults/report.ts';
+import type { Outcome } from './faults/outcome.ts';
+import { outcomeText, page, type RunFacts } from './faults/report.ts';
 import { World } from './faults/world.ts';
 import { enclosed, enclosureDir, endWithOutside } from './netns/enclosure.ts';
 import { runScript } from './support/run-script.ts';
+
+const PAGE = 'docs/faults.md';
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 
@@ -35,16 +42,34 @@ async function main(asked: Asked): Promise<number> {
   }
 }
 
-async function runAll({ only, jobs, freezeMs, heartbeat, logs }: Asked, dir: string): Promise<number> {
+async function runAll(asked: Asked, dir: string): Promise<number> {
+  const { only, jobs, freezeMs, heartbeat, logs } = asked;
   const causes = CAUSES.filter(({ name }) => only.length === 0 || only.includes(name));
-  const world = await World.create(dir, { heartbeat, blobs: causes.length });
-  const outcomes = await runCatalogue(world, { causes, jobs, freezeMs, onOutcome: (one) => say(outcomeText(one)) });
+  const world = await World.create(dir, { heartbeat, blobs: causes.length + EIGHT.length });
+  const onOutcome = (one: Outcome) => say(outcomeText(one));
+  const outcomes = await runCatalogue(world, { causes, jobs, freezeMs, quick: false, onOutcome });
+  const eight = only.length === 0 ? await runEight(world, 0) : undefined;
   await world.close();
   if (logs !== undefined) {
     await mkdir(logs, { recursive: true });
     await cp(dir, logs, { recursive: true, filter: (path) => path === dir || /\.(?:json|log)$/.test(path) });
   }
-  return outcomes.some(({ faults }) => faults.length > 0) ? 1 : 0;
+  const faults = [...outcomes, ...(eight?.nodes ?? [])].filter((one) => one.faults.length > 0);
+  for (const one of faults) say(`not right: ${one.cause.name}: ${one.faults.join('; ')}`);
+  if (eight) await writePage(page(outcomes, eight, factsOf(asked)));
+  return faults.length > 0 ? 1 : 0;
+}
+
+async function writePage(text: string): Promise<void> {
+  await writeFile(PAGE, await format(text, { ...(await resolveConfig(PAGE)), filepath: PAGE }));
+  say(`written: ${PAGE}`);
+}
+
+function factsOf({ heartbeat, freezeMs }: Asked): RunFacts {
+  const [cpu] = cpus();
+  const memory = `${Math.round(totalmem() / 2 ** 30)} GiB`;
+  const machine = `${cpus().length} x ${cpu?.model ?? 'unknown'}, ${memory}, Linux ${release()}, Node ${process.version}`;
+  return { date: new Date().toISOString().slice(0, 10), machine, heartbeat, freeze: formatTime(freezeMs) };
 }
 
 process.exitCode = await runScript(process.argv.slice(2), { usage: USAGE, parse: parseOptions }, main);

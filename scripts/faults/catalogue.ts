@@ -1,5 +1,6 @@
 import type { Cause } from './cause.ts';
 import type { Outcome } from './outcome.ts';
+import type { Service } from './service.ts';
 import { clusterOf, outcomeOf, strike, type Terms } from './strike.ts';
 import type { World } from './world.ts';
 
@@ -8,15 +9,16 @@ export interface CatalogueOptions {
   /** Causes at the same time. */
   readonly jobs: number;
   readonly freezeMs: number;
+  readonly quick: boolean;
   /** Told as they come. */
   readonly onOutcome?: (outcome: Outcome) => void;
 }
 
 /** Runs causes, each on a node of its own; gives what they did, in the order of the catalogue. */
 export async function runCatalogue(world: World, options: CatalogueOptions): Promise<Outcome[]> {
-  const { causes, jobs, freezeMs, onOutcome } = options;
+  const { causes, jobs, freezeMs, quick, onOutcome } = options;
   const shared = await clusterOf(world, { supernode: 'sn', others: ['well-1', 'well-2'] });
-  const terms: Terms = { world, freezeMs, hasDoctor: await hasDoctor(shared.others[0]!) };
+  const terms: Terms = { world, freezeMs, quick, hasDoctor: await hasDoctor(shared.others[0]!) };
   const outcomes = new Map<Cause, Outcome>();
   // Those that take long come first, so that none of them is last.
   const queue = causes.toSorted((a, b) => Number(b.ownCluster ?? false) - Number(a.ownCluster ?? false));
@@ -35,11 +37,13 @@ async function outcomeOfCause(terms: Terms, cause: Cause, shared: Parameters<typ
   const struck = await strike(terms, cause, shared);
   const outcome = await outcomeOf(terms, struck);
   const { site } = struck;
-  await Promise.all([site.node, ...(site.spare ? [site.supernode, site.spare, ...site.others] : [])].map((one) => one.stop()));
+  await Promise.all(
+    [site.node, ...(site.spare ? [site.supernode, site.spare, ...site.others] : [])].map((one) => one.stop()),
+  );
   return outcome;
 }
 
 /** Whether the program has the command `doctor`. */
-async function hasDoctor(proxy: { ask(command: string, ...args: string[]): Promise<{ code: number | null }> }): Promise<boolean> {
-  return (await proxy.ask('doctor', '--help')).code === 0;
+export async function hasDoctor(service: Service): Promise<boolean> {
+  return /^ +doctor\b/m.test((await service.ask('--help')).stdout);
 }

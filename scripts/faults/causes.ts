@@ -174,6 +174,16 @@ export const CAUSES: readonly Cause[] = [
   filtered('piece-reject', 'Piece port: `REJECT`', 'start', () => [
     { how: 'REJECT', way: 'INPUT', ownPort: PIECE_PORT },
   ]),
+  {
+    ...filtered('piece-closes', 'Piece port of a node that was `ready`: `DROP`', 'ready', () => []),
+    begin: async ({ node, others, digest }) => {
+      await node.pull(digest);
+      const open = await block(node.host, { how: 'DROP', way: 'INPUT', ownPort: PIECE_PORT });
+      // Who wants it from there notices, and says so.
+      for (const other of others) await other.pull(digest);
+      return open;
+    },
+  },
   harmless(
     filtered('piece-policy', 'Piece port: `DROP` for the supernode alone', 'start', ({ supernode }) => [
       { how: 'DROP', way: 'INPUT', ownPort: PIECE_PORT, peer: supernode.host.address },
@@ -228,7 +238,7 @@ export const CAUSES: readonly Cause[] = [
     from: 'start',
     begin: async ({ world, node }) => {
       await mkdir(node.storeDir, { recursive: true });
-      await must('mount', ['-t', 'tmpfs', '-o', `size=${SMALL_DISK}`, 'tmpfs', node.storeDir]);
+      await must('mount', ['-t', 'tmpfs', '-o', `size=${SMALL_DISK},mode=0700`, 'tmpfs', node.storeDir]);
       world.onClose(async () => void (await must('umount', ['--lazy', node.storeDir])));
       return undefined;
     },

@@ -2,6 +2,7 @@ import type { Finished } from '../netns/programs.ts';
 import type { Cause, Site } from './cause.ts';
 import { EXPECTED } from './expected.ts';
 import type { LogLine, PeersView, Service } from './service.ts';
+import { supernodeName } from './world.ts';
 
 /** What a cause did to its cluster. */
 export interface Outcome {
@@ -28,20 +29,25 @@ export interface Diagnosis {
 
 /** What is not yet as `EXPECTED` says; none: all is seen. */
 export function unseen(site: Site, cause: string, view: PeersView | undefined): string[] {
-  const { node, current } = site;
   const expected = EXPECTED[cause];
   if (!expected) throw new Error(`expected.ts does not say what to expect of ${cause}`);
   const { peers, proxyLog, supernodeLog = [] } = expected;
   const faults = peersFault(site, view, peers);
-  const missing = (of: Service, codes: readonly string[]) => {
-    const seen = new Set(of.warnings().map(({ code }) => code));
-    return codes.filter((code) => !seen.has(code)).map((code) => `no "${code}" in the log of ${of.name}`);
-  };
+  const missing = (of: string, seen: readonly LogLine[], codes: readonly RegExp[]) =>
+    codes
+      .filter((code) => !seen.some((one) => code.test(one.code)))
+      .map((code) => `no ${code.source} in the log of the ${of}`);
   return [
     ...(faults === undefined ? [] : [faults]),
-    ...missing(node, proxyLog),
-    ...missing(current.supernode, supernodeLog),
+    ...missing('proxy', site.node.warnings(), proxyLog),
+    ...missing('supernode', supernodeWarnings(site), supernodeLog),
   ];
+}
+
+/** What the site's supernode has logged of the fault: of a cluster that others share, what names the node. */
+export function supernodeWarnings({ node, supernode, spare }: Site): LogLine[] {
+  const isOwn = spare !== undefined;
+  return supernode.warnings().filter(({ text }) => isOwn || isAbout(text, node));
 }
 
 function peersFault(
@@ -64,6 +70,11 @@ function peersFault(
 const rejectedOf = ({ node }: Site, view: PeersView) =>
   view.rejected.filter(({ address }) => address.replace(/:\d+$/, '') === node.host.address);
 
+/** Whether a line of the supernode's log names that node. */
+function isAbout(text: string, { name, host }: Service): boolean {
+  return text.includes(`"${name}"`) || new RegExp(`\\b${host.address.replaceAll('.', '\\.')}\\b`).test(text);
+}
+
 /** What the roster has of the node, in a line. */
 export function peersCell(site: Site, view: PeersView | undefined): string {
   if (view === undefined) return 'no answer';
@@ -79,6 +90,21 @@ export function peersCell(site: Site, view: PeersView | undefined): string {
 export function peersCellOf(site: Site, { code, stdout, stderr }: Finished): string {
   if (code === 0) return peersCell(site, JSON.parse(stdout) as PeersView);
   return `exit ${code}: ${stderr.trim().split('\n')[0] ?? ''}`;
+}
+
+/** The same text, whatever addresses and names this run has given. */
+export function plain({ world, node, supernode, spare, others }: Site, text: string): string {
+  const names = new Map([
+    [node.host.address, 'NODE'],
+    [supernode.host.address, 'SUPERNODE'],
+    ...(spare ? [[spare.host.address, 'SECOND-SUPERNODE'] as const] : []),
+    ...others.map((other) => [other.host.address, 'OTHER'] as const),
+  ]);
+  return text
+    .replaceAll(/\b10\.77\.\d+\.\d+\b/g, (address) => names.get(address) ?? address)
+    .replaceAll(supernodeName(node.name), 'supernode.test')
+    .replaceAll(`${world.dir}/`, '/')
+    .replaceAll(`${node.name}.json`, 'hawker.json');
 }
 
 /** The output of `hawker doctor --json`. */
@@ -102,6 +128,8 @@ export function doctorFaults(name: string, diagnosis: Diagnosis | undefined): st
   const exit = doctor.length > 0 ? 1 : 0;
   return [
     ...missing.map((code) => `doctor does not find ${code} (but ${diagnosis.failed.join(', ') || 'nothing'})`),
-    ...(diagnosis.exitCode === exit ? [] : [`doctor ends with ${diagnosis.exitCode}, not ${exit}: ${diagnosis.failed.join(', ')}`]),
+    ...(diagnosis.exitCode === exit
+      ? []
+      : [`doctor ends with ${diagnosis.exitCode}, not ${exit}: ${diagnosis.failed.join(', ')}`]),
   ];
 }

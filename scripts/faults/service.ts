@@ -139,6 +139,7 @@ export interface PeerRow {
 }
 export interface RejectedRow {
   readonly address: string;
+  readonly host?: string;
   readonly code: string;
   readonly message: string;
 }

@@ -7,7 +7,10 @@ import {
   doctorFaults,
   type Diagnosis,
   type Outcome,
+  peersCell,
   peersCellOf,
+  plain,
+  supernodeWarnings,
   unseen,
 } from './outcome.ts';
 import type { Proxy, Supernode } from './service.ts';
@@ -30,6 +33,8 @@ export interface Terms {
   /** How long what is frozen stays so, in milliseconds. */
   readonly freezeMs: number;
   readonly hasDoctor: boolean;
+  /** What `hawker peers` shows is taken from the API that it reads: a process less. */
+  readonly quick: boolean;
 }
 
 /** A fault that is there. */
@@ -44,7 +49,10 @@ export interface Struck {
 }
 
 /** Supernode and proxies, ready. */
-export async function clusterOf(world: World, names: { supernode: string; others: readonly string[] }): Promise<Cluster> {
+export async function clusterOf(
+  world: World,
+  names: { supernode: string; others: readonly string[] },
+): Promise<Cluster> {
   const supernode = await world.supernode(names.supernode);
   const others: Proxy[] = [];
   for (const name of names.others) others.push(await world.proxy(name, supernode));
@@ -64,7 +72,12 @@ async function isReady({ supernode, index }: Site['current'], proxy: Proxy): Pro
 }
 
 /** Puts the fault in, and waits until it is seen. `cluster`: that the node is of; undefined: one of its own. */
-export async function strike(terms: Terms, cause: Cause, cluster: Cluster | undefined, name = cause.name): Promise<Struck> {
+export async function strike(
+  terms: Terms,
+  cause: Cause,
+  cluster: Cluster | undefined,
+  name = cause.name,
+): Promise<Struck> {
   const site = await siteOf(terms.world, cause, cluster, name);
   const { node } = site;
   await cause.prepare?.(site);
@@ -108,17 +121,16 @@ async function untilSeen(site: Site, { name }: Cause): Promise<string[]> {
 /** Looks at a fault as an operator does, and has something pulled meanwhile; then has it cured, and waits until all is well. */
 export async function outcomeOf(terms: Terms, struck: Struck): Promise<Outcome> {
   const { site, cause, cure } = struck;
-  const { node, others, supernode } = site;
-  const isOwn = site.spare !== undefined;
+  const { node, others } = site;
   const puller = cause.pullElsewhere ? others[0]! : node;
   const runs = node.running || cause.pullElsewhere;
   const [wrong, peers, doctor] = await Promise.all([
     runs ? puller.pull(site.digest) : undefined,
-    others[0]!.ask('peers', '--supernodes', site.current.supernode.url, '--json').then((out) => peersCellOf(site, out)),
+    peersShown(terms, site),
     diagnosed(terms, node),
   ]);
   const proxyLog = codesOf(node.warnings());
-  const supernodeLog = codesOf(supernode.warnings().filter(({ text }) => isOwn || isAbout(text, node)));
+  const supernodeLog = codesOf(supernodeWarnings(site));
   const faults = [
     ...struck.faults,
     ...(wrong === undefined ? [] : [`a pull through ${puller.name} gave ${wrong}`]),
@@ -132,10 +144,23 @@ export async function outcomeOf(terms: Terms, struck: Struck): Promise<Outcome> 
     wholeMs = undefined;
     faults.push(String(error));
   }
-  return { cause, peers, doctor, proxyLog, supernodeLog, wholeMs, cured: cure !== undefined, faults };
+  return {
+    cause,
+    peers: plain(site, peers),
+    doctor,
+    proxyLog: proxyLog.map((line) => plain(site, line)),
+    supernodeLog,
+    wholeMs,
+    cured: cure !== undefined,
+    faults,
+  };
 }
 
-const isAbout = (text: string, { name, host }: Proxy) => text.includes(`"${name}"`) || text.includes(`${host.address}:`);
+async function peersShown({ quick }: Terms, site: Site): Promise<string> {
+  const { supernode } = site.current;
+  if (quick) return peersCell(site, await supernode.peers());
+  return peersCellOf(site, await site.others[0]!.ask('peers', '--supernodes', supernode.url, '--json'));
+}
 
 function diagnosed({ hasDoctor }: Terms, node: Proxy): Promise<Diagnosis> | undefined {
   return hasDoctor ? node.ask('doctor', '--json').then(diagnosisOf) : undefined;

@@ -96,7 +96,8 @@ async function once({ asked, origin, nodes, digest, warmUp, mirror }: Rig): Prom
     const after = await bytesOfAll(mirror, nodes);
     const failures: (string | undefined)[] = [];
     for (const [i, node] of nodes.entries()) {
-      const given = pulls[i]!.failure === undefined && mirror.isVerified ? await digestOn(node, url, VERIFY_BOUND_MS) : digest;
+      const given =
+        pulls[i]!.failure === undefined && mirror.isVerified ? await digestOn(node, url, VERIFY_BOUND_MS) : digest;
       failures.push(pulls[i]!.failure ?? (given === digest ? undefined : `it gives ${given}`));
     }
     return {
