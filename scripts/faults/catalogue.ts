@@ -17,14 +17,18 @@ export interface CatalogueOptions {
 /** Runs causes, each on a node of its own; gives what they did, in the order of the catalogue. */
 export async function runCatalogue(world: World, options: CatalogueOptions): Promise<Outcome[]> {
   const { causes, jobs, freezeMs, quick, onOutcome } = options;
-  const shared = await clusterOf(world, { supernode: 'sn', others: ['well-1', 'well-2'] });
+  const [shared, marred] = await Promise.all([
+    clusterOf(world, { supernode: 'sn', others: ['well-1', 'well-2'] }),
+    clusterOf(world, { supernode: 'marred-sn', others: ['well-3', 'well-4'] }),
+  ]);
+  const clusterFor = { own: undefined, marred, shared };
   const terms: Terms = { world, freezeMs, quick, hasDoctor: await hasDoctor(shared.others[0]!) };
   const outcomes = new Map<Cause, Outcome>();
   // Those that take long come first, so that none of them is last.
-  const queue = causes.toSorted((a, b) => Number(b.ownCluster ?? false) - Number(a.ownCluster ?? false));
+  const queue = causes.toSorted((a, b) => Number(b.cluster === 'own') - Number(a.cluster === 'own'));
   const work = async () => {
     for (let cause = queue.shift(); cause; cause = queue.shift()) {
-      const outcome = await outcomeOfCause(terms, cause, cause.ownCluster ? undefined : shared);
+      const outcome = await outcomeOfCause(terms, cause, clusterFor[cause.cluster ?? 'shared']);
       outcomes.set(cause, outcome);
       onOutcome?.(outcome);
     }

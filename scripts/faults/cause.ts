@@ -26,8 +26,13 @@ export interface Cause {
   readonly name: string;
   /** As the table has it. */
   readonly title: string;
-  /** True: it is about the supernode, and has a cluster of its own, of one supernode and two proxies. */
-  readonly ownCluster?: boolean;
+  /**
+   * Of a supernode and two proxies that are well. Undefined: one that many nodes share. `marred`: another such, for what
+   * everyone sees (refused registrations, mixed versions). `own`: its alone, with one other proxy, for it is about the supernode.
+   */
+  readonly cluster?: 'marred' | 'own';
+  /** True: much like another one, left out where time is short. */
+  readonly variant?: boolean;
   /** The node was a `ready` member before, or it starts into the fault. */
   readonly from: 'ready' | 'start';
   /** True: it lasts as long as the lid of a laptop stays shut (`freezeMs`), at least. */

@@ -14,7 +14,7 @@ import { OWN_ADDRESS, supernodeName } from './world.ts';
 const [MAJOR = 0, MINOR = 0] = PROTOCOL_VERSION.split('.').map(Number);
 const OTHER_MAJOR = `${MAJOR + 1}.0`;
 const OTHER_MINOR = `${MAJOR}.${MINOR + 1}`;
-const SLOW_MS = 1500;
+const SLOW_MS = 500;
 const TOO_SLOW_MS = 4000;
 /** Of a file system for a store that cannot take a blob of the rig. */
 const SMALL_DISK = '1m';
@@ -27,7 +27,7 @@ export const CAUSES: readonly Cause[] = [
   {
     name: 'absent',
     title: 'No supernode when the proxy starts',
-    ownCluster: true,
+    cluster: 'own',
     from: 'start',
     begin: async ({ supernode }) => {
       await supernode.stop();
@@ -37,7 +37,7 @@ export const CAUSES: readonly Cause[] = [
   {
     name: 'killed',
     title: 'Supernode killed (`kill -9`)',
-    ownCluster: true,
+    cluster: 'own',
     from: 'ready',
     begin: async ({ supernode }) => {
       await supernode.kill9();
@@ -47,7 +47,7 @@ export const CAUSES: readonly Cause[] = [
   {
     name: 'frozen',
     title: 'Supernode frozen (`SIGSTOP`)',
-    ownCluster: true,
+    cluster: 'own',
     from: 'ready',
     frozen: true,
     begin: async ({ supernode }) => {
@@ -58,7 +58,7 @@ export const CAUSES: readonly Cause[] = [
   {
     name: 'moved',
     title: 'Supernode moved; its name still leads to the old address',
-    ownCluster: true,
+    cluster: 'own',
     from: 'ready',
     begin: async (site) => {
       await site.supernode.stop();
@@ -73,7 +73,7 @@ export const CAUSES: readonly Cause[] = [
   {
     name: 'two',
     title: 'First of two supernodes killed',
-    ownCluster: true,
+    cluster: 'own',
     from: 'ready',
     prepare: async ({ node, others, spare }) => {
       for (const proxy of [node, ...others]) {
@@ -94,7 +94,10 @@ export const CAUSES: readonly Cause[] = [
   relayed('half-open', 'Something takes connections at the supernode’s address and never answers', 'half-open'),
   relayed('not-hawker', 'A web server answers at the supernode’s address', 'not-hawker'),
   harmless({ ...relayed('slow', `${SLOW_MS / 1000} s to the supernode, and back`, 'slow', SLOW_MS), from: 'start' }),
-  relayed('too-slow', `${TOO_SLOW_MS / 1000} s to the supernode, and back`, 'slow', TOO_SLOW_MS),
+  {
+    ...relayed('too-slow', `${TOO_SLOW_MS / 1000} s to the supernode, and back`, 'slow', TOO_SLOW_MS),
+    variant: true,
+  },
 
   // --- its name ---
   named('nxdomain', 'The supernode’s name does not exist (NXDOMAIN)', async () => 'NXDOMAIN'),
@@ -113,9 +116,12 @@ export const CAUSES: readonly Cause[] = [
   filtered('6789-drop', 'Port 6789 towards the supernode: `DROP`', 'ready', ({ supernode }) => [
     { how: 'DROP', way: 'OUTPUT', peer: supernode.host.address, peerPort: SUPERNODE_PORT },
   ]),
-  filtered('6789-drop-at', 'The same, when the proxy starts', 'start', ({ supernode }) => [
-    { how: 'DROP', way: 'OUTPUT', peer: supernode.host.address, peerPort: SUPERNODE_PORT },
-  ]),
+  {
+    ...filtered('6789-drop-at', 'The same, when the proxy starts', 'start', ({ supernode }) => [
+      { how: 'DROP', way: 'OUTPUT', peer: supernode.host.address, peerPort: SUPERNODE_PORT },
+    ]),
+    variant: true,
+  },
   filtered('6789-reject', 'Port 6789 towards the supernode: `REJECT`', 'ready', ({ supernode }) => [
     { how: 'REJECT', way: 'OUTPUT', peer: supernode.host.address, peerPort: SUPERNODE_PORT },
   ]),
@@ -135,6 +141,7 @@ export const CAUSES: readonly Cause[] = [
   {
     name: 'other-major',
     title: `Another major version of the protocol (${OTHER_MAJOR})`,
+    cluster: 'marred',
     from: 'start',
     begin: async ({ world, node }) => {
       node.program = await buildOfProtocol(join(world.dir, node.name), OTHER_MAJOR);
@@ -144,6 +151,7 @@ export const CAUSES: readonly Cause[] = [
   {
     name: 'other-minor',
     title: `Another minor version of the protocol (${OTHER_MINOR})`,
+    cluster: 'marred',
     from: 'start',
     begin: async ({ world, node }) => {
       node.program = await buildOfProtocol(join(world.dir, node.name), OTHER_MINOR);
@@ -153,6 +161,7 @@ export const CAUSES: readonly Cause[] = [
   {
     name: 'copied-id',
     title: 'The store was copied from another node, with its peer id',
+    cluster: 'marred',
     from: 'start',
     begin: async ({ node, others }) => {
       const id = 'v1/peer-id';
@@ -161,10 +170,19 @@ export const CAUSES: readonly Cause[] = [
       return restarted(node, () => rm(join(node.storeDir, id)));
     },
   },
-  configured('no-port', '`peer.advertise` without a port', async ({ node }) => advertising(node, node.host.address)),
-  configured('unspecified', '`peer.advertise: [0.0.0.0:65002]`', async ({ node }) =>
-    advertising(node, `0.0.0.0:${PIECE_PORT}`),
-  ),
+  {
+    ...configured('no-port', '`peer.advertise` without a port', async ({ node }) =>
+      advertising(node, node.host.address),
+    ),
+    pullElsewhere: true,
+  },
+  {
+    ...configured('unspecified', '`peer.advertise: [0.0.0.0:65002]`', async ({ node }) =>
+      advertising(node, `0.0.0.0:${PIECE_PORT}`),
+    ),
+    pullElsewhere: true,
+    variant: true,
+  },
   configured('wrong-host', '`peer.advertise` names another node’s address', async ({ node, others }) =>
     advertising(node, `${others[0]!.host.address}:${PIECE_PORT}`),
   ),
@@ -287,6 +305,7 @@ function configured(name: string, title: string, wrong: (site: Site) => Promise<
   return {
     name,
     title,
+    cluster: 'marred',
     from: 'start',
     begin: async (site) => {
       site.node.config = { ...(await wrong(site)) };

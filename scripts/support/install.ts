@@ -12,6 +12,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   umoci: ['umoci'],
   runc: ['runc'],
   iptables: ['iptables'],
+  faketime: ['faketime'],
   iproute2: ['ip'],
   'util-linux': ['unshare'],
   mount: ['mount', 'umount'],
