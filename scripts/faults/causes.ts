@@ -1,7 +1,7 @@
 import { cp, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PROTOCOL_VERSION } from '../../src/app/version.ts';
-import { must, PROGRAM } from '../netns/programs.ts';
+import { must, PROGRAM, until } from '../netns/programs.ts';
 import type { Cause, Cure, Site } from './cause.ts';
 import { clockOffset } from './clock.ts';
 import type { Zone } from './dns-message.ts';
@@ -16,6 +16,7 @@ const OTHER_MAJOR = `${MAJOR + 1}.0`;
 const OTHER_MINOR = `${MAJOR}.${MINOR + 1}`;
 const SLOW_MS = 500;
 const TOO_SLOW_MS = 4000;
+const HELD_BOUND_MS = 30_000;
 /** Of a file system for a store that cannot take a blob of the rig. */
 const SMALL_DISK = '1m';
 
@@ -194,8 +195,9 @@ export const CAUSES: readonly Cause[] = [
   ]),
   {
     ...filtered('piece-closes', 'Piece port of a node that was `ready`: `DROP`', 'ready', () => []),
-    begin: async ({ node, others, digest }) => {
+    begin: async ({ node, others, supernode, digest }) => {
       await node.pull(digest);
+      await until('the supernode knows who holds it', HELD_BOUND_MS, async () => (await supernode.holders(digest)) > 0);
       const open = await block(node.host, { how: 'DROP', way: 'INPUT', ownPort: PIECE_PORT });
       // Who wants it from there notices, and says so.
       for (const other of others) await other.pull(digest);

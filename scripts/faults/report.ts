@@ -75,7 +75,7 @@ NODE, SUPERNODE and OTHER stand for addresses.`;
 const EIGHT_INTRODUCTION = `## Eight nodes, eight faults
 
 One cluster, in which each node has a fault of its own. One screen of \`hawker peers\` and one run of \`hawker doctor\` a node name all of
-them.`;
+them. Of what doctor prints, the checks that are ok or were skipped are left out here.`;
 
 function nodeSection({ host, cause, doctor }: EightNode): string {
   const output = doctor
@@ -84,8 +84,15 @@ function nodeSection({ host, cause, doctor }: EightNode): string {
   return `### ${host}: ${cause.title}\n\n${output}`;
 }
 
-function failedPart(text: string): string {
-  return text.trimEnd();
+/** What `hawker doctor` prints, without the checks that are well or were not done. */
+export function failedPart(text: string): string {
+  const lines = text.trimEnd().split('\n');
+  let isShown = false;
+  const shown = lines.filter((line, i) => {
+    if (/^\S/.test(line)) isShown = line.startsWith('FAILED') || i === lines.length - 1;
+    return isShown;
+  });
+  return shown.join('\n');
 }
 
 const fence = (command: string, output: string) => `\`\`\`text\n${command}\n${output.trimEnd()}\n\`\`\``;

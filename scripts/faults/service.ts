@@ -160,9 +160,19 @@ export class Supernode extends Service {
   }
 
   /** Undefined where it does not answer. */
-  async peers(): Promise<PeersView | undefined> {
-    const answer = fetch(`${this.url}/api/v1/peers`, { signal: AbortSignal.timeout(ASK_BOUND_MS) });
-    return answer.then(async (got) => (await got.json()) as PeersView).catch(() => undefined);
+  peers(): Promise<PeersView | undefined> {
+    return this.#get<PeersView>('peers');
+  }
+
+  /** How many peers hold all of that blob, as it knows. */
+  async holders(digest: string): Promise<number> {
+    const found = await this.#get<{ blobs: { digest: string; holders: string[] }[] }>('blobs');
+    return found?.blobs.find((blob) => blob.digest === digest)?.holders.length ?? 0;
+  }
+
+  async #get<T>(what: string): Promise<T | undefined> {
+    const answer = fetch(`${this.url}/api/v1/${what}`, { signal: AbortSignal.timeout(ASK_BOUND_MS) });
+    return answer.then(async (got) => (await got.json()) as T).catch(() => undefined);
   }
 }
 

@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { until } from '../netns/programs.ts';
 import type { Cause, Cure, Site } from './cause.ts';
 import {
   codesOf,
@@ -20,7 +19,8 @@ import type { World } from './world.ts';
 const SEEN_BOUND_MS = 60_000;
 const WHOLE_BOUND_MS = 60_000;
 const READY_BOUND_MS = 30_000;
-const POLL_MS = 100;
+/** Often enough for a figure of tenths of a second, seldom enough to be no load that changes it. */
+const POLL_MS = 200;
 
 /** A supernode, and proxies that nothing strikes. */
 export interface Cluster {
@@ -106,6 +106,14 @@ async function siteOf(world: World, { name }: Cause, cluster: Cluster | undefine
   const others = cluster?.others ?? [await world.proxy(`${name}-o`, supernode)];
   const node = await world.proxy(host, supernode);
   return { world, supernode, spare, node, others, current: { supernode, index: 0 }, digest: world.blob() };
+}
+
+async function until(what: string, boundMs: number, condition: () => Promise<boolean>): Promise<void> {
+  const end = performance.now() + boundMs;
+  while (!(await condition())) {
+    if (performance.now() > end) throw new Error(`waited ${boundMs} ms in vain: ${what}`);
+    await sleep(POLL_MS);
+  }
 }
 
 /** What is still not seen in the end. */

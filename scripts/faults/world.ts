@@ -121,6 +121,7 @@ export class World {
     for (const closer of this.#closers) await closer();
     await this.#registry.stop();
     this.dns.close();
+    await this.#network.close();
   }
 
   async #host(name: string, kind: 'proxies' | 'supernodes'): Promise<Host> {

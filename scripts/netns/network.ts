@@ -7,6 +7,8 @@ const DEVICE = 'eth0';
 
 /** Network namespaces behind a bridge, which is in the namespace of this process. */
 export class Network {
+  readonly #hosts: string[] = [];
+
   static async create(): Promise<Network> {
     await must('ip', ['link', 'add', BRIDGE, 'type', 'bridge']);
     await must('ip', ['link', 'set', BRIDGE, 'up']);
@@ -22,6 +24,7 @@ export class Network {
   async host(name: string, address: string, rate?: number): Promise<Host> {
     const port = `to-${name}`;
     await must('ip', ['netns', 'add', name]);
+    this.#hosts.push(name);
     await must('ip', ['link', 'add', port, 'type', 'veth', 'peer', 'name', DEVICE, 'netns', name]);
     await must('ip', ['link', 'set', port, 'master', BRIDGE, 'up']);
     await must('ip', ['-n', name, 'address', 'add', `${address}/16`, 'dev', DEVICE]);
@@ -34,6 +37,15 @@ export class Network {
     // What one run has learnt about a path must not help the next.
     await must('nsenter', [...within({ name }), 'sh', '-c', 'echo 1 > /proc/sys/net/ipv4/tcp_no_metrics_save']);
     return { name, address };
+  }
+
+  /** Removes all of it; what still runs on a host keeps its namespace, without a way out. */
+  async close(): Promise<void> {
+    for (const name of this.#hosts) {
+      await must('ip', ['link', 'delete', `to-${name}`]);
+      await must('ip', ['netns', 'delete', name]);
+    }
+    await must('ip', ['link', 'delete', BRIDGE]);
   }
 }
 

@@ -12,7 +12,7 @@ import { EXPECTED } from '../../scripts/faults/expected.ts';
 import { ruleOf } from '../../scripts/faults/firewall.ts';
 import { parseOptions } from '../../scripts/faults/options.ts';
 import { type Outcome } from '../../scripts/faults/outcome.ts';
-import { outcomeText, page } from '../../scripts/faults/report.ts';
+import { failedPart, outcomeText, page } from '../../scripts/faults/report.ts';
 import { TcpRelay } from '../../scripts/faults/tcp-relay.ts';
 
 t.test('the catalogue', async (t) => {
@@ -123,5 +123,8 @@ t.test('the page', async (t) => {
   t.match(text, '| A \\| B | ');
   t.match(text, '`SUPERNODE_SILENT`, it does not start | - | whole after 1.2 s |');
   t.match(text, '### n1: A | B');
+  const printed =
+    'ok       a: fine\nFAILED   b\n         seen     x\nskipped  c: not here\n\n3 checks: 1 ok, 1 failed, 1 skipped\n';
+  t.equal(failedPart(printed), 'FAILED   b\n         seen     x\n3 checks: 1 ok, 1 failed, 1 skipped');
   t.match(outcomeText({ ...outcome, faults: ['this'] }), 'NOT RIGHT  this');
 });
