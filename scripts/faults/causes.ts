@@ -97,6 +97,8 @@ export const CAUSES: readonly Cause[] = [
   harmless({ ...relayed('slow', `${SLOW_MS / 1000} s to the supernode, and back`, 'slow', SLOW_MS), from: 'start' }),
   {
     ...relayed('too-slow', `${TOO_SLOW_MS / 1000} s to the supernode, and back`, 'slow', TOO_SLOW_MS),
+    // The supernode, too, gives up, and lists it.
+    cluster: 'marred',
     variant: true,
   },
 

@@ -70,5 +70,5 @@ export const EXPECTED: Readonly<Record<string, Expected>> = {
   },
   'node-killed': { peers: { state: /^left$/ }, proxyLog: [], doctor: ['PROXY_API'] },
   clock: { peers: READY, proxyLog: [], doctor: ['CLOCK'] },
-  'small-disk': { peers: READY, proxyLog: [], doctor: [] },
+  'small-disk': { peers: READY, proxyLog: [], doctor: ['STORE_SPACE'] },
 };
