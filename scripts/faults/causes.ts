@@ -154,7 +154,6 @@ export const CAUSES: readonly Cause[] = [
   {
     name: 'other-minor',
     title: `Another minor version of the protocol (${OTHER_MINOR})`,
-    cluster: 'marred',
     from: 'start',
     begin: async ({ world, node }) => {
       node.program = await buildOfProtocol(join(world.dir, node.name), OTHER_MINOR);
@@ -168,7 +167,7 @@ export const CAUSES: readonly Cause[] = [
     from: 'start',
     begin: async ({ node, others }) => {
       const id = 'v1/peer-id';
-      await mkdir(join(node.storeDir, 'v1'), { recursive: true });
+      await mkdir(join(node.storeDir, 'v1'), { recursive: true, mode: 0o700 });
       await cp(join(others[0]!.storeDir, id), join(node.storeDir, id));
       return restarted(node, () => rm(join(node.storeDir, id)));
     },

@@ -1,4 +1,5 @@
 import type { Host } from '../netns/host.ts';
+import { DEVICE } from '../netns/network.ts';
 import { runOn } from '../netns/programs.ts';
 
 const BOUND_MS = 30_000;
@@ -23,6 +24,9 @@ export function ruleOf({ how, way, peer, ownPort, peerPort }: Block): string[] {
   const isIn = way === 'INPUT';
   return [
     way,
+    // As in most firewalls, what a host says to itself is let through.
+    isIn ? '--in-interface' : '--out-interface',
+    DEVICE,
     '--protocol',
     'tcp',
     ...(peer === undefined ? [] : [isIn ? '--source' : '--destination', peer]),

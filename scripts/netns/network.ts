@@ -3,7 +3,8 @@ import { must } from './programs.ts';
 import { shapingArgs } from './shaping.ts';
 
 const BRIDGE = 'bridge';
-const DEVICE = 'eth0';
+/** A host's link. */
+export const DEVICE = 'eth0';
 
 /** Network namespaces behind a bridge, which is in the namespace of this process. */
 export class Network {

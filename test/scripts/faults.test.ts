@@ -91,9 +91,12 @@ t.test('a relay', async (t) => {
 
 t.test('firewall rules', async (t) => {
   const rule = ruleOf({ how: 'DROP', way: 'INPUT', peer: '10.0.0.1', peerPort: 6789 });
-  t.equal(rule.join(' '), 'INPUT --protocol tcp --source 10.0.0.1 --sport 6789 --jump DROP');
+  t.equal(rule.join(' '), 'INPUT --in-interface eth0 --protocol tcp --source 10.0.0.1 --sport 6789 --jump DROP');
   const other = ruleOf({ how: 'REJECT', way: 'OUTPUT', peer: '10.0.0.1', ownPort: 1, peerPort: 2 });
-  t.equal(other.join(' '), 'OUTPUT --protocol tcp --destination 10.0.0.1 --sport 1 --dport 2 --jump REJECT');
+  t.equal(
+    other.join(' '),
+    'OUTPUT --out-interface eth0 --protocol tcp --destination 10.0.0.1 --sport 1 --dport 2 --jump REJECT',
+  );
 });
 
 t.test('options', async (t) => {
