@@ -1,6 +1,7 @@
 import { createSocket } from 'node:dgram';
 import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import * as fc from 'fast-check';
 import t from 'tap';
@@ -105,6 +106,12 @@ t.test('options', async (t) => {
   t.throws(() => parseOptions(['nothing-like-it']), /no cause/);
   t.throws(() => parseOptions(['--jobs', '0']), /from 1/);
   t.throws(() => parseOptions(['--freeze', 'long']), /with a unit/);
+});
+
+t.test('docs/faults.md has every cause', async (t) => {
+  const text = await readFile('docs/faults.md', 'utf8');
+  for (const { title } of CAUSES) t.ok(text.includes(`| ${title} `), `${title}: run npm run faults`);
+  for (const name of EIGHT) t.match(text, `: ${CAUSES.find((cause) => cause.name === name)!.title}\n`);
 });
 
 t.test('the page', async (t) => {
