@@ -15,7 +15,7 @@ export interface Expected {
 
 /** Of a supernode that cannot be reached: who refuses says so, who drops says nothing. */
 const REFUSED = [/^SUPERNODE_UNREACHABLE$/];
-const DROPPED = [/^SUPERNODE_(?:TIMEOUT|SILENT)$/];
+const DROPPED = [/^SUPERNODE_TIMEOUT$/];
 const READY = { state: /^ready$/ };
 const GONE = { state: /^(?:stale|left)$/ };
 const UNREACHABLE = { proxyLog: [], supernodeLog: [/^PEER_UNREACHABLE$/] };
