@@ -73,7 +73,7 @@ export const CAUSES: readonly Cause[] = [
   },
   {
     name: 'two',
-    title: 'First of two supernodes killed',
+    title: 'First of two supernodes killed: all use the second until the first is found again',
     cluster: 'own',
     from: 'ready',
     prepare: async ({ node, others, spare }) => {
