@@ -16,6 +16,8 @@ export interface Part<T> {
 
 const START_BOUND_MS = 60_000;
 const STOP_BOUND_MS = 10_000;
+const LOOK_ABOVE = 'mend what the text names, and start Hawker again';
+const HARMLESS = 'nothing, if the process ends; else end it with SIGKILL (the store takes no harm), and report it';
 
 interface Stopper {
   readonly name: string;
@@ -77,7 +79,8 @@ export class Lifecycle {
     // It may still come up: what it took is then given back.
     starting.then(
       (started) => this.#stopInTime(this.#stopperOf(part, started)),
-      (error: unknown) => this.#log.warn({ code: 'START_FAILED', part: part.name }, describeError(error)),
+      (error: unknown) =>
+        this.#log.warn({ code: 'START_FAILED', part: part.name, todo: LOOK_ABOVE }, describeError(error)),
     );
     throw new PartStartTimeout({ part: part.name, boundMs });
   }
@@ -88,12 +91,15 @@ export class Lifecycle {
       const first = await this.#within(boundMs, stop(), late);
       if (first === late) {
         this.#log.warn(
-          { code: 'STOP_TIMEOUT', part: name },
+          { code: 'STOP_TIMEOUT', part: name, todo: HARMLESS },
           `${name} did not stop within ${boundMs} ms, and is left behind`,
         );
       }
     } catch (error) {
-      this.#log.warn({ code: 'STOP_FAILED', part: name }, `${name} did not stop well: ${describeError(error)}`);
+      this.#log.warn(
+        { code: 'STOP_FAILED', part: name, todo: HARMLESS },
+        `${name} did not stop well: ${describeError(error)}`,
+      );
     }
   }
 

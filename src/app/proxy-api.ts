@@ -25,7 +25,7 @@ export async function startProxyApi(
   const app = fastify();
   app.post('/api/v1/dial-back', async (request, reply) => {
     if (request.headers.origin !== undefined) {
-      return reply.code(403).send({ code: 'ORIGIN_REFUSED', message: 'it names an Origin, as browsers do' });
+      return reply.code(403).send({ code: 'BROWSER_REFUSED', message: 'it names an Origin, as browsers do' });
     }
     try {
       if (!peer) return await reply.code(404).send({ code: 'NO_CLUSTER', message: 'this proxy is in no cluster' });

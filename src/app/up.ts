@@ -1,5 +1,5 @@
 import { systemClock } from '../base/clock.ts';
-import { codeOf, describeError } from '../base/errors.ts';
+import { codeAndTodo, describeError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Config } from '../config/config.ts';
 import { formatAddress, isLoopback } from '../config/formats.ts';
@@ -31,13 +31,18 @@ export async function startUp(config: Config, { log }: { log: Logger }): Promise
     membership,
     settleMs,
     // The mirror of this node goes on without it.
-    onGivingUp: (error) => log.error({ code: codeOf(error) }, describeError(error)),
+    onGivingUp: (error) => log.error(codeAndTodo(error), describeError(error)),
   });
   const own = `http://${formatAddress(address)}`;
   const supernodes = config.supernodes.map((url) => (isOwn(url, listen) ? own : url));
   if (!supernodes.includes(own)) {
     log.warn(
-      { code: 'SUPERNODE_NOT_LISTED', supernodes, own },
+      {
+        code: 'SUPERNODE_NOT_LISTED',
+        supernodes,
+        own,
+        todo: 'name the other supernode and run `hawker proxy` here, or leave `supernodes` out',
+      },
       'the supernode of this process is not among `supernodes`: this node joins another one, and nobody is told of its own',
     );
   }

@@ -47,6 +47,11 @@ export function codeOf(error: unknown): string {
   return 'UNKNOWN';
 }
 
+/** What a log line says of an error beside its text: its code, and where it has one, what to do. */
+export function codeAndTodo(error: unknown): { code: string; todo?: string } {
+  return { code: codeOf(error), ...(error instanceof CodedError && { todo: error.todo }) };
+}
+
 /** One line for people: the message, and the causes behind it that say something new. */
 export function describeError(error: unknown): string {
   const parts: string[] = [];

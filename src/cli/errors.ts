@@ -13,7 +13,7 @@ export const ServiceBadAnswer = codedError('SERVICE_BAD_ANSWER', {
   todo: 'check the address, and that both sides are Hawker of the same version (`hawker version`)',
 });
 
-export const NoSupernode = codedError('NO_SUPERNODE', {
+export const NoSupernode = codedError('NO_SUPERNODE_NAMED', {
   message: (_: object) => 'the configuration names no supernode to ask: supernodes is empty',
   todo: 'name one: --supernodes http://HOST:6789, or supernodes in the file of --config',
 });

@@ -1,4 +1,4 @@
-import { CodedError, codeOf, describeError } from '../base/errors.ts';
+import { codeAndTodo, describeError } from '../base/errors.ts';
 import { setLogLevel, type Logger } from '../base/log.ts';
 import { changedKeys } from '../config/changes.ts';
 import type { Config } from '../config/config.ts';
@@ -27,12 +27,14 @@ export async function reloadConfig(
     log.info({ code: 'CONFIG_RELOADED', keys: applied }, `configuration read again: ${list(applied)} applied`);
     const waiting = changed.filter((key) => !RELOADABLE.has(key));
     if (waiting.length > 0) {
-      log.warn({ code: 'CONFIG_NEEDS_RESTART', keys: waiting }, `restart Hawker to apply ${list(waiting)}`);
+      log.warn(
+        { code: 'CONFIG_NEEDS_RESTART', keys: waiting, todo: 'restart it when it suits' },
+        `restart Hawker to apply ${list(waiting)}`,
+      );
     }
     return { ...running, log: { ...running.log, level: config.log.level } };
   } catch (error) {
-    const todo = error instanceof CodedError ? ` (${error.todo})` : '';
-    log.error({ code: codeOf(error) }, `the running configuration stays: ${describeError(error)}${todo}`);
+    log.error(codeAndTodo(error), `the running configuration stays: ${describeError(error)}`);
     return running;
   }
 }

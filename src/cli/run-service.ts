@@ -36,7 +36,10 @@ export async function runService(
   for (const { code, key, message } of warnings) if (concerns(key)) log.warn({ code, key }, message);
   port.onCrash((error) => {
     const stack = error instanceof Error ? error.stack : undefined;
-    log.fatal({ code: 'UNCAUGHT', stack }, `this is a fault in Hawker: ${describeError(error)}`);
+    log.fatal(
+      { code: 'UNCAUGHT', stack, todo: 'report it as a bug, with the stack; start it again' },
+      `this is a fault in Hawker: ${describeError(error)}`,
+    );
     port.complain(failureLine(error));
     port.exit(FAILED);
   });
@@ -87,7 +90,10 @@ function stopSignal(port: ProcessPort, log: Logger): { signal: Promise<string>; 
       first = now;
       resolve(why);
     } else if (now - first >= SAME_SIGNAL_MS) {
-      log.warn({ code: 'STOPPED_AT_ONCE', signal: why }, 'stopped at once; what ran was cut off');
+      log.warn(
+        { code: 'STOPPED_AT_ONCE', signal: why, todo: 'nothing: what came in is taken up at the next start' },
+        'stopped at once; what ran was cut off',
+      );
       port.exit(FAILED);
     }
   };

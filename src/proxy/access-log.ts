@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../base/clock.ts';
-import { CodedError, codeOf, describeError } from '../base/errors.ts';
+import { CodedError, codeAndTodo, codeOf, describeError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import { ClientGone } from '../http/abort.ts';
@@ -56,9 +56,12 @@ export class AccessLog {
     if (error === undefined || error instanceof ClientGone) {
       this.#log.debug({ code: 'REQUEST', ...line }, 'request');
     } else if (error instanceof CodedError) {
-      this.#log.info({ code: error.code, ...line }, describeError(error));
+      this.#log.info({ ...codeAndTodo(error), ...line }, describeError(error));
     } else {
-      this.#log.error({ code: 'INTERNAL', cause: codeOf(error), err: error, ...line }, 'a request failed unexpectedly');
+      this.#log.error(
+        { code: 'INTERNAL', cause: codeOf(error), err: error, ...line, todo: 'report it as a bug, with this line' },
+        'a request failed unexpectedly',
+      );
     }
   }
 }

@@ -60,7 +60,10 @@ export class Upstreams {
         this.#exact.set(host, this.#upstream(host, this.#entry(key, one, baseUrl.hostname), baseUrl));
       }
       if (one.insecure) {
-        deps.log.warn({ code: 'UPSTREAM_INSECURE', upstream: key }, `any certificate will do for ${key}`);
+        deps.log.warn(
+          { code: 'UPSTREAM_INSECURE', upstream: key, todo: `set upstreams."${key}".ca instead of insecure` },
+          `any certificate will do for ${key}`,
+        );
       }
     }
     // The more a pattern says, the sooner it counts.

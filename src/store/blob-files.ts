@@ -5,7 +5,7 @@ import { codeOf, describeError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { StoredBlob } from './blob-store.ts';
 import type { CrcFiles } from './crc-files.ts';
-import { StoreReadFailed } from './errors.ts';
+import { LOOK_AT_DISK, StoreReadFailed } from './errors.ts';
 import type { FilePort, OpenFile } from './files.ts';
 import type { Layout } from './layout.ts';
 import type { BlobEntry, Quota } from './quota.ts';
@@ -91,7 +91,7 @@ export class BlobFiles {
     const path = dirname(this.#layout.blob(digest));
     await this.#files.syncDirectory(path).catch((error: unknown) => {
       this.#log.warn(
-        { code: 'STORE_SYNC_FAILED', path, error: describeError(error) },
+        { code: 'STORE_SYNC_FAILED', path, error: describeError(error), todo: LOOK_AT_DISK },
         'a directory of the store cannot be synced; a blob just published may be gone after a power cut',
       );
     });
@@ -144,7 +144,7 @@ export class BlobFiles {
   #dropDamaged(entry: BlobEntry, damage: string): void {
     if (entry.dropped) return;
     this.#log.warn(
-      { code: 'STORE_BLOB_DAMAGED', digest: entry.digest, damage },
+      { code: 'STORE_BLOB_DAMAGED', digest: entry.digest, damage, todo: LOOK_AT_DISK },
       'a stored blob was found damaged and is dropped; it is fetched anew when it is wanted',
     );
     this.drop(entry);

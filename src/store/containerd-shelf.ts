@@ -6,7 +6,7 @@ import type { Logger } from '../base/log.ts';
 import { SingleFlight } from '../base/single-flight.ts';
 import { MiB } from '../base/units.ts';
 import type { StoredBlob } from './blob-store.ts';
-import { ShelfNotFound } from './errors.ts';
+import { LOOK_AT_DISK, ShelfNotFound } from './errors.ts';
 import { eachWithLimit, readWhole, replaceWhole } from './file-helpers.ts';
 import { nodeFiles, type FileInfo, type FilePort } from './files.ts';
 import { PacedHasher } from './paced-hasher.ts';
@@ -188,7 +188,7 @@ export class ContainerdShelf {
       for (const [digest, hashed] of state) this.#hashed.set(digest, hashed);
     } catch (error) {
       log.warn(
-        { code: 'SHELF_STATE_DAMAGED', path: stateFile, error: describeError(error) },
+        { code: 'SHELF_STATE_DAMAGED', path: stateFile, error: describeError(error), todo: LOOK_AT_DISK },
         'what was hashed of the containerd content store cannot be read; it is hashed anew',
       );
     }
@@ -250,7 +250,12 @@ export class ContainerdShelf {
         if (!hashed.good) {
           const path = this.#pathOf(digest);
           this.#options.log.warn(
-            { code: 'SHELF_BLOB_WRONG', path, actual },
+            {
+              code: 'SHELF_BLOB_WRONG',
+              path,
+              actual,
+              todo: 'look at the disk of containerd’s root; remove the image there and pull it again',
+            },
             'a blob of containerd is not what its name says',
           );
         }
@@ -275,7 +280,7 @@ export class ContainerdShelf {
     const { stateFile, log } = this.#options;
     await replaceWhole(this.#files, stateFile, encodeShelfState(this.#dir, this.#hashed)).catch((error: unknown) => {
       log.warn(
-        { code: 'SHELF_STATE_UNWRITABLE', path: stateFile, error: describeError(error) },
+        { code: 'SHELF_STATE_UNWRITABLE', path: stateFile, error: describeError(error), todo: LOOK_AT_DISK },
         'what was hashed of the containerd content store cannot be remembered; after a restart it is hashed anew',
       );
     });
@@ -287,9 +292,13 @@ export class ContainerdShelf {
     if (this.#said.has(kind)) return;
     this.#said.add(kind);
     const { log, root } = this.#options;
-    const code = error instanceof ShelfNotFound ? error.code : 'SHELF_UNREADABLE';
+    const isAbsent = error instanceof ShelfNotFound;
+    const code = isAbsent ? error.code : 'SHELF_UNREADABLE';
+    const todo = isAbsent
+      ? error.todo
+      : 'let the user that Hawker runs as read containerd’s root, or leave store.containerd out';
     log.warn(
-      { code, root, error: describeError(error) },
+      { code, root, error: describeError(error), todo },
       'the containerd content store, or a part of it, cannot be read; it is tried again every few minutes',
     );
   }

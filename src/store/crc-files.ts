@@ -2,6 +2,7 @@ import { codeOf, describeError } from '../base/errors.ts';
 import type { Digest } from '../base/digest.ts';
 import type { Logger } from '../base/log.ts';
 import { Pieces } from '../base/pieces.ts';
+import { LOOK_AT_DISK } from './errors.ts';
 import { readWhole } from './file-helpers.ts';
 import type { FilePort } from './files.ts';
 import { MAX_JOURNAL_BYTES, parseJournal } from './journal.ts';
@@ -41,7 +42,7 @@ export class CrcFiles {
       if (codeOf(error) === 'ENOENT') return;
       this.#removals.remove(journal);
       this.#log.warn(
-        { code: 'STORE_CRCS_LOST', digest, error: describeError(error) },
+        { code: 'STORE_CRCS_LOST', digest, error: describeError(error), todo: LOOK_AT_DISK },
         'the check sums of a blob cannot be kept: other nodes check it as a whole only',
       );
     }

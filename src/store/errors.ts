@@ -1,6 +1,9 @@
 import { codedError } from '../base/errors.ts';
 import { formatSize } from '../base/units.ts';
 
+/** What to do about whatever goes wrong with files of the store, the same for all of it. */
+export const LOOK_AT_DISK = 'look at the disk of store.dir (kernel log, rights, free space)';
+
 /** The directory of the store cannot be used: it, or a part of it, is missing rights, foreign or not a directory. */
 export const StoreDirUnusable = codedError('STORE_DIR_UNUSABLE', {
   message: (p: { dir: string; why: string; todo?: string }) => `the store directory ${p.dir} cannot be used: ${p.why}`,

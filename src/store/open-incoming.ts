@@ -5,6 +5,7 @@ import type { Logger } from '../base/log.ts';
 import { Pieces } from '../base/pieces.ts';
 import { MiB } from '../base/units.ts';
 import type { BlobShape } from './blob-store.ts';
+import { LOOK_AT_DISK } from './errors.ts';
 import { readWhole, unlinkIfThere } from './file-helpers.ts';
 import type { FilePort, OpenFile } from './files.ts';
 import {
@@ -51,7 +52,7 @@ export async function openIncoming(
   const header: JournalHeader = { digest, size: shape.size, pieceSize: shape.pieceSize };
   const onError = (error: unknown): void =>
     log.warn(
-      { code: 'STORE_JOURNAL_FAILED', digest, error: describeError(error) },
+      { code: 'STORE_JOURNAL_FAILED', digest, error: describeError(error), todo: LOOK_AT_DISK },
       'the journal of an incoming blob cannot be written; if the process ends, its further pieces are fetched anew',
     );
   return (await resume(files, data, journal, header, onError)) ?? startOver(files, data, journal, header, onError);

@@ -7,6 +7,7 @@ import { describeError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { SingleFlight } from '../base/single-flight.ts';
 import { MiB } from '../base/units.ts';
+import { LOOK_AT_DISK } from './errors.ts';
 import { eachWithLimit, readWhole, replaceWhole, unlinkIfThere } from './file-helpers.ts';
 import { nodeFiles, type FilePort } from './files.ts';
 import { prepareLayout } from './layout.ts';
@@ -170,7 +171,7 @@ export class Refs {
 
   async #dropDamaged(file: string, damage: string): Promise<void> {
     this.#log.warn(
-      { code: 'REFS_DAMAGED', path: join(this.#dir, file), damage },
+      { code: 'REFS_DAMAGED', path: join(this.#dir, file), damage, todo: LOOK_AT_DISK },
       'what was known of a repository cannot be read and is dropped; its origin is asked again',
     );
     await this.#remove(file);
@@ -197,7 +198,7 @@ export class Refs {
       await replaceWhole(this.#files, join(this.#dir, file), encodeRefs(repo));
     } catch (error) {
       this.#log.warn(
-        { code: 'REFS_WRITE_FAILED', path: join(this.#dir, file), error: describeError(error) },
+        { code: 'REFS_WRITE_FAILED', path: join(this.#dir, file), error: describeError(error), todo: LOOK_AT_DISK },
         'what is known of a repository cannot be written; it is known until the process ends',
       );
     }
@@ -207,7 +208,7 @@ export class Refs {
     this.#onDisk.delete(file);
     await unlinkIfThere(this.#files, join(this.#dir, file)).catch((error: unknown) => {
       this.#log.warn(
-        { code: 'REFS_REMOVE_FAILED', path: join(this.#dir, file), error: describeError(error) },
+        { code: 'REFS_REMOVE_FAILED', path: join(this.#dir, file), error: describeError(error), todo: LOOK_AT_DISK },
         'a file of what is known of a repository cannot be removed',
       );
     });

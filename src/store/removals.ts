@@ -1,5 +1,6 @@
 import { codeOf, describeError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import { LOOK_AT_DISK } from './errors.ts';
 import type { FilePort } from './files.ts';
 
 /**
@@ -41,7 +42,7 @@ export class Removals {
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return;
       this.#log.warn(
-        { code: 'STORE_REMOVE_FAILED', path, error: describeError(error) },
+        { code: 'STORE_REMOVE_FAILED', path, error: describeError(error), todo: LOOK_AT_DISK },
         'a file of the store cannot be removed; it takes room on the disk that is not counted until the next start',
       );
     }

@@ -83,5 +83,5 @@ t.test('of several supernodes the first that answers; one that answers wrongly i
   t.same(await askSupernode([dead, live], '/x', Shape), { url: live, answer: { n: 7 } });
   await t.rejects(askSupernode([dead, other], '/x', Shape), { code: 'SERVICE_UNREACHABLE', params: { url: dead } });
   await t.rejects(askSupernode([wrong, live], '/x', Shape), { code: 'SERVICE_BAD_ANSWER' });
-  await t.rejects(askSupernode([], '/x', Shape), { code: 'NO_SUPERNODE' });
+  await t.rejects(askSupernode([], '/x', Shape), { code: 'NO_SUPERNODE_NAMED' });
 });

@@ -119,7 +119,7 @@ t.test('no peers: why', async (t) => {
   const down = await run(['peers', '--supernodes', 'http://127.0.0.1:1']);
   t.same([down.status, down.out], [1, '']);
   t.match(down.err, /^hawker: SERVICE_UNREACHABLE: the supernode does not answer at http:\/\/127\.0\.0\.1:1: .*\n$/);
-  t.match((await run(['peers', '--supernodes', ''])).err, /^hawker: NO_SUPERNODE: /);
+  t.match((await run(['peers', '--supernodes', ''])).err, /^hawker: NO_SUPERNODE_NAMED: /);
 });
 
 t.test('colour is for terminals, and for those who want it', async (t) => {

@@ -11,6 +11,9 @@ import { Losses } from './losses.ts';
 import type { Readers } from './readers.ts';
 import type { ReplaceTarget } from './second-read.ts';
 
+const FIND_READER =
+  'it is put right by itself; find out whose bytes they were: see READS_WRONG_BYTES in the supernode’s log';
+
 /** The download that may have to be put right. */
 export interface CorrectionsHost {
   readonly digest: Digest;
@@ -83,7 +86,10 @@ export class Corrections {
   /** Tries to put the bytes right, which hash to `actual`. Rejects when the store fails. False: they stay wrong. */
   async settle(fetcher: Fetcher, actual: Digest): Promise<boolean> {
     const { digest, bytes, readers, clock, log } = this.#host;
-    log.warn({ code: 'BLOB_DISPUTED', digest, actual }, 'a blob has not its digest: a piece of it is wrong');
+    log.warn(
+      { code: 'BLOB_DISPUTED', digest, actual, todo: FIND_READER },
+      'a blob has not its digest: a piece of it is wrong',
+    );
     readers.hold('everything');
     this.#dispute = new Dispute({
       digest,
@@ -130,7 +136,7 @@ export class Corrections {
     if (wrong.length === 0) return;
     metrics.badPieces.inc({ reason: 'dispute' }, wrong.length);
     log.warn(
-      { code: 'DISPUTE_SETTLED', digest, pieces: wrong.length },
+      { code: 'DISPUTE_SETTLED', digest, pieces: wrong.length, todo: FIND_READER },
       `a blob has its digest now that it was read once more: ${describePieces(wrong)} had come wrong`,
     );
   }

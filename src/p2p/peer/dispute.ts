@@ -170,7 +170,14 @@ export class Dispute {
 
   #failed(error: unknown): void {
     const { log, digest } = this.#host;
-    log.warn({ code: 'DISPUTE_FAILED', digest }, `a piece could not be compared: ${describeError(error)}`);
+    log.warn(
+      {
+        code: 'DISPUTE_FAILED',
+        digest,
+        todo: 'look at the disk of store.dir (kernel log); the blob is given up, and fetched anew when it is asked for again',
+      },
+      `a piece could not be compared: ${describeError(error)}`,
+    );
     this.gaveUp();
   }
 

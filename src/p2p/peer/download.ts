@@ -13,7 +13,7 @@
  */
 import type { Clock } from '../../base/clock.ts';
 import type { Digest } from '../../base/digest.ts';
-import { asError, codeOf, describeError } from '../../base/errors.ts';
+import { asError, codeAndTodo, describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Metrics } from '../../base/metrics.ts';
 import type { BufferPool } from '../../http/buffer-pool.ts';
@@ -262,7 +262,7 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
       return;
     }
     this.log.warn(
-      { code: codeOf(error), digest: this.digest },
+      { ...codeAndTodo(error), digest: this.digest },
       `the store cannot take this blob, it is streamed through: ${describeError(error)}`,
     );
     this.#isThrough = true;
@@ -343,7 +343,7 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
       await this.bytes.publish();
     } catch (error) {
       this.log.error(
-        { code: codeOf(error), digest: this.digest },
+        { ...codeAndTodo(error), digest: this.digest },
         `a verified blob could not be kept: ${describeError(error)}`,
       );
     }
@@ -364,7 +364,7 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
   #mismatch(actual: Digest): void {
     const sources = this.#origins.names.join(', ');
     const error = new BlobDigestMismatch({ digest: this.digest, actual, sources });
-    this.log.error({ code: error.code, digest: this.digest, actual }, error.message);
+    this.log.error({ ...codeAndTodo(error), digest: this.digest, actual }, error.message);
     this.#keep = false;
     this.#fail(error);
   }
@@ -397,7 +397,7 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
 
   #closeBytes(): Promise<void> {
     this.#closing ??= this.#closeNow().catch((error: unknown) => {
-      this.log.warn({ code: codeOf(error), digest: this.digest }, describeError(error));
+      this.log.warn({ ...codeAndTodo(error), digest: this.digest }, describeError(error));
     });
     return this.#closing;
   }

@@ -1,6 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Digest } from '../../base/digest.ts';
-import { codeOf, describeError } from '../../base/errors.ts';
+import { codeAndTodo, codeOf, describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { ByteSource, Metrics } from '../../base/metrics.ts';
 import type { BufferPool } from '../../http/buffer-pool.ts';
@@ -208,7 +208,7 @@ export class Downloads {
     signal: AbortSignal,
   ): Promise<OpenBlob> {
     this.#log.warn(
-      { code: codeOf(error), digest: request.digest },
+      { ...codeAndTodo(error), digest: request.digest },
       `a stored blob cannot be read, it is fetched again: ${describeError(error)}`,
     );
     await damaged.close();

@@ -212,7 +212,13 @@ export class Fetcher {
       if (!bytes.isWhole || (crc32 !== undefined && actual !== crc32)) {
         this.#metrics.badPieces.inc({ reason: 'crc' });
         this.#log.warn(
-          { code: 'BAD_PIECE', digest: this.#digest, piece, peer: from.peer },
+          {
+            code: 'BAD_PIECE',
+            digest: this.#digest,
+            piece,
+            peer: from.peer,
+            todo: 'it is fetched elsewhere by itself; if one peer is named again and again, look at its memory, disk and network',
+          },
           'a peer gave other bytes than their first reader',
         );
         failed('bad');

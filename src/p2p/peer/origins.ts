@@ -1,4 +1,4 @@
-import { CodedError, codeOf, describeError } from '../../base/errors.ts';
+import { CodedError, codeAndTodo, codeOf, describeError } from '../../base/errors.ts';
 import type { Digest } from '../../base/digest.ts';
 import type { Logger } from '../../base/log.ts';
 import { isOriginError } from '../../registry/errors.ts';
@@ -88,7 +88,7 @@ export class Origins {
     if (failure.final && at >= 0) this.#list.splice(at, 1);
     if (!isExpected) {
       this.#log.warn(
-        { code: failure.code, digest: this.#digest, origin: origin.name, final: failure.final },
+        { ...codeAndTodo(error), code: failure.code, digest: this.#digest, origin: origin.name, final: failure.final },
         `a read from the origin ended early: ${describeError(error)}`,
       );
     }

@@ -8,7 +8,7 @@ import {
 import type { AddressInfo, Socket } from 'node:net';
 import type { Clock } from '../../base/clock.ts';
 import { parseDigest } from '../../base/digest.ts';
-import { codeOf, describeError } from '../../base/errors.ts';
+import { codeAndTodo, codeOf, describeError } from '../../base/errors.ts';
 import type { Limiter } from '../../base/limiter.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Metrics } from '../../base/metrics.ts';
@@ -35,6 +35,7 @@ export const MAX_REQUESTS_PER_SECOND = 1000;
 export const MAX_PIPELINED_REQUESTS = 4;
 /** How long uploads may go on once the server closes. */
 const DRAIN_MS = 3000;
+const LOOK_AT_LIMITS = 'if it does not go away by itself, look at the open-file limit and the memory of this node';
 
 const BLOB_PATH = /^\/v1\/blobs\/([^/?]{1,200})$/;
 const WHOAMI_PATH = /^\/v1\/whoami\?nonce=([\w-]{16,128})$/;
@@ -97,7 +98,9 @@ export class PieceServer {
       this.#server.once('error', reject);
       this.#server.listen(address.port, address.host, () => {
         this.#server.off('error', reject);
-        this.#server.on('error', (error) => this.#options.log.error({ code: codeOf(error) }, describeError(error)));
+        this.#server.on('error', (error) =>
+          this.#options.log.error({ code: codeOf(error), todo: LOOK_AT_LIMITS }, describeError(error)),
+        );
         resolve((this.#server.address() as AddressInfo).port);
       });
     });
@@ -125,7 +128,7 @@ export class PieceServer {
     try {
       await this.#dispatch(request, response, connection);
     } catch (error) {
-      this.#options.log.warn({ code: codeOf(error) }, `an upload broke off: ${describeError(error)}`);
+      this.#options.log.warn(codeAndTodo(error), `an upload broke off: ${describeError(error)}`);
       response.destroy();
     }
     connection.running -= 1;

@@ -2,7 +2,7 @@ import type { Hash } from 'node:crypto';
 import { backoffMs, type Backoff } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import { digestAlgorithm, digestFrom, type Digest } from '../../base/digest.ts';
-import { describeError } from '../../base/errors.ts';
+import { codeAndTodo, describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { MiB } from '../../base/units.ts';
 import type { BodySource } from '../../http/body-source.ts';
@@ -135,7 +135,10 @@ export class ThroughBody implements BodySource, ByteSink {
           tries >= MAX_TRIES_WITHOUT_PROGRESS
         )
           throw error;
-        this.#log.warn({ code: 'ORIGIN_RESUMED', digest: this.#digest, at: this.#received }, describeError(error));
+        this.#log.warn(
+          { ...codeAndTodo(error), code: 'ORIGIN_RESUMED', digest: this.#digest, at: this.#received },
+          describeError(error),
+        );
         await this.#clock.sleep(backoffMs(RETRY, tries), this.#abort.signal);
       }
       this.#verify();

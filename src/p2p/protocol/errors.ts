@@ -38,7 +38,7 @@ export const REFUSALS = {
   FLOOD: 'upgrade the side with the lower version; if both have the same, report it as a bug',
   TOO_SLOW: 'check the network between proxy and supernode, and the load of both',
   HOST_REFUSED: 'name the supernode by a loopback address (127.0.0.1, [::1] or localhost), for it listens on one only',
-  ORIGIN_REFUSED: 'nothing, if it was a page in a browser: only proxies may open a session',
+  BROWSER_REFUSED: 'nothing, if it was a page in a browser: only proxies may open a session',
   HELLO_TIMEOUT: 'check the network between proxy and supernode',
   STALE: 'nothing: the proxy registers again by itself',
   REPLACED: 'nothing: the proxy has opened a newer session',

@@ -13,7 +13,15 @@ import { Assignments, type Assigning } from './assignments.ts';
 import type { BlamedDecision, Decision, PeerId, SwarmEvent } from './events.ts';
 import type { SupernodeMetrics } from './metrics.ts';
 import { Reachability, type ReachabilityOptions, type Tested } from './reachability.ts';
-import type { Claim, ConnectionId, MemberView, RosterEvent, RosterNotice, TestResult } from './roster-events.ts';
+import type {
+  Claim,
+  ConnectionId,
+  MemberView,
+  PeerState,
+  RosterEvent,
+  RosterNotice,
+  TestResult,
+} from './roster-events.ts';
 import { NO_ADDRESS, Roster } from './roster.ts';
 import { Session, type SessionHost } from './session.ts';
 import { Sessions } from './sessions.ts';
@@ -29,6 +37,12 @@ const VISIT_MS = 20_000;
 /** While peers are missing, it is said anew after so long. */
 const SUMMARY_MS = 5 * 60_000;
 const MAX_TEST_ERROR_CHARACTERS = 2000;
+/** About a peer that has come into such a state. */
+const TODO: Partial<Record<PeerState, string>> = {
+  unreachable:
+    'open its piece port to the other nodes (a firewall?), or set its peer.advertise to an address that they can reach; it is tried again by itself',
+  stale: 'nothing, if it comes back; else see whether that node, or the network to it, hangs',
+};
 
 /** The swarm, as far as the supernode needs it. */
 export type SwarmPort = Pick<Swarm, 'apply' | 'tick' | 'nextTick' | 'blobs' | 'stats' | 'wholesOf'>;
@@ -323,7 +337,7 @@ export class Life implements SessionHost {
     const code = `PEER_${state.toUpperCase()}`;
     const level = state === 'ready' || state === 'left' || was === undefined ? 'info' : 'warn';
     this.#deps.log[level](
-      { code, peer, host, addresses: registration.addresses },
+      { code, peer, host, addresses: registration.addresses, ...(level === 'warn' && { todo: TODO[state] }) },
       `a peer is ${state}: ${reason || 'it can be reached'}`,
     );
   }

@@ -135,7 +135,8 @@ export class Supernode {
     const { log, clock, onGivingUp } = this.#options;
     this.#metrics.fault();
     const what = `a fault in the supernode, which begins anew: ${describeError(error)}`;
-    log.error({ code: SupernodeFaulty.code, stack: asError(error).stack }, what);
+    const todo = 'report it as a bug, with the stack; proxies register again by themselves';
+    log.error({ code: SupernodeFaulty.code, stack: asError(error).stack, todo }, what);
     life.end('SUPERNODE_FAULT', 'the supernode ran into a fault and begins anew', CLOSE.restart);
     const now = clock.monotonic();
     this.#faults = [...this.#faults.filter((at) => now - at < FAULTS_MS), now];

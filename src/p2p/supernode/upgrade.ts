@@ -54,7 +54,7 @@ function refusalOf(
     return { status: 403, because: { code: 'HOST_REFUSED', message: `it does not ask for ${LOOPBACK_HOSTS}` } };
   }
   if (headers.origin !== undefined) {
-    return { status: 403, because: { code: 'ORIGIN_REFUSED', message: 'it names an Origin, as browsers do' } };
+    return { status: 403, because: { code: 'BROWSER_REFUSED', message: 'it names an Origin, as browsers do' } };
   }
   if (supernode.hasRoom) return undefined;
   return { status: 503, because: { code: 'FULL', message: 'it takes no more connections just now' } };

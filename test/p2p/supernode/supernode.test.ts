@@ -477,7 +477,7 @@ t.test('HTTP: the API, its Host check, and what is no session', async (t) => {
     supernode.peers().rejected.map(({ code, address }) => [code, address]),
     [
       ['HOST_REFUSED', '127.0.0.1'],
-      ['ORIGIN_REFUSED', '127.0.0.1'],
+      ['BROWSER_REFUSED', '127.0.0.1'],
     ],
   );
   t.match(await metrics.registry.metrics(), 'hawker_registration_failures_total{code="HOST_REFUSED"} 1');
