@@ -3,7 +3,7 @@
  * it cannot happen here, or that it is explained where an operator looks.
  */
 import t from 'tap';
-import { PeersAnswer } from '../../src/cli/answers.ts';
+import { PeersAnswer } from '../../src/app/answers.ts';
 import { askSupernode } from '../../src/cli/api-client.ts';
 import { peersText } from '../../src/cli/peers.ts';
 import { systemClock } from '../../src/base/clock.ts';

@@ -195,25 +195,20 @@ export class SessionLink implements SocketListener {
   }
 
   #challenged(challenge: Message<FromSupernode, 'challenge'>): void {
-    const { nonce, epoch, protocol, membership: asksForSecret } = challenge;
-    const { membership, hold } = this.#options;
+    const { hold } = this.#options;
+    const refusal = this.#refusalOf(challenge);
     this.version = challenge.version;
-    this.protocol = protocol;
-    const versions = compatibility({ proxy: PROTOCOL_VERSION, supernode: protocol });
-    if (!versions.works) {
-      this.end(this.#refused('PROTOCOL_VERSION', versions.message));
-      return;
-    }
-    if (asksForSecret && membership.isOpen) {
-      this.end(this.#refused('NOT_A_MEMBER', 'it has a join secret, this proxy has none'));
-      return;
-    }
-    this.epoch = epoch;
-    this.#nonce = nonce;
+    this.protocol = challenge.protocol;
+    this.epoch = challenge.epoch;
+    this.#nonce = challenge.nonce;
     this.#phase = 'held';
     // How long it is held is up to the caller, and the supernode: it gives up on who says nothing.
     this.#cancel();
-    if (hold) this.#options.listener.held?.(this);
+    if (refusal) {
+      // Said all the same: the supernode refuses it, and so knows and shows who is missing and why.
+      this.#hello();
+      this.end(refusal);
+    } else if (hold) this.#options.listener.held?.(this);
     else this.#hello();
   }
 
@@ -243,6 +238,18 @@ export class SessionLink implements SocketListener {
       time: this.#clock.now(),
       ...(this.#options.visit === true && { visit: true }),
     });
+  }
+
+  /** Why it is of no use to register. */
+  #refusalOf({
+    protocol,
+    membership: asksForSecret,
+  }: Message<FromSupernode, 'challenge'>): SupernodeRefused | undefined {
+    const versions = compatibility({ proxy: PROTOCOL_VERSION, supernode: protocol });
+    if (!versions.works) return this.#refused('PROTOCOL_VERSION', versions.message);
+    if (asksForSecret && this.#options.membership.isOpen)
+      return this.#refused('NOT_A_MEMBER', 'it has a join secret, this proxy has none');
+    return undefined;
   }
 
   #welcomed(welcome: Welcome): void {

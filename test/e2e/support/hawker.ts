@@ -16,6 +16,8 @@ export const THIRD_UPSTREAM = 'registry.test:5000';
 export interface Role {
   readonly command: 'up' | 'proxy';
   readonly config: Readonly<Record<string, unknown>>;
+  /** The program, where it is not the one that is built for the tests. */
+  readonly main?: string;
 }
 
 const UP: Role = { command: 'up', config: { supernode: { listen: '127.0.0.1:0' } } };
@@ -25,18 +27,21 @@ export class Hawker {
   /** `127.0.0.1:port` of the mirror; the same after a restart. */
   address = '127.0.0.1:0';
   readonly storeDir: string;
+  /** The program: another one may take its place at the next start. */
+  main: string;
   readonly #rig: Rig;
   readonly #name: string;
   readonly #originUrl: string;
   readonly #role: Role;
   #daemon: Daemon | undefined;
 
-  /** `127.0.0.1:port` of the piece port, and of the node's API. */
+  /** `127.0.0.1:port` of the piece port, and of the node's API; the same after a restart. */
   pieces = '';
   api = '';
 
   private constructor(rig: Rig, name: string, originUrl: string, storeDir: string, role: Role) {
     this.#role = role;
+    this.main = role.main ?? MAIN;
     this.#rig = rig;
     this.#name = name;
     this.#originUrl = originUrl;
@@ -68,8 +73,8 @@ export class Hawker {
       config,
       JSON.stringify({
         proxy: { listen: this.address, defaultUpstream: 'docker.io' },
-        peer: { listen: '127.0.0.1:0' },
-        api: { listen: '127.0.0.1:0' },
+        peer: { listen: this.pieces || '127.0.0.1:0' },
+        api: { listen: this.api || '127.0.0.1:0' },
         ...this.#role.config,
         store: { dir: this.storeDir, quota: '20GiB', ...(this.#role.config['store'] as object | undefined) },
         upstreams: Object.fromEntries(
@@ -79,7 +84,7 @@ export class Hawker {
       }),
     );
     const before = this.#daemon?.log().length ?? 0;
-    const daemon = this.#rig.daemon(this.#name, process.execPath, [MAIN, this.#role.command, '--config', config]);
+    const daemon = this.#rig.daemon(this.#name, process.execPath, [this.main, this.#role.command, '--config', config]);
     this.#daemon = daemon;
     const address = (role: string) => listeningAddress(daemon.log().slice(before), role);
     this.address = await daemon.ready('LISTENING of the mirror', START_BOUND_MS, () => address('mirror'));

@@ -10,8 +10,16 @@ const KNOWN_BOUND_MS = 15_000;
 
 /** As `/api/v1/peers` and `/api/v1/blobs` give them, as far as the tests look. */
 export interface Peers {
-  readonly peers: readonly { id: string; state: string; reason: string; addresses: string[]; blobs: number }[];
-  readonly rejected: readonly { code: string; message: string; count: number }[];
+  readonly peers: readonly {
+    id: string;
+    state: string;
+    reason: string;
+    addresses: string[];
+    blobs: number;
+    version: string;
+    protocol: string;
+  }[];
+  readonly rejected: readonly { code: string; host: string; message: string; count: number }[];
 }
 export interface Blobs {
   readonly blobs: readonly { digest: string; size: number; holders: string[]; downloading: string[] }[];
@@ -32,10 +40,10 @@ export class Swarm {
   }
 
   /** A supernode; the secret is made as an operator makes it. */
-  static async start(rig: Rig, originUrl: string): Promise<Swarm> {
+  static async start(rig: Rig, originUrl: string, main = MAIN): Promise<Swarm> {
     const swarm = new Swarm(rig, originUrl);
     await must(process.execPath, [MAIN, 'token', '--secret-file', swarm.secretFile], { env: rig.environment() });
-    await swarm.startSupernode();
+    await swarm.startSupernode(main);
     return swarm;
   }
 
@@ -43,12 +51,12 @@ export class Swarm {
     return `http://${this.#address}`;
   }
 
-  /** At the same address as before, where there was one. */
-  async startSupernode(): Promise<void> {
+  /** At the same address as before, where there was one; with another program, where one is given. */
+  async startSupernode(main = MAIN): Promise<void> {
     const before = this.#supernode?.log().length ?? 0;
     const args = ['--supernode-listen', this.#address, '--cluster-secret-file', this.secretFile];
     const daemon = this.#rig.daemon('supernode', process.execPath, [
-      MAIN,
+      main,
       'supernode',
       ...args,
       '--log-format',
@@ -60,16 +68,23 @@ export class Swarm {
     );
   }
 
+  /** SIGTERM, and its end. */
+  async stopSupernode(): Promise<void> {
+    this.#supernode?.signal('SIGTERM');
+    await this.#supernode?.ended(START_BOUND_MS);
+  }
+
   async killSupernode(): Promise<void> {
     this.#supernode?.signal('SIGKILL');
     await this.#supernode?.ended(5000);
   }
 
   /** A proxy that has joined, and can be reached. */
-  async join(name: string, config: Record<string, unknown> = {}): Promise<Hawker> {
+  async join(name: string, config: Record<string, unknown> = {}, main = MAIN): Promise<Hawker> {
     const proxy = await Hawker.start(this.#rig, name, this.#originUrl, {
       command: 'proxy',
       config: { supernodes: [this.url], cluster: { secretFile: this.secretFile }, ...config },
+      main,
     });
     await this.ready(`${name} is ready`, [proxy]);
     return proxy;
