@@ -12,10 +12,12 @@ const GROUPS = [
   'Mirror',
   'Configuration and commands',
   'Starting and stopping',
+  'Findings of hawker doctor',
 ];
 
 /** What looks like a code and is not for operators, and why. */
 const NOT_LISTED: ReadonlyMap<string, string> = new Map([
+  ['TIMEOUT', 'in the place of a code of the system, where a socket did not answer'],
   ['ABORTED', 'told to the supernode of a read that nobody needs any more; no text shows it'],
   ['CLIENT_GONE', 'a client that hung up: its line has the code REQUEST'],
   ...['BLOB_UNKNOWN', 'MANIFEST_INVALID', 'MANIFEST_UNKNOWN', 'NAME_UNKNOWN', 'RANGE_INVALID', 'UNSUPPORTED'].map(
@@ -31,9 +33,17 @@ const NOT_LISTED: ReadonlyMap<string, string> = new Map([
     'ETIMEDOUT',
   ].map((code) => [code, 'of Node or the system'] as const),
   ...['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_SOCKET'].map((code) => [code, 'of undici'] as const),
-  ...['LC_ALL', 'LC_CTYPE', 'NO_COLOR', 'UV_THREADPOOL_SIZE', 'XDG_CONFIG_HOME', 'XDG_DATA_HOME'].map(
-    (name) => [name, 'a variable of the environment'] as const,
-  ),
+  ...[
+    'LC_ALL',
+    'LC_CTYPE',
+    'NO_COLOR',
+    'UV_THREADPOOL_SIZE',
+    'XDG_CONFIG_HOME',
+    'XDG_DATA_HOME',
+    'XDG_RUNTIME_DIR',
+    'CONTAINERS_REGISTRIES_CONF',
+    'DOCKER_HOST',
+  ].map((name) => [name, 'a variable of the environment'] as const),
 ]);
 
 /** Warnings whose text, made elsewhere, says what to do. */

@@ -27,11 +27,10 @@ export function readSources(src: string): { codes: Map<string, string[]>; warnin
     const text = readFileSync(join(src, name), 'utf8');
     return ts.createSourceFile(name, text, ts.ScriptTarget.Latest, true);
   });
-  const states = trees.flatMap((tree) => literalsOf(tree, 'PeerState'));
   for (const tree of trees) {
     visit(tree, (node) => {
       const place = `${tree.fileName}:${tree.getLineAndCharacterOfPosition(node.getStart()).line + 1}`;
-      for (const code of codesAt(node, states)) codes.set(code, [...(codes.get(code) ?? []), place]);
+      for (const code of codesAt(node, trees)) codes.set(code, [...(codes.get(code) ?? []), place]);
       const fields = warningAt(node);
       if (fields !== undefined) warnings.push({ place, fields });
     });
@@ -44,8 +43,8 @@ function visit(node: ts.Node, take: (node: ts.Node) => void): void {
   ts.forEachChild(node, (child) => visit(child, take));
 }
 
-function codesAt(node: ts.Node, states: readonly string[]): string[] {
-  if (ts.isTemplateExpression(node)) return isCodeExpected(node) ? templateCodes(node, states) : [];
+function codesAt(node: ts.Node, trees: readonly ts.SourceFile[]): string[] {
+  if (ts.isTemplateExpression(node)) return isCodeExpected(node) ? templateCodes(node, trees) : [];
   const text = textOf(node);
   if (text === undefined) return [];
   return CODE.test(text) || (ONE_WORD.test(text) && isCodeExpected(node)) ? [text] : [];
@@ -59,10 +58,14 @@ function textOf(node: ts.Node): string | undefined {
     : undefined;
 }
 
-/** The one template there is: of a peer's state. */
-function templateCodes(node: ts.TemplateExpression, states: readonly string[]): string[] {
-  if (node.head.text !== 'PEER_') throw new Error(`which codes does ${node.getText()} stand for?`);
-  return states.map((state) => `PEER_${state.toUpperCase()}`);
+/** What templates of codes begin with, and the union of strings that ends them. */
+const TEMPLATES: Readonly<Record<string, string>> = { PEER_: 'PeerState', RUNTIME_: 'runtime' };
+
+function templateCodes(node: ts.TemplateExpression, trees: readonly ts.SourceFile[]): string[] {
+  const union = TEMPLATES[node.head.text];
+  const ends = union === undefined ? [] : trees.flatMap((tree) => literalsOf(tree, union));
+  if (ends.length === 0) throw new Error(`which codes does ${node.getText()} stand for?`);
+  return ends.map((end) => `${node.head.text}${end.toUpperCase()}`);
 }
 
 function isCodeExpected(node: ts.Node): boolean {
@@ -82,11 +85,12 @@ function isCodeExpected(node: ts.Node): boolean {
   return isNamed && parent.initializer === node && parent.name.getText() === 'code';
 }
 
-/** The members of a union of strings with that name. */
+/** The members of a union of strings, of a type or a property with that name. */
 function literalsOf(tree: ts.SourceFile, name: string): string[] {
   const found: string[] = [];
   visit(tree, (node) => {
-    if (!ts.isTypeAliasDeclaration(node) || node.name.text !== name) return;
+    const isNamed = ts.isTypeAliasDeclaration(node) || ts.isPropertySignature(node);
+    if (!isNamed || node.name.getText() !== name || !node.type) return;
     visit(node.type, (member) => {
       if (ts.isStringLiteral(member)) found.push(member.text);
     });
