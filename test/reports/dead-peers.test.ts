@@ -5,7 +5,7 @@ import { freePort } from '../e2e/support/ports.ts';
 import { eventually, REGISTRY } from '../support/cluster.ts';
 import { HostileRegistry } from '../support/hostile-registry.ts';
 import { makeImage } from '../support/registry-images.ts';
-import { Rig, supernodeIs, Way, type Node } from './rig.ts';
+import { Rig, SHORT_HEARTBEAT_MS, supernodeIs, Way, type Node } from './rig.ts';
 
 t.test(
   'dragonfly#4853, #4880: after a restart of the scheduler all goes to the origin, for it knows no cached blob',
@@ -25,7 +25,7 @@ t.test(
 
 t.test('dragonfly#3350: a peer that has crashed is kept as a parent for hours', async (t) => {
   const rig = await Rig.start(t);
-  const supernode = await rig.supernode();
+  const supernode = await rig.supernode({ heartbeatMs: SHORT_HEARTBEAT_MS });
   const way = await Way.open(t, supernode.port);
   const [holder, other] = [await rig.proxy([way.url]), await rig.proxy([supernode.url])];
   await supernode.states('ready', 'ready');
@@ -79,7 +79,7 @@ t.test('dragonfly#4960, #4836: a seed that was removed is still chosen', async (
 
 t.test('dragonfly PR#1875, PR#3016, client#551, client#590: the scheduler does not know the peer', async (t) => {
   const rig = await Rig.start(t);
-  const supernode = await rig.supernode();
+  const supernode = await rig.supernode({ heartbeatMs: SHORT_HEARTBEAT_MS });
   const way = await Way.open(t, supernode.port);
   const [node, other] = [await rig.proxy([way.url]), await rig.proxy([supernode.url])];
   await supernode.states('ready', 'ready');
