@@ -17,6 +17,9 @@ const GROUPS = [
 
 /** What looks like a code and is not for operators, and why. */
 const NOT_LISTED: ReadonlyMap<string, string> = new Map([
+  ['BAD_RESPONSE_HEAD', 'the cause behind PEER_BAD_RESPONSE and the like, which tell its text'],
+  ['ABORT_ERR', 'of Node'],
+  ['ECONNRESET', 'of the system'],
   ['TIMEOUT', 'in the place of a code of the system, where a socket did not answer'],
   ['ABORTED', 'told to the supernode of a read that nobody needs any more; no text shows it'],
   ['CLIENT_GONE', 'a client that hung up: its line has the code REQUEST'],
@@ -51,7 +54,7 @@ const TODO_IN_TEXT: readonly [file: string, fields: string][] = [
   ['cli/reload.ts', '{ code, key }'],
   ['cli/run-service.ts', '{ code, key }'],
   ['p2p/peer/session.ts', "{ code: 'PROTOCOL_VERSION_DIFFERS'"],
-  ['p2p/peer/session.ts', "{ code: 'NO_SUPERNODE'"],
+  ['p2p/peer/supernode-statuses.ts', "{ code: 'NO_SUPERNODE'"],
 ];
 
 interface Row {

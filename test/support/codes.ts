@@ -44,7 +44,8 @@ function visit(node: ts.Node, take: (node: ts.Node) => void): void {
 }
 
 function codesAt(node: ts.Node, trees: readonly ts.SourceFile[]): string[] {
-  if (ts.isTemplateExpression(node)) return isCodeExpected(node) ? templateCodes(node, trees) : [];
+  if (ts.isTemplateExpression(node))
+    return isCodeExpected(node) && /^[A-Z]/.test(node.head.text) ? templateCodes(node, trees) : [];
   const text = textOf(node);
   if (text === undefined) return [];
   return CODE.test(text) || (ONE_WORD.test(text) && isCodeExpected(node)) ? [text] : [];
