@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 import { fork } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
+import { register } from 'node:module';
 import { homedir } from 'node:os';
+import { descriptorLimit } from './base/descriptors.ts';
 import { codeOf } from './base/errors.ts';
-import { runCli } from './cli/cli.ts';
 import { FAILED, failureLine } from './cli/exit.ts';
 import type { ProcessPort } from './cli/process-port.ts';
 
@@ -56,4 +57,9 @@ const port: ProcessPort = {
     }),
 };
 
+/** Descriptors that Node's loader takes for all modules at once, and some. */
+const LOADER_DESCRIPTORS = 256;
+
+if ((descriptorLimit() ?? LOADER_DESCRIPTORS) < LOADER_DESCRIPTORS) register('./load-in-turn.js', import.meta.url);
+const { runCli } = await import('./cli/cli.ts');
 process.exit(await runCli(port));

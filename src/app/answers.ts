@@ -92,6 +92,13 @@ export const ProxyStatusAnswer = Type.Object({
   downloads: Type.Array(
     Type.Object({ digest: Text, size: Type.Union([Count, Type.Null()]), inOrder: Count, readers: Count }),
   ),
+  pressure: Type.Optional(
+    Type.Object({
+      level: Text,
+      reasons: Type.Array(Type.Object({ what: Text, used: Count, limit: Count, message: Text, todo: Text })),
+      since: Text,
+    }),
+  ),
 });
 export type ProxyStatusAnswer = Static<typeof ProxyStatusAnswer>;
 

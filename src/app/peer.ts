@@ -27,6 +27,7 @@ import { prepareToHear } from '../p2p/protocol/messages.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import { listenError } from './errors.ts';
 import type { Lifecycle } from './lifecycle.ts';
+import type { Resources } from './resources.ts';
 import type { ListeningAddress } from './service.ts';
 import { programVersion } from './version.ts';
 
@@ -43,6 +44,8 @@ export interface PeerDeps {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly lifecycle: Lifecycle;
+  /** What this process may run out of. */
+  readonly resources: Resources;
 }
 
 /** This node's part in the swarm: what it fetches from others, what it gives to them, its session with a supernode. */
@@ -85,7 +88,7 @@ export class Peer {
   }
 
   static async create(config: Config, deps: PeerDeps): Promise<Peer> {
-    return new Peer(config, deps, await loadIdentity(config.store.dir));
+    return new Peer(config, deps, await loadIdentity(config.store.dir, deps.log));
   }
 
   readonly sources: PeerSources = (from, digest) => {
@@ -96,15 +99,19 @@ export class Peer {
   /** Opens the piece port and looks for a supernode. */
   async start(downloads: Downloads, store: BlobStore, more: readonly ListedShelf[]): Promise<ListeningAddress> {
     const shelves = [store, ...more];
-    const { lifecycle } = this.#deps;
+    const { lifecycle, resources } = this.#deps;
     const { listen } = this.#config.peer;
-    const { port } = await lifecycle.start({
+    const { server, port } = await lifecycle.start({
       name: 'pieces',
       start: () => this.#listen(downloads, shelves),
       stop: async ({ server }) => {
         this.#client.close();
         await server.close();
       },
+    });
+    resources.onShortage(() => {
+      this.#client.closeIdle();
+      server.closeIdle();
     });
     const address = { role: 'pieces', host: listen.host, port };
     this.#inventory = new Inventory({
@@ -134,7 +141,7 @@ export class Peer {
   }
 
   async #listen(downloads: Downloads, shelves: readonly ListedShelf[]): Promise<{ server: PieceServer; port: number }> {
-    const { membership, pool, clock, log, metrics } = this.#deps;
+    const { membership, pool, clock, log, metrics, resources } = this.#deps;
     const { listen, uploadBytesPerSecond, uploadSlots } = this.#config.peer;
     const { peer, instance } = this.identity;
     const server = new PieceServer({
@@ -146,7 +153,8 @@ export class Peer {
       },
       identity: this.identity,
       prove: (nonce) => membership.whoamiProof({ nonce, peer, instance }),
-      slots: new UploadSlots(uploadSlots),
+      slots: new UploadSlots(uploadSlots, resources.pressure),
+      descriptors: resources.descriptors,
       limiter: new Limiter({ bytesPerSecond: uploadBytesPerSecond, clock }),
       pool,
       metrics,

@@ -23,6 +23,8 @@ export async function startProxyApi(
   { metrics, status, peer }: ProxyApiOptions,
 ): Promise<{ app: FastifyInstance; port: number }> {
   const app = fastify();
+  // Where `accept` fails, some versions of Node say so here; nobody listening would end the process.
+  app.server.on('error', () => undefined);
   app.post('/api/v1/dial-back', async (request, reply) => {
     if (request.headers.origin !== undefined) {
       return reply.code(403).send({ code: 'BROWSER_REFUSED', message: 'it names an Origin, as browsers do' });

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
+import type { Digest } from '../base/digest.ts';
 import type { Logger } from '../base/log.ts';
 import { formatAddress, type Address } from '../config/formats.ts';
 import type { Config } from '../config/config.ts';
@@ -11,6 +12,7 @@ import { Upstreams } from '../registry/upstreams.ts';
 import { PrivateBlobs } from '../store/private-blobs.ts';
 import { ContainerdShelf } from '../store/containerd-shelf.ts';
 import { DiskStore } from '../store/disk-store.ts';
+import { openStore } from '../store/late-store.ts';
 import { Refs } from '../store/refs.ts';
 import { listenError } from './errors.ts';
 import type { Lifecycle } from './lifecycle.ts';
@@ -18,6 +20,7 @@ import type { ListeningAddress } from './service.ts';
 import { roleMetrics } from './metrics.ts';
 import type { Peer, PeerDeps } from './peer.ts';
 import { startProxyApi } from './proxy-api.ts';
+import { descriptorsWanted, Resources } from './resources.ts';
 import { programVersion } from './version.ts';
 
 /** How long responses that are under way may go on when Hawker is told to stop; longer than that they are cut off. */
@@ -29,7 +32,7 @@ export interface ProxyDeps {
   readonly log: Logger;
   readonly lifecycle: Lifecycle;
   /** The node's part in a cluster; undefined: it is alone. */
-  readonly cluster?: (parts: Pick<PeerDeps, 'pool' | 'clock' | 'metrics'>) => Promise<Peer>;
+  readonly cluster?: (parts: Pick<PeerDeps, 'pool' | 'clock' | 'metrics' | 'resources'>) => Promise<Peer>;
 }
 
 /** Composes one node's proxy: what it keeps, what it reads from, its part in a cluster, what it shows. */
@@ -38,9 +41,15 @@ export async function startProxy(config: Config, { log, lifecycle, cluster }: Pr
   const metrics = roleMetrics();
   const { dir, quotaBytes, containerd } = config.store;
 
+  const resources = await lifecycle.start({
+    name: 'resources',
+    start: async () => new Resources({ clock, log, metrics }),
+    stop: async (resources) => resources.close(),
+  });
+
   const store = await lifecycle.start({
     name: 'store',
-    start: () => DiskStore.open({ dir, quotaBytes, log, metrics, clock }),
+    start: () => openStore({ dir, quotaBytes, log, metrics, clock }),
     stop: (store) => store.close(),
   });
   const refs = await lifecycle.start({
@@ -64,26 +73,33 @@ export async function startProxy(config: Config, { log, lifecycle, cluster }: Pr
     start: async () => new Upstreams(config.upstreams, { log, metrics, clock }),
     stop: (upstreams) => upstreams.close(),
   });
+  resources.watchDisk(() => store.disk());
   const pool = new BufferPool();
+  resources.hold(pool);
   const solo = new SoloCoordinator({ clock, log });
-  const privateBlobs = PrivateBlobs.open(dir, (digest) => store.sizeOf(digest) !== undefined);
-  const peer = await cluster?.({ pool, clock, metrics });
+  // A store that is not open yet says of every blob that it is not here.
+  const isHere = (digest: Digest) => !(store instanceof DiskStore) || store.sizeOf(digest) !== undefined;
+  const privateBlobs = PrivateBlobs.open(dir, isHere);
+  const peer = await cluster?.({ pool, clock, metrics, resources });
   const downloads = await lifecycle.start({
     name: 'downloads',
     start: async () => {
       const swarm = peer && { coordinator: peer.coordinator, peers: peer.sources };
-      const alone = { store, shelves, coordinator: solo, solo, privateBlobs, pool, clock, log, metrics };
+      const { pressure } = resources;
+      const alone = { store, shelves, coordinator: solo, solo, privateBlobs, pool, clock, log, metrics, pressure };
       return new Downloads({ ...alone, ...swarm });
     },
     stop: (downloads) => downloads.close(),
   });
+  resources.expectDescriptors(descriptorsWanted({ peers: peer !== undefined }));
   const pieces = await peer?.start(downloads, store, shelves);
 
   const settings = config.proxy;
   const mirrorAddresses = await lifecycle.start({
     name: 'mirror',
     start: async () => {
-      const mirror = createMirror({ settings, upstreams, downloads, refs, pool, log, metrics, clock });
+      const { descriptors } = resources;
+      const mirror = createMirror({ settings, upstreams, downloads, refs, pool, log, metrics, clock, descriptors });
       try {
         return { mirror, addresses: await mirror.listen() };
       } catch (error) {
@@ -94,11 +110,17 @@ export async function startProxy(config: Config, { log, lifecycle, cluster }: Pr
     stopBoundMs: DRAIN_MS + DRAIN_MARGIN_MS,
   });
 
+  resources.onShortage(() => {
+    mirrorAddresses.mirror.closeIdle();
+    upstreams.closeIdle();
+  });
+
   const status = () => ({
     version: programVersion(),
     ...peer?.status(),
     store: store.usage(),
     downloads: downloads.list(),
+    pressure: resources.status(),
   });
   const api = await lifecycle.start({
     name: 'api',

@@ -80,6 +80,19 @@ export class Metrics {
     ...this.#on,
   });
 
+  /** Registers `hawker_pressure`; `shares` is asked at each scrape. */
+  showPressure(shares: () => (readonly [resource: string, share: number])[]): void {
+    const gauge = new Gauge({
+      name: 'hawker_pressure',
+      help: 'How much of its limit a resource takes, 0 to 1: load is shed from 0.8 on (of the disk: at 1, where nothing more fits)',
+      labelNames: ['resource'],
+      ...this.#on,
+      collect() {
+        for (const [resource, share] of shares()) gauge.set({ resource }, share);
+      },
+    });
+  }
+
   /** Registers `hawker_downloads`; `count` is asked at each scrape. */
   countDownloads(count: () => { active: number; idle: number }): void {
     const gauge = new Gauge({

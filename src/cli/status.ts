@@ -59,10 +59,11 @@ export function statusText({ proxy, supernode }: StatusLook): string {
 }
 
 function proxyLines(url: string, answer: ProxyStatusAnswer): string[] {
-  const { version, peer, supernodes = [], store, downloads } = answer;
+  const { version, peer, supernodes = [], store, downloads, pressure } = answer;
   return [
     `proxy      ${url}, version ${version}${peer === undefined ? '' : `, peer ${peer}`}`,
     `  store      ${formatSize(store.bytes)} of ${formatSize(store.quota)}`,
+    ...pressureLines(pressure),
     `  downloads  ${downloads.length}`,
     ...downloads.slice(0, MOST_DOWNLOADS).map(downloadLine),
     ...(downloads.length > MOST_DOWNLOADS ? [`    and ${downloads.length - MOST_DOWNLOADS} more (--json)`] : []),
@@ -80,6 +81,14 @@ function proxysSupernode(status: NonNullable<ProxyStatusAnswer['supernodes']>[nu
     Math.abs(skew) < CLOCK_SHOWN_S ? '' : `, ${Math.abs(skew)} s ${skew > 0 ? 'behind' : 'ahead of'} this clock`;
   const lines = [`  supernode  ${url} ${state} since ${shortTime(since)}${clock}${why}`];
   return code === '' || todo === '' ? lines : [...lines, `    to do    ${todo}`];
+}
+
+/** One line while something is short. */
+function pressureLines(pressure: ProxyStatusAnswer['pressure']): string[] {
+  if (!pressure || pressure.level === 'none') return [];
+  const shed = pressure.level === 'uploads' ? 'gives less to other nodes' : 'streams new blobs through';
+  const { since } = pressure;
+  return [`  short      ${shed} since ${shortTime(since)}: ${pressure.reasons.map((one) => one.message).join('; ')}`];
 }
 
 function downloadLine({ digest, size, inOrder, readers }: ProxyStatusAnswer['downloads'][number]): string {

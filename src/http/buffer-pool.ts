@@ -4,14 +4,14 @@ import { MiB } from '../base/units.ts';
 export const POOLED_BUFFER_BYTES = MiB;
 
 /** Memory that all responses together may take for their buffers, in bytes. */
-const DEFAULT_POOL_BYTES = 64 * MiB;
+export const DEFAULT_POOL_BYTES = 64 * MiB;
 
 /**
  * Buffers shared by all responses, so that memory is bounded whatever the number of clients (I5). They are made when first
  * needed, and kept.
  */
 export class BufferPool {
-  readonly #most: number;
+  #most: number;
   readonly #free: Buffer[] = [];
   #made = 0;
 
@@ -21,7 +21,7 @@ export class BufferPool {
 
   /** Buffers that may be taken now. */
   get available(): number {
-    return this.#free.length + this.#most - this.#made;
+    return Math.max(0, this.#free.length + this.#most - this.#made);
   }
 
   /**
@@ -40,5 +40,16 @@ export class BufferPool {
   /** Gives back a buffer that nothing reads or writes any more. */
   give(buffer: Buffer): void {
     this.#free.push(buffer);
+    this.#shrink();
+  }
+
+  /** From now on the buffers take `totalBytes` at most; those that are out beyond it go as they come back. */
+  resize(totalBytes: number): void {
+    this.#most = Math.floor(totalBytes / POOLED_BUFFER_BYTES);
+    this.#shrink();
+  }
+
+  #shrink(): void {
+    while (this.#made > this.#most && this.#free.pop()) this.#made -= 1;
   }
 }

@@ -26,6 +26,8 @@ export interface BulkRead {
 export interface BulkReader {
   /** Reads `url`; redirects are answers. Throws a TypeError for a header that cannot be sent. */
   get(url: URL, headers: Readonly<Record<string, string>>, handler: BulkHandler): BulkRead;
+  /** Ends the connections that nobody uses just now, where it can. */
+  closeIdle(): void;
   /** Ends every connection, those in use too. */
   close(): Promise<void>;
 }
@@ -39,6 +41,8 @@ export function undiciReader(dispatcher: Dispatcher): BulkReader {
       dispatcher.dispatch({ origin, path: `${pathname}${search}`, method: 'GET', headers: { ...headers } }, read);
       return read;
     },
+    // undici cannot; it ends them itself after a while.
+    closeIdle: () => undefined,
     close: () => dispatcher.destroy(),
   };
 }

@@ -34,6 +34,10 @@ export class DirectReader implements BulkReader {
     return new Read(pool, request, handler);
   }
 
+  closeIdle(): void {
+    for (const pool of this.#pools.values()) pool.closeIdle();
+  }
+
   async close(): Promise<void> {
     for (const pool of this.#pools.values()) pool.close();
   }
@@ -111,6 +115,10 @@ class Pool implements ConnectionOwner {
     this.#url = url;
     this.#options = options;
     this.#empty = empty;
+  }
+
+  closeIdle(): void {
+    while (this.#idle.length > 0) this.#take(0)!.destroy();
   }
 
   enter(read: Read): void {

@@ -36,6 +36,8 @@ export interface TransportOptions {
 export interface GatedTransport {
   agent(protocol: string): http.Agent;
   readonly reader: BulkReader;
+  /** Ends the connections that nobody uses just now. */
+  closeIdle(): void;
   /** Ends every connection, those in use too. */
   close(): Promise<void>;
 }
@@ -48,6 +50,12 @@ export function gatedTransport(options: TransportOptions): GatedTransport {
   return {
     agent: (protocol) => (protocol === 'https:' ? agents.https : agents.http),
     reader,
+    closeIdle() {
+      for (const agent of [agents.http, agents.https]) {
+        for (const socket of Object.values(agent.freeSockets).flat()) socket?.destroy();
+      }
+      reader.closeIdle();
+    },
     async close() {
       agents.http.destroy();
       agents.https.destroy();

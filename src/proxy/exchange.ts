@@ -23,6 +23,7 @@ export class Exchange {
   readonly #clock: Clock;
   readonly #startedAt: number;
   readonly #cancelDeadline: () => void;
+  #whenHead: () => void = () => undefined;
 
   constructor(
     request: IncomingMessage,
@@ -47,6 +48,13 @@ export class Exchange {
 
   get isHead(): boolean {
     return this.request.method === 'HEAD';
+  }
+
+  /** Calls back when the head is set, or the connection closes without one. */
+  onHead(callback: () => void): void {
+    this.#whenHead = callback;
+    if (this.response.closed || this.response.destroyed) callback();
+    else this.response.once('close', callback);
   }
 
   /** A header of the request, if it came just once. */
@@ -74,6 +82,7 @@ export class Exchange {
   /** Sets the head, which leaves with the first byte. From here on the response can only be finished or cut off. */
   head(status: number, headers: OutgoingHttpHeaders): void {
     this.#cancelDeadline();
+    this.#whenHead();
     this.response.writeHead(status, {
       'Docker-Distribution-Api-Version': 'registry/2.0',
       ...(this.scope.ns === undefined ? {} : { 'OCI-Namespace': this.scope.ns }),

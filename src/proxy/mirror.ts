@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { Clock } from '../base/clock.ts';
+import type { Descriptors } from '../base/descriptors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { BufferPool } from '../http/buffer-pool.ts';
@@ -39,18 +40,22 @@ export interface MirrorOptions {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly clock: Clock;
+  /** Shares out file descriptors; undefined: there are enough. */
+  readonly descriptors?: Descriptors | undefined;
 }
 
 export interface Mirror {
   /** Resolves with the addresses in the order of the settings; rejects, listening nowhere, when one cannot be had. */
   listen(): Promise<Address[]>;
+  /** Closes the connections on which no request runs. */
+  closeIdle(): void;
   /** Takes no more connections, lets responses end for up to `drainMs`, then cuts them off. */
   close(drainMs: number): Promise<void>;
 }
 
 /** Composes the mirror's HTTP face. */
 export function createMirror(options: MirrorOptions): Mirror {
-  const { settings, upstreams, downloads, refs, pool, log, metrics, clock } = options;
+  const { settings, upstreams, downloads, refs, pool, log, metrics, clock, descriptors } = options;
   const asking = new OriginAsking(clock);
   const access = new Access({ refs, asking, clock, log, staleMs: settings.staleTagsMs });
   const tags = new Tags({ refs, access, asking });
@@ -58,7 +63,7 @@ export function createMirror(options: MirrorOptions): Mirror {
   const images = new ImageNames();
   const manifests = new Manifests({ access, tags, refs, downloads, clock, images, passThrough });
   const blobs = new Blobs({ access, downloads, images, pool });
-  const deps = { upstreams, manifests, blobs, passThrough, log, metrics, clock };
+  const deps = { upstreams, manifests, blobs, passThrough, log, metrics, clock, descriptors };
   const listeners = [
     { address: settings.listen, scope: { upstream: settings.defaultUpstream, bound: false } },
     ...settings.listeners.map(({ listen, upstream }) => ({ address: listen, scope: { upstream, bound: true } })),
@@ -73,6 +78,9 @@ export function createMirror(options: MirrorOptions): Mirror {
         throw error;
       }
       return listeners.map(({ app }) => addressOf(app));
+    },
+    closeIdle() {
+      for (const { app } of listeners) app.server.closeIdleConnections();
     },
     async close(drainMs) {
       const cancel = clock.after(drainMs, () => {

@@ -3,7 +3,9 @@ import fastify, { type FastifyInstance } from 'fastify';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
+import type { Descriptors } from '../base/descriptors.ts';
 import { endConnection } from '../http/abort.ts';
+import { limitConnections } from '../http/connection-limit.ts';
 import type { Upstreams } from '../registry/upstreams.ts';
 import { AccessLog } from './access-log.ts';
 import type { Blobs } from './blobs.ts';
@@ -24,6 +26,8 @@ export interface ServerDeps {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly clock: Clock;
+  /** Shares out file descriptors; undefined: there are enough. */
+  readonly descriptors?: Descriptors | undefined;
 }
 
 /**
@@ -33,11 +37,15 @@ export interface ServerDeps {
 export function createMirrorServer(listener: ListenerScope, deps: ServerDeps): FastifyInstance {
   const accessLog = new AccessLog(deps);
   const app = fastify({
-    serverFactory: (handler) =>
-      createHttpServer((request, response) => {
+    serverFactory: (handler) => {
+      const server = createHttpServer((request, response) => {
         if (request.method === 'GET' || request.method === 'HEAD') handler(request, response);
         else refuseWrite(request, response, accessLog);
-      }),
+      });
+      const { descriptors, log } = deps;
+      if (descriptors) limitConnections(server, { descriptors, log });
+      return server;
+    },
     clientErrorHandler: answerMalformed,
     rewriteUrl: () => '/',
     // The answers on a connection that is about to close are as good as any; a 503 would cost docker over a minute.
@@ -74,6 +82,7 @@ export function createMirrorServer(listener: ListenerScope, deps: ServerDeps): F
     }
     if (target.kind === 'catalog') throw new CatalogUnsupported({});
     const exchange = new Exchange(request, response, resolveScope(path, listener, deps.upstreams), deps);
+    if (deps.descriptors) exchange.onHead(await deps.descriptors.enter(exchange.signal));
     if (target.kind === 'manifest') await deps.manifests.serve(exchange, target.reference);
     else if (target.kind === 'blob') await deps.blobs.serve(exchange, target.digest);
     else await deps.passThrough.serve(exchange, target.rest, path.query);

@@ -83,6 +83,11 @@ export class Upstreams {
     return upstream;
   }
 
+  /** Ends the connections that nobody uses just now. */
+  closeIdle(): void {
+    for (const transport of this.#transports) transport.closeIdle();
+  }
+
   /** Ends every connection. */
   async close(): Promise<void> {
     await Promise.all(this.#transports.map((transport) => transport.close()));

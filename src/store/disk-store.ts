@@ -1,16 +1,18 @@
 import type { Clock } from '../base/clock.ts';
+import { isOutOfDescriptors } from '../base/descriptors.ts';
 import type { Digest } from '../base/digest.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import { BlobFiles } from './blob-files.ts';
 import type { BlobShape, BlobStore, IncomingBlob, StoredBlob } from './blob-store.ts';
 import { CrcFiles } from './crc-files.ts';
+import { DiskHealth, type DiskState } from './disk-health.ts';
 import { StoreClosed, StoreIncomingBusy } from './errors.ts';
 import { nodeFiles, type FileInfo, type FilePort } from './files.ts';
-import { IncomingFile, writeError, type IncomingHost } from './incoming.ts';
+import { IncomingFile, isFull, writeError, type IncomingHost } from './incoming.ts';
 import { prepareLayout, type Layout } from './layout.ts';
 import { StoreLock } from './lock.ts';
-import { openIncoming } from './open-incoming.ts';
+import { openIncoming, type OpenedIncoming } from './open-incoming.ts';
 import { BlobEntry, chargeFor, Quota, type Hold } from './quota.ts';
 import { Removals } from './removals.ts';
 import { DISK_RESERVE_BYTES, Room } from './room.ts';
@@ -47,6 +49,7 @@ export class DiskStore implements BlobStore {
   readonly #room: Room;
   readonly #blobs: BlobFiles;
   readonly #crcs: CrcFiles;
+  readonly #health: DiskHealth;
   readonly #incoming = new Map<Digest, IncomingSlot>();
   #closing: Promise<void> | undefined;
 
@@ -74,6 +77,8 @@ export class DiskStore implements BlobStore {
     this.#removals = removals;
     this.#room = new Room({ files, dir, quota, removals, diskReserveBytes });
     this.#crcs = crcs;
+    const probeDir = layout.incoming;
+    this.#health = new DiskHealth({ files, dir, probeDir, quota, clock, reserveBytes: diskReserveBytes });
     this.#blobs = new BlobFiles({ files, layout, quota, removals, crcs, log, clock });
   }
 
@@ -95,6 +100,11 @@ export class DiskStore implements BlobStore {
   /** Bytes taken and allowed. */
   usage(): { bytes: number; quota: number } {
     return { bytes: this.#quota.bytes, quota: this.#quota.quotaBytes };
+  }
+
+  /** What the disk has to give. Never rejects. */
+  disk(): Promise<DiskState> {
+    return this.#health.check();
   }
 
   sizeOf(digest: Digest): number | undefined {
@@ -171,12 +181,26 @@ export class DiskStore implements BlobStore {
     try {
       await this.#removals.settled(this.#layout.incomingData(digest));
       await this.#removals.settled(this.#layout.incomingJournal(digest));
-      const opened = await openIncoming(this.#files, this.#layout, digest, shape, this.#log);
+      const opened = await this.#openIncoming(digest, shape);
       this.#quota.measured(hold, opened.allocatedBytes);
       return new IncomingFile(digest, shape, opened, this.#hostOf(digest, hold));
     } catch (error) {
-      this.#leave(digest, hold, undefined);
+      // Without descriptors nothing is known of what an earlier try has left, and nothing is wrong with it.
+      if (isOutOfDescriptors(error)) this.#leaveAsItWas(digest, hold);
+      else this.#leave(digest, hold, undefined);
+      this.#health.failed(error);
       throw writeError(digest, error);
+    }
+  }
+
+  /** Where no file can be made (a file system has only so many), it is tried once more without the oldest blobs. */
+  async #openIncoming(digest: Digest, shape: BlobShape): Promise<OpenedIncoming> {
+    const open = () => openIncoming(this.#files, this.#layout, digest, shape, this.#log);
+    try {
+      return await open();
+    } catch (error) {
+      if (!isFull(error) || !(await this.#room.evictFor(shape.size ?? 0))) throw error;
+      return open();
     }
   }
 
@@ -194,6 +218,8 @@ export class DiskStore implements BlobStore {
     let published: BlobEntry | undefined;
     return {
       makeRoom: (bytes) => this.#room.widen(digest, hold, bytes),
+      evictFor: (bytes) => this.#room.evictFor(bytes),
+      failed: (error) => this.#health.failed(error),
       wrote: (bytes) => this.#quota.wrote(hold, bytes),
       place: async (file) => {
         await this.#blobs.moveIn(digest);
@@ -215,6 +241,12 @@ export class DiskStore implements BlobStore {
     this.#quota.free(hold);
     if (kept) this.#quota.addIdle(digest, chargeForPartial(kept));
     else this.#removeIncoming(digest);
+  }
+
+  #leaveAsItWas(digest: Digest, hold: Hold): void {
+    const { writtenBytes } = hold;
+    this.#quota.free(hold);
+    if (writtenBytes > 0) this.#quota.addIdle(digest, writtenBytes);
   }
 
   #removeIncoming(digest: Digest): void {

@@ -11,11 +11,16 @@ import { mustBePosition, readWithin } from './stored-file.ts';
 /** Full disk, full user quota, and a file larger than the file system takes: no room, rather than a fault. */
 const NO_ROOM_CODES = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
+/** Whether a call failed for want of room on the disk. */
+export function isFull(error: unknown): boolean {
+  return NO_ROOM_CODES.has(codeOf(error));
+}
+
 /** The error for a failed write, sync or rename of the store: STORE_NO_ROOM where the disk is full, else STORE_WRITE_FAILED. */
 export function writeError(digest: Digest, error: unknown): Error {
   if (error instanceof StoreNoRoom || error instanceof StoreWriteFailed) return error;
   const why = describeError(error);
-  return NO_ROOM_CODES.has(codeOf(error))
+  return isFull(error)
     ? new StoreNoRoom({ digest, needBytes: undefined, why: `the disk is full (${why})` }, { cause: error })
     : new StoreWriteFailed({ digest, why }, { cause: error });
 }
@@ -24,6 +29,10 @@ export function writeError(digest: Digest, error: unknown): Error {
 export interface IncomingHost {
   /** Holds room for the blob's first `bytes` bytes: for a blob of unknown size. Throws STORE_NO_ROOM. */
   makeRoom(bytes: number): Promise<void>;
+  /** Evicts so that about `bytes` more fit on the disk; false: nothing was left that may go. */
+  evictFor(bytes: number): Promise<boolean>;
+  /** The disk has refused a write. */
+  failed(error: unknown): void;
   wrote(bytes: number): void;
   /** Moves the whole, synced file to its place among the verified blobs. After a rejection it is where it was. */
   place(file: FileInfo): Promise<void>;
@@ -108,10 +117,21 @@ export class IncomingFile implements IncomingBlob {
   async #write(buffer: Uint8Array, position: number): Promise<void> {
     try {
       if (this.#size === undefined) await this.#host.makeRoom(position + buffer.byteLength);
-      await this.#file.write(buffer, position);
+      await this.#writeEvicting(buffer, position);
       this.#host.wrote(buffer.byteLength);
     } catch (error) {
+      this.#host.failed(error);
       throw writeError(this.digest, error);
+    }
+  }
+
+  /** Others may have taken the room that was held on the disk: then what may go makes way. */
+  async #writeEvicting(buffer: Uint8Array, position: number): Promise<void> {
+    try {
+      await this.#file.write(buffer, position);
+    } catch (error) {
+      if (!isFull(error) || !(await this.#host.evictFor(buffer.byteLength))) throw error;
+      await this.#file.write(buffer, position);
     }
   }
 
@@ -128,7 +148,9 @@ export class IncomingFile implements IncomingBlob {
     } catch (error) {
       this.#publishing = undefined;
       this.#sealed = false;
-      throw error instanceof StoreSizeMismatch ? error : writeError(this.digest, error);
+      if (error instanceof StoreSizeMismatch) throw error;
+      this.#host.failed(error);
+      throw writeError(this.digest, error);
     }
   }
 

@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import { isOutOfDescriptors } from '../base/descriptors.ts';
 import type { Digest } from '../base/digest.ts';
 import { describeError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
@@ -86,10 +87,10 @@ async function resume(
   header: JournalHeader,
   onError: OnJournalError,
 ): Promise<OpenedIncoming | undefined> {
-  const bytes = await readWhole(files, journal, MAX_JOURNAL_BYTES).catch(() => undefined);
+  const bytes = await readWhole(files, journal, MAX_JOURNAL_BYTES).catch(unlessOutOfDescriptors);
   const earlier = bytes && parseJournal(bytes);
   if (!bytes || !earlier || !sameHeader(earlier.header, header)) return undefined;
-  const file = await files.open(data, 'update').catch(() => undefined);
+  const file = await files.open(data, 'update').catch(unlessOutOfDescriptors);
   if (!file) return undefined;
   return closeOnError(file, async () => {
     if ((await file.stat()).size > header.size) await file.truncate(header.size);
@@ -104,6 +105,11 @@ async function resume(
       return { file, journal: writer, kept, allocatedBytes };
     });
   });
+}
+
+/** What cannot be read is no use, and it starts over; but without descriptors nothing can be read, and it would lose all. */
+function unlessOutOfDescriptors(error: unknown): undefined {
+  if (isOutOfDescriptors(error)) throw error;
 }
 
 function sameHeader(a: JournalHeader, b: JournalHeader): boolean {

@@ -1,4 +1,4 @@
-import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseDigest, type Digest } from '../base/digest.ts';
 import { codeOf } from '../base/errors.ts';
@@ -17,12 +17,20 @@ export class PrivateBlobs {
     this.#digests = digests;
   }
 
-  /** `isHere`: those that are not are forgotten. Throws the file's error. */
+  /** `isHere`: those that are not are forgotten. Throws the error of reading the file. */
   static open(storeDir: string, isHere: (digest: Digest) => boolean): PrivateBlobs {
     const path = join(storeDir, LAYOUT_VERSION, 'private-blobs');
-    const digests = read(path).filter(isHere);
-    writeFileSync(path, digests.map((digest) => `${digest}\n`).join(''), { mode: 0o600 });
-    return new PrivateBlobs(path, new Set(digests));
+    const noted = read(path);
+    const digests = noted.filter(isHere);
+    if (digests.length === noted.length) return new PrivateBlobs(path, new Set(digests));
+    try {
+      // Never in place: on a full disk the old file would be gone, and with it what must not be shared.
+      writeFileSync(`${path}.new`, digests.map((digest) => `${digest}\n`).join(''), { mode: 0o600, flush: true });
+      renameSync(`${path}.new`, path);
+      return new PrivateBlobs(path, new Set(digests));
+    } catch {
+      return new PrivateBlobs(path, new Set(noted));
+    }
   }
 
   has(digest: Digest): boolean {
@@ -32,7 +40,8 @@ export class PrivateBlobs {
   /** Throws the file's error: what cannot be noted must not be kept. */
   add(digest: Digest): void {
     if (this.#digests.has(digest)) return;
-    appendFileSync(this.#path, `${digest}\n`, { mode: 0o600 });
+    // On a line of its own, whatever a full disk has left of the one before.
+    appendFileSync(this.#path, `\n${digest}\n`, { mode: 0o600 });
     this.#digests.add(digest);
   }
 }

@@ -2,15 +2,17 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../base/clock.ts';
+import { isOutOfDescriptors } from '../base/descriptors.ts';
 import type { Digest } from '../base/digest.ts';
-import { describeError } from '../base/errors.ts';
+import { codeOf, describeError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { SingleFlight } from '../base/single-flight.ts';
 import { MiB } from '../base/units.ts';
+import { isPassing } from './disk-health.ts';
 import { LOOK_AT_DISK } from './errors.ts';
 import { eachWithLimit, readWhole, replaceWhole, unlinkIfThere } from './file-helpers.ts';
 import { nodeFiles, type FilePort } from './files.ts';
-import { prepareLayout } from './layout.ts';
+import { Layout, prepareLayout } from './layout.ts';
 import {
   encodeRefs,
   parseRefs,
@@ -59,6 +61,7 @@ export class Refs {
   /** Work on the disk goes one after the other. */
   #work: Promise<void> = Promise.resolve();
   #cancelTimer: (() => void) | undefined;
+  #saidUnwritable = false;
 
   private constructor(options: RefsOptions, dir: string) {
     this.#dir = dir;
@@ -70,8 +73,14 @@ export class Refs {
 
   /** `dir` is the store's. Throws STORE_DIR_UNUSABLE. */
   static async open(options: RefsOptions): Promise<Refs> {
-    const layout = await prepareLayout(options.files ?? nodeFiles, options.dir);
-    const refs = new Refs(options, layout.refs);
+    const files = options.files ?? nodeFiles;
+    try {
+      await prepareLayout(files, options.dir);
+    } catch (error) {
+      // On a full or read-only disk they are known until the process ends.
+      if (!isPassing(error)) throw error;
+    }
+    const refs = new Refs(options, new Layout(options.dir).refs);
     await refs.#scan();
     return refs;
   }
@@ -164,7 +173,8 @@ export class Refs {
       if (repo) return repo;
       await this.#dropDamaged(file, bytes ? 'it is not what was written' : 'it is gone');
     } catch (error) {
-      await this.#dropDamaged(file, describeError(error));
+      // Without descriptors nothing can be read: that says nothing of this file.
+      if (!isOutOfDescriptors(error)) await this.#dropDamaged(file, describeError(error));
     }
     return undefined;
   }
@@ -196,8 +206,12 @@ export class Refs {
     this.#onDisk.add(file);
     try {
       await replaceWhole(this.#files, join(this.#dir, file), encodeRefs(repo));
+      this.#saidUnwritable = false;
     } catch (error) {
-      this.#log.warn(
+      // It is written with its next change; until writing works again one line is enough.
+      const level = this.#saidUnwritable ? 'debug' : 'warn';
+      this.#saidUnwritable = true;
+      this.#log[level](
         { code: 'REFS_WRITE_FAILED', path: join(this.#dir, file), error: describeError(error), todo: LOOK_AT_DISK },
         'what is known of a repository cannot be written; it is known until the process ends',
       );
@@ -216,11 +230,15 @@ export class Refs {
 
   async #scan(): Promise<void> {
     const found: { name: string; modifiedMs: number }[] = [];
-    await eachWithLimit(await this.#files.readdir(this.#dir), SCAN_CONCURRENCY, async ({ name, kind }) => {
+    const entries = await this.#files.readdir(this.#dir).catch((error: unknown) => {
+      if (codeOf(error) === 'ENOENT') return [];
+      throw error;
+    });
+    await eachWithLimit(entries, SCAN_CONCURRENCY, async ({ name, kind }) => {
       if (kind !== 'file') return;
       const path = join(this.#dir, name);
       if (FILE_NAME.test(name)) found.push({ name, modifiedMs: (await this.#files.lstat(path)).modifiedMs });
-      else if (name.endsWith('.new')) await unlinkIfThere(this.#files, path);
+      else if (name.endsWith('.new')) await unlinkIfThere(this.#files, path).catch(() => undefined);
     });
     found.sort((a, b) => a.modifiedMs - b.modifiedMs);
     for (const { name } of found) this.#onDisk.add(name);

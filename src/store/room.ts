@@ -11,6 +11,9 @@ export const DISK_RESERVE_BYTES = 64 * MiB;
 /** For a blob of unknown size the disk is looked at each time that so much more has come. */
 const DISK_CHECK_STEP_BYTES = 16 * MiB;
 
+/** Evicted at least, where the disk turns out to be full: once, not write by write. */
+const EVICT_AT_ONCE_BYTES = 64 * MiB;
+
 /** Gives room to incoming blobs: within the quota, and within what the disk has, evicting where needed. */
 export class Room {
   readonly #files: FilePort;
@@ -46,6 +49,15 @@ export class Room {
     if (!this.#quota.widen(hold, chargeFor(size))) throw this.#overQuota(digest, size);
     const step = (bytes: number): number => Math.floor(bytes / DISK_CHECK_STEP_BYTES);
     if (step(hold.reservedBytes) > step(before)) await this.#checkDisk(digest, size);
+  }
+
+  /** The disk is fuller than was thought: evicts for about `bytes` and some more. False: nothing is left that may go. */
+  async evictFor(bytes: number): Promise<boolean> {
+    const { evictableBytes } = this.#quota;
+    if (evictableBytes === 0) return false;
+    this.#quota.evict(Math.max(bytes, Math.min(evictableBytes, EVICT_AT_ONCE_BYTES)));
+    await this.#removals.allSettled();
+    return true;
   }
 
   async #checkDisk(digest: Digest, size: number): Promise<void> {

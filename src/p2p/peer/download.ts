@@ -16,13 +16,14 @@ import type { Digest } from '../../base/digest.ts';
 import { asError, codeAndTodo, describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Metrics } from '../../base/metrics.ts';
+import { NO_PRESSURE, type PressureView } from '../../base/pressure.ts';
 import type { BufferPool } from '../../http/buffer-pool.ts';
 import type { BlobHead } from '../../http/byte-sink.ts';
 import type { BlobStore } from '../../store/blob-store.ts';
 import type { Coordinator } from '../protocol/coordinator.ts';
 import { Corrections, type CorrectionsHost } from './corrections.ts';
 import type { Demand } from './demand.ts';
-import { BlobDigestMismatch, BlobUnavailable, BlobWrongSize, DownloadsClosed } from './errors.ts';
+import { BlobDigestMismatch, BlobNotKept, BlobUnavailable, BlobWrongSize, DownloadsClosed } from './errors.ts';
 import { Fetcher, type FetchTarget, type PeerSources } from './fetcher.ts';
 import { IncomingBytes } from './incoming-bytes.ts';
 import type { PartialBlob } from './inventory.ts';
@@ -46,6 +47,8 @@ export interface DownloadDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** What runs short on this node; undefined: nothing ever. */
+  readonly pressure?: PressureView | undefined;
 }
 
 export interface DownloadRequest {
@@ -103,9 +106,14 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
 
   /**
    * `ended` is called once, when requests for the blob are to start afresh: it is in the store, or not coming any more; with
-   * a promise where they have to wait until its incoming file is closed.
+   * a promise where they have to wait until its incoming file is closed. `notKept` says why nothing of it is to be kept.
    */
-  constructor(deps: DownloadDeps, request: DownloadRequest, ended: (until: Promise<void> | undefined) => void) {
+  constructor(
+    deps: DownloadDeps,
+    request: DownloadRequest,
+    ended: (until: Promise<void> | undefined) => void,
+    notKept?: Error,
+  ) {
     this.#deps = deps;
     ({ clock: this.clock, log: this.log, metrics: this.metrics } = deps);
     this.digest = request.digest;
@@ -115,11 +123,16 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
     this.corrections = new Corrections(this);
     this.#origins = new Origins(request.digest, request.origin, deps.log);
     this.#ended = ended;
-    void this.#start(request);
+    void (notKept ? this.#startThrough(request.size, notKept) : this.#start(request));
   }
 
   get mediaType(): string | undefined {
     return this.#mediaType;
+  }
+
+  /** Whether memory is short: then a reader that goes its own way holds little. */
+  get holdsLittle(): boolean {
+    return this.#pressure.levelOf('memory') !== 'none';
   }
 
   get isIdle(): boolean {
@@ -261,7 +274,9 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
       this.#fail(asError(error));
       return;
     }
-    this.log.warn(
+    // Where it is known that the node sheds, it has been said once for all blobs.
+    const isSaid = error instanceof BlobNotKept || this.#pressure.levelOf('disk') !== 'none';
+    this.log[isSaid ? 'debug' : 'warn'](
       { ...codeAndTodo(error), digest: this.digest },
       `the store cannot take this blob, it is streamed through: ${describeError(error)}`,
     );
@@ -271,6 +286,17 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
   }
 
   // --- its own course ---
+
+  get #pressure(): PressureView {
+    return this.#deps.pressure ?? NO_PRESSURE;
+  }
+
+  /** Its first reader joins before anything happens. */
+  async #startThrough(size: number | undefined, why: Error): Promise<void> {
+    await Promise.resolve();
+    if (size !== undefined) this.bytes.isOnlyOfSize(size);
+    this.storeFailed(why);
+  }
 
   async #start({ origin, size, image, isSmall }: DownloadRequest): Promise<void> {
     try {

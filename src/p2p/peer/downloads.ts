@@ -3,13 +3,14 @@ import type { Digest } from '../../base/digest.ts';
 import { codeAndTodo, codeOf, describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { ByteSource, Metrics } from '../../base/metrics.ts';
+import { NO_PRESSURE, type PressureView } from '../../base/pressure.ts';
 import type { BufferPool } from '../../http/buffer-pool.ts';
 import type { BodySource } from '../../http/body-source.ts';
 import type { BlobStore, StoredBlob } from '../../store/blob-store.ts';
 import type { Coordinator } from '../protocol/coordinator.ts';
 import type { AskedRange } from './reader.ts';
 import { Download, type DownloadDeps, type DownloadRequest, type DownloadStatus } from './download.ts';
-import { DownloadsClosed, TooManyDownloads } from './errors.ts';
+import { BlobNotKept, DownloadsClosed, TooManyDownloads } from './errors.ts';
 import type { PeerSources } from './fetcher.ts';
 import type { PartialBlob } from './inventory.ts';
 import type { OpenPart } from './upload.ts';
@@ -59,6 +60,8 @@ export class Downloads {
     clock: Clock;
     log: Logger;
     metrics: Metrics;
+    /** What runs short on this node; undefined: nothing ever. */
+    pressure?: PressureView;
   }) {
     this.#store = options.store;
     this.#shelves = [options.store, ...(options.shelves ?? [])];
@@ -167,13 +170,27 @@ export class Downloads {
   #begin(request: DownloadRequest): Download {
     if (this.#closed) throw new DownloadsClosed({});
     this.#makeRoom();
-    if (request.isPrivate) this.#privateBlobs?.add(request.digest);
-    const download = new Download(this.#deps, request, (until) => {
+    const ended = (until: Promise<void> | undefined): void => {
       if (this.#table.get(request.digest) === download) this.#table.delete(request.digest);
       if (until) this.#waitFor(request.digest, until);
-    });
+    };
+    const download = new Download(this.#deps, request, ended, this.#whyNotKept(request));
     this.#table.set(request.digest, download);
     return download;
+  }
+
+  /** Why a new blob is to be streamed through; undefined: it is kept. Without its size it cannot be streamed. */
+  #whyNotKept({ digest, size, isPrivate }: DownloadRequest): Error | undefined {
+    const { pressure = NO_PRESSURE } = this.#deps;
+    if (pressure.level === 'pass-through' && size !== undefined) {
+      return new BlobNotKept({ digest, why: 'this node runs short of resources' });
+    }
+    try {
+      if (isPrivate) this.#privateBlobs?.add(digest);
+      return undefined;
+    } catch (error) {
+      return new BlobNotKept({ digest, why: 'it cannot be noted that it is private' }, { cause: error });
+    }
   }
 
   #waitFor(digest: Digest, until: Promise<void>): void {

@@ -94,6 +94,19 @@ export const TooManyPeerConnections = codedError('PEER_CONNECTIONS_EXHAUSTED', {
   todo: 'the piece is asked for elsewhere by itself; if it goes on, report it: no node should need so many',
 });
 
+/** This process has no file descriptor left for a connection: that says nothing of the peer. */
+export const NoDescriptor = codedError('DESCRIPTORS_EXHAUSTED', {
+  message: (p: { peer: string; address: string }) =>
+    `no file descriptor was left for a connection to peer ${p.peer} at ${p.address}`,
+  todo: 'raise the limit of open files (LimitNOFILE of the systemd unit, ulimit -n)',
+});
+
+/** Blobs are not kept now; this one is streamed through. */
+export const BlobNotKept = codedError('BLOB_NOT_KEPT', {
+  message: (p: { digest: string; why: string }) => `${p.digest} is not kept: ${p.why}`,
+  todo: 'nothing for this blob; what is short and what to do is in `hawker status`',
+});
+
 /** What each error of a read from a peer says of that peer. */
 const PEER_FAILURES: ReadonlyMap<string, PieceFailure> = new Map([
   [PeerUnreachable.code, 'reset'],

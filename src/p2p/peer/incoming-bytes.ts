@@ -64,6 +64,12 @@ export class IncomingBytes {
     return this.#pieces;
   }
 
+  /** As `sizeIs`, of a blob of which nothing is to be kept: no file is opened. */
+  isOnlyOfSize(size: number): void {
+    this.#size = size;
+    this.#pieces = new Pieces(size);
+  }
+
   /** Opens the file unless it is open; without a size yet, one that cannot be resumed. Rejects as `BlobStore.receive`. */
   opened(): Promise<void> {
     this.#opening ??= this.#open();

@@ -101,6 +101,11 @@ export class PieceClient {
     );
   }
 
+  /** Closes the connections that nobody uses just now. */
+  closeIdle(): void {
+    this.#pool.close();
+  }
+
   /** Closes every connection; reads under way fail with PEER_CUT. */
   close(): void {
     this.#pool.close();

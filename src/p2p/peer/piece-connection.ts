@@ -1,10 +1,11 @@
 import { connect, type Socket } from 'node:net';
 import type { Clock } from '../../base/clock.ts';
+import { isOutOfDescriptors } from '../../base/descriptors.ts';
 import { codeOf } from '../../base/errors.ts';
 import type { Limiter } from '../../base/limiter.ts';
 import { KiB } from '../../base/units.ts';
 import { BadResponseHead } from '../../http/response-head.ts';
-import { PeerBadResponse, PeerCut, PeerStalled, PeerUnreachable } from './errors.ts';
+import { NoDescriptor, PeerBadResponse, PeerCut, PeerStalled, PeerUnreachable } from './errors.ts';
 import { ResponseHeadParser, type ResponseHead } from './response-head.ts';
 
 /** Each connection reads into one buffer of this size, again and again; larger ones are hardly faster. */
@@ -68,7 +69,7 @@ export class PieceConnection {
   /** Called when the connection closes while nothing is asked of it. */
   onIdleClose: (() => void) | undefined;
 
-  /** Rejects with PEER_UNREACHABLE, or the signal's reason. */
+  /** Rejects with PEER_UNREACHABLE, DESCRIPTORS_EXHAUSTED (this process' own fault), or the signal's reason. */
   static async open(to: Endpoint, deps: ConnectionDeps, signal: AbortSignal): Promise<PieceConnection> {
     signal.throwIfAborted();
     const connection = new PieceConnection(to, deps);
@@ -144,8 +145,11 @@ export class PieceConnection {
         reject(error);
       };
       const onAbort = (): void => settle(signal.reason);
-      const onClose = (): void =>
-        settle(new PeerUnreachable({ ...to, seen: codeOf(this.#error) }, { cause: this.#error }));
+      const onClose = (): void => {
+        const cause = this.#error;
+        const Failure = isOutOfDescriptors(cause) ? NoDescriptor : PeerUnreachable;
+        settle(new Failure({ ...to, seen: codeOf(cause) }, { cause }));
+      };
       const onLate = (): void => settle(new PeerUnreachable({ ...to, seen: `no connection within ${CONNECT_MS} ms` }));
       const cancel = this.#clock.after(CONNECT_MS, onLate);
       signal.addEventListener('abort', onAbort, { once: true });

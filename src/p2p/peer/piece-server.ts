@@ -7,6 +7,7 @@ import {
 } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Clock } from '../../base/clock.ts';
+import { isOutOfDescriptors, type Descriptors } from '../../base/descriptors.ts';
 import { parseDigest } from '../../base/digest.ts';
 import { codeAndTodo, codeOf, describeError } from '../../base/errors.ts';
 import type { Limiter } from '../../base/limiter.ts';
@@ -16,6 +17,7 @@ import { Pieces } from '../../base/pieces.ts';
 import { KiB } from '../../base/units.ts';
 import { sendBody } from '../../http/body-out.ts';
 import type { BufferPool } from '../../http/buffer-pool.ts';
+import { limitConnections } from '../../http/connection-limit.ts';
 import { contentRange, parseRange } from '../../http/range.ts';
 import { tokenIn, type PieceAuth, type PeerIdentity } from './piece-auth.ts';
 import { openUpload, pacedBy, type Upload, type UploadPlaces } from './upload.ts';
@@ -33,6 +35,8 @@ const SEND_STALL_MS = 15_000;
 export const MAX_REQUESTS_PER_SECOND = 1000;
 /** On one connection at the same time: a piece client asks one after the other. */
 export const MAX_PIPELINED_REQUESTS = 4;
+/** Descriptors that a connection of another proxy leaves to this node's own clients. */
+const SPARE_FOR_CLIENTS = 2;
 /** How long uploads may go on once the server closes. */
 const DRAIN_MS = 3000;
 const LOOK_AT_LIMITS = 'if it does not go away by itself, look at the open-file limit and the memory of this node';
@@ -59,6 +63,8 @@ export interface PieceServerOptions extends UploadPlaces {
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Shares out file descriptors; undefined: there are enough. */
+  readonly descriptors?: Descriptors | undefined;
 }
 
 /**
@@ -88,6 +94,8 @@ export class PieceServer {
     this.#server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
       void this.#serve(request, response);
     });
+    const { descriptors, log } = options;
+    if (descriptors) limitConnections(this.#server, { descriptors, spare: SPARE_FOR_CLIENTS, log });
     // Whoever speaks no HTTP has shown no token: no answer.
     this.#server.on('clientError', (_error, socket) => socket.destroy());
   }
@@ -104,6 +112,11 @@ export class PieceServer {
         resolve((this.#server.address() as AddressInfo).port);
       });
     });
+  }
+
+  /** Closes the connections on which no request runs. */
+  closeIdle(): void {
+    this.#server.closeIdleConnections();
   }
 
   /** Takes no more requests; uploads that run have 3 s to end. */
@@ -194,8 +207,12 @@ export class PieceServer {
       this.#refuse(request, response, 400);
       return;
     }
-    const upload = await openUpload(this.#options, digest, specs);
+    const upload = await openUpload(this.#options, digest, specs).catch((error: unknown) => {
+      if (isOutOfDescriptors(error)) return 'busy' as const;
+      throw error;
+    });
     if (!upload) answer(response, 404);
+    else if (upload === 'busy') answerBusy(response);
     else if (upload === 'unsatisfiable') answer(response, 416);
     else {
       try {
@@ -215,7 +232,7 @@ export class PieceServer {
     }
     const release = this.#options.slots.take({ onePiece: new Pieces(body.size).count <= 1 });
     if (!release) {
-      answer(response, 503, { 'X-Hawker-Reason': 'busy' });
+      answerBusy(response);
       return;
     }
     try {
@@ -233,6 +250,10 @@ export class PieceServer {
 
 function answer(response: ServerResponse, status: number, headers: OutgoingHttpHeaders = {}): void {
   response.writeHead(status, { 'Content-Length': 0, ...headers }).end();
+}
+
+function answerBusy(response: ServerResponse): void {
+  answer(response, 503, { 'X-Hawker-Reason': 'busy' });
 }
 
 function hasBody({ headers }: IncomingMessage): boolean {

@@ -19,6 +19,8 @@ export interface ReadersHost {
   readonly bytes: IncomingBytes;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Whether memory is short. */
+  readonly holdsLittle: boolean;
   /** What the readers need has changed. */
   needsChanged(): void;
   /** A reader has left. */
@@ -198,13 +200,13 @@ export class Readers {
 
   /** The reader goes on with a read of its own; its hash takes in what it has had so far. */
   async #startThrough(reader: Reader, position: number): Promise<ThroughBody> {
-    const { digest, clock, log } = this.#host;
+    const { digest, clock, log, holdsLittle } = this.#host;
     // What it has had is not what is here: nobody can tell any more whether it was right.
     if (reader.had.size > 0) throw new BlobPieceWrong({ digest, pieces: [...reader.had.keys()] });
     // A range that starts where nothing is here cannot be hashed; it may go out as it comes from our own read (I1).
     const isWhole = reader.holdsBack && this.#bytes.covers(0, position);
     const hash = isWhole ? await this.#bytes.hashBefore(position) : undefined;
     const { size, origin, end } = reader;
-    return new ThroughBody({ digest, size, origin, start: position, end, hash, clock, log });
+    return new ThroughBody({ digest, size, origin, start: position, end, hash, holdsLittle, clock, log });
   }
 }

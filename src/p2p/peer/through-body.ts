@@ -4,16 +4,18 @@ import type { Clock } from '../../base/clock.ts';
 import { digestAlgorithm, digestFrom, type Digest } from '../../base/digest.ts';
 import { codeAndTodo, describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import { MiB } from '../../base/units.ts';
+import { KiB, MiB } from '../../base/units.ts';
 import type { BodySource } from '../../http/body-source.ts';
 import type { BlobHead, ByteSink } from '../../http/byte-sink.ts';
 import { isOriginError } from '../../registry/errors.ts';
 import { BlobDigestMismatch, BlobIncomplete, BlobWrongSize } from './errors.ts';
 import type { PieceSource } from './piece-source.ts';
-import { releasedTo } from './release.ts';
+import { releasedTo, SMALL_BLOB_BYTES } from './release.ts';
 
 /** Bytes held in memory for one client of a blob that the store cannot take; at least a small blob (release.ts). */
 const BUFFER_BYTES = 2 * MiB;
+/** The same while memory is short: two reads of a socket, and the end that is held back. */
+const LITTLE_BUFFER_BYTES = 160 * KiB;
 const MAX_TRIES_WITHOUT_PROGRESS = 6;
 const RETRY: Backoff = { firstMs: 200, capMs: 4000 };
 
@@ -27,6 +29,7 @@ export class ThroughBody implements BodySource, ByteSink {
   readonly #origin: PieceSource;
   readonly #hash: Hash | undefined;
   readonly #end: number;
+  readonly #bufferBytes: number;
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #abort = new AbortController();
@@ -46,6 +49,8 @@ export class ThroughBody implements BodySource, ByteSink {
     start: number;
     end: number;
     hash: Hash | undefined;
+    /** Memory is short. */
+    holdsLittle?: boolean;
     clock: Clock;
     log: Logger;
   }) {
@@ -56,6 +61,8 @@ export class ThroughBody implements BodySource, ByteSink {
     this.#received = options.start;
     this.#end = options.end;
     this.#hash = options.hash;
+    // A small blob goes out when all of it is here.
+    this.#bufferBytes = options.holdsLittle && options.size > SMALL_BLOB_BYTES ? LITTLE_BUFFER_BYTES : BUFFER_BYTES;
     this.#clock = options.clock;
     this.#log = options.log;
     void this.#run();
@@ -119,7 +126,7 @@ export class ThroughBody implements BodySource, ByteSink {
   }
 
   #mayGoOn(): boolean {
-    return this.#failure !== undefined || this.#received - this.#readAt < BUFFER_BYTES;
+    return this.#failure !== undefined || this.#received - this.#readAt < this.#bufferBytes;
   }
 
   async #run(): Promise<void> {

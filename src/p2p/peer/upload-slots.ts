@@ -1,5 +1,10 @@
+import { NO_PRESSURE, type PressureView } from '../../base/pressure.ts';
+
 /** Uploads at the same time that the supernode counts on: U of the design. */
 export const DEFAULT_UPLOAD_SLOTS = 4;
+
+/** A node that nobody else may replace as a holder still gives, though slowly. */
+const SLOTS_UNDER_PRESSURE = 1;
 
 /**
  * The uploader's last word on how many it serves at once. The supernode hands out U slots a proxy, so nothing queues here;
@@ -7,11 +12,14 @@ export const DEFAULT_UPLOAD_SLOTS = 4;
  * must not wait behind layers.
  */
 export class UploadSlots {
-  readonly #most: number;
+  readonly #usual: number;
+  readonly #pressure: Pick<PressureView, 'level'>;
   #used = 0;
 
-  constructor(slots = DEFAULT_UPLOAD_SLOTS) {
-    this.#most = 2 * slots;
+  /** Under `pressure` there is one slot, and none for blobs of one piece. */
+  constructor(slots = DEFAULT_UPLOAD_SLOTS, pressure: Pick<PressureView, 'level'> = NO_PRESSURE) {
+    this.#usual = 2 * slots;
+    this.#pressure = pressure;
   }
 
   get used(): number {
@@ -20,12 +28,17 @@ export class UploadSlots {
 
   /** A slot: call what it gives when the upload is over (twice does no harm). Undefined: busy. */
   take(blob: { readonly onePiece: boolean }): (() => void) | undefined {
-    if (this.#used >= this.#most + (blob.onePiece ? 1 : 0)) return undefined;
+    if (this.#used >= this.#mostFor(blob)) return undefined;
     this.#used += 1;
     let held = true;
     return () => {
       if (held) this.#used -= 1;
       held = false;
     };
+  }
+
+  #mostFor({ onePiece }: { readonly onePiece: boolean }): number {
+    if (this.#pressure.level !== 'none') return SLOTS_UNDER_PRESSURE;
+    return this.#usual + (onePiece ? 1 : 0);
   }
 }

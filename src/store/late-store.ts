@@ -1,0 +1,113 @@
+import type { Digest } from '../base/digest.ts';
+import { describeError } from '../base/errors.ts';
+import type { BlobShape, BlobStore, IncomingBlob, StoredBlob } from './blob-store.ts';
+import { DISK_RESERVE_BYTES } from './room.ts';
+import { DiskStore, type DiskStoreOptions } from './disk-store.ts';
+import { isPassing, type DiskState } from './disk-health.ts';
+import { StoreNoRoom } from './errors.ts';
+
+/** While the directory cannot be written, it is tried so often, in milliseconds. */
+const RETRY_MS = 5000;
+
+/** What a node asks of its store beside blobs. */
+export interface NodeStore extends BlobStore {
+  /** Bytes taken and allowed. */
+  usage(): { bytes: number; quota: number };
+  disk(): Promise<DiskState>;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the store. A full, read-only or failing disk does not keep a node from starting: its blobs are streamed through until the
+ * directory can be written. Throws as `DiskStore.open` what is not of that kind.
+ */
+export async function openStore(options: DiskStoreOptions): Promise<NodeStore> {
+  try {
+    return await DiskStore.open(options);
+  } catch (error) {
+    if (!isPassing(error)) throw error;
+    options.log.warn(
+      { code: 'STORE_LATE', dir: options.dir, todo: 'free space on the disk of store.dir, or make it writable' },
+      `the store cannot be opened, blobs are streamed through until it can: ${describeError(error)}`,
+    );
+    return new LateStore(options, describeError(error));
+  }
+}
+
+/** Stands in for a store until its directory can be written, then hands on to it. */
+class LateStore implements NodeStore {
+  readonly #options: DiskStoreOptions;
+  #why: string;
+  #store: DiskStore | undefined;
+  #opening: Promise<void> | undefined;
+  #cancelRetry: () => void = () => undefined;
+  #closed = false;
+
+  constructor(options: DiskStoreOptions, why: string) {
+    this.#options = options;
+    this.#why = why;
+    this.#later();
+  }
+
+  sizeOf(digest: Digest): number | undefined {
+    return this.#store?.sizeOf(digest);
+  }
+
+  async open(digest: Digest): Promise<StoredBlob | undefined> {
+    return this.#store?.open(digest);
+  }
+
+  async receive(digest: Digest, shape: BlobShape): Promise<IncomingBlob> {
+    if (this.#store) return this.#store.receive(digest, shape);
+    throw new StoreNoRoom({ digest, needBytes: shape.size, why: this.#why });
+  }
+
+  async remove(digest: Digest): Promise<boolean> {
+    return (await this.#store?.remove(digest)) ?? false;
+  }
+
+  async crcsOf(digest: Digest): Promise<Uint32Array | undefined> {
+    return this.#store?.crcsOf(digest);
+  }
+
+  list(): Iterable<{ readonly digest: Digest; readonly size: number }> {
+    return this.#store?.list() ?? [];
+  }
+
+  usage(): { bytes: number; quota: number } {
+    return this.#store?.usage() ?? { bytes: 0, quota: this.#options.quotaBytes };
+  }
+
+  async disk(): Promise<DiskState> {
+    if (this.#store) return this.#store.disk();
+    return {
+      roomBytes: 0,
+      reserveBytes: this.#options.diskReserveBytes ?? DISK_RESERVE_BYTES,
+      failure: this.#why,
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancelRetry();
+    await this.#opening;
+    await this.#store?.close();
+  }
+
+  #later(): void {
+    this.#cancelRetry = this.#options.clock.after(RETRY_MS, () => {
+      this.#opening = this.#retry();
+    });
+  }
+
+  async #retry(): Promise<void> {
+    try {
+      const store = await DiskStore.open(this.#options);
+      this.#store = store;
+      this.#options.log.info({ code: 'STORE_OPENED', dir: this.#options.dir }, 'the store is open now');
+    } catch (error) {
+      this.#why = describeError(error);
+      if (!this.#closed) this.#later();
+    }
+  }
+}
