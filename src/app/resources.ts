@@ -3,7 +3,14 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { readMemory, type MemoryReading } from '../base/memory.ts';
 import type { Metrics } from '../base/metrics.ts';
-import { Pressure, RESOURCES, type PressureChange, type PressureStatus, type Reading, type Resource } from '../base/pressure.ts';
+import {
+  Pressure,
+  RESOURCES,
+  type PressureChange,
+  type PressureStatus,
+  type Reading,
+  type Resource,
+} from '../base/pressure.ts';
 import { formatSize } from '../base/units.ts';
 import { DEFAULT_POOL_BYTES, type BufferPool } from '../http/buffer-pool.ts';
 import type { DiskState } from '../store/disk-health.ts';
@@ -17,8 +24,10 @@ const POOL_SHARE = 1 / 8;
 const POOL_LEFT = { none: 1, uploads: 1 / 2, 'pass-through': 1 / 8 } as const;
 
 const TODO = {
-  descriptors: 'raise the limit of open files: LimitNOFILE of the systemd unit, --ulimit nofile of a container, ulimit -n of a shell',
-  memory: 'give Hawker more memory (MemoryMax of the systemd unit, the limit of its container), or take other load off the machine',
+  descriptors:
+    'raise the limit of open files: LimitNOFILE of the systemd unit, --ulimit nofile of a container, ulimit -n of a shell',
+  memory:
+    'give Hawker more memory (MemoryMax of the systemd unit, the limit of its container), or take other load off the machine',
   disk: 'free space on the disk of store.dir, see that it is mounted writable and has free inodes (df -i), or lower store.quota',
 } as const;
 
@@ -50,7 +59,12 @@ export class Resources {
     this.#log = log;
     this.#memory = memory;
     this.pressure = new Pressure(clock.now());
-    this.descriptors = new Descriptors({ clock, relieve: () => this.#relieve(), ...descriptors });
+    this.descriptors = new Descriptors({
+      clock,
+      relieve: () => this.#relieve(),
+      short: (wanted) => this.#takeDescriptors(wanted, 'are open or about to be'),
+      ...descriptors,
+    });
     const most = memory()?.limit ?? Number.POSITIVE_INFINITY;
     this.#poolBytes = Math.floor(Math.min(DEFAULT_POOL_BYTES, most * POOL_SHARE));
     metrics.showPressure(() => RESOURCES.map((resource) => [resource, this.pressure.shareOf(resource)]));
@@ -101,10 +115,15 @@ export class Resources {
 
   #readDescriptors(): void {
     this.descriptors.refresh();
-    const { used, limit } = this.descriptors;
-    if (used === undefined || limit === undefined) return;
-    this.#take('descriptors', { used, limit, message: `${used} of ${limit} file descriptors are open` });
+    const { used } = this.descriptors;
+    if (used !== undefined) this.#takeDescriptors(used, 'are open');
     if (this.pressure.levelOf('descriptors') !== 'none') this.#relieve();
+  }
+
+  #takeDescriptors(used: number, are: string): void {
+    const { limit } = this.descriptors;
+    if (limit === undefined) return;
+    this.#take('descriptors', { used, limit, message: `${used} of ${limit} file descriptors ${are}` });
   }
 
   #readMemory(): void {

@@ -64,6 +64,8 @@ export interface DescriptorsOptions {
   readonly clock: Clock;
   /** Closes what is idle. */
   readonly relieve: () => void;
+  /** Somebody has to wait, or is refused: with it so many would be open, or about to be. */
+  readonly short?: (wanted: number) => void;
   readonly count?: () => number | undefined;
   readonly limit?: () => number | undefined;
 }
@@ -79,6 +81,7 @@ interface Waiter {
 export class Descriptors {
   readonly #clock: Clock;
   readonly #relieve: () => void;
+  readonly #short: (wanted: number) => void;
   readonly #count: () => number | undefined;
   readonly #readLimit: () => number | undefined;
   readonly #waiting = new Set<Waiter>();
@@ -92,6 +95,7 @@ export class Descriptors {
   constructor(options: DescriptorsOptions) {
     this.#clock = options.clock;
     this.#relieve = options.relieve;
+    this.#short = options.short ?? (() => undefined);
     this.#count = options.count ?? openDescriptors;
     this.#readLimit = options.limit ?? descriptorLimit;
     this.#limit = this.#readLimit();
@@ -188,7 +192,9 @@ export class Descriptors {
     const wanted = open + this.#reserved + more;
     if (wanted > limit * RELIEF_SHARE) this.#relieveNow();
     // One at a time goes on as long as that can work at all.
-    return wanted <= limit - spareOf(limit) || (this.#reserved === 0 && wanted < limit);
+    if (wanted <= limit - spareOf(limit) || (this.#reserved === 0 && wanted < limit)) return true;
+    this.#short(wanted);
+    return false;
   }
 
   #openOf(limit: number): number | undefined {

@@ -29,14 +29,20 @@ export interface Marks {
   readonly 'pass-through': Mark;
 }
 
-/** Of descriptors and memory: what is left above the last mark has to last until uploads and idle connections have ended. */
+/** What is left above the last mark has to last until what runs has ended. */
 const USUAL_MARKS: Marks = { uploads: { enter: 0.8, leave: 0.7 }, 'pass-through': { enter: 0.9, leave: 0.8 } };
+
+/** A process with a low limit has three quarters of it open when it is idle. */
+const DESCRIPTOR_MARKS: Marks = {
+  uploads: { enter: 0.85, leave: 0.78 },
+  'pass-through': { enter: 0.9, leave: 0.85 },
+};
 
 /** Uploads cost no disk; below its limit a disk is as good as empty. */
 const DISK_MARKS: Marks = { uploads: { enter: 1, leave: 0.9 }, 'pass-through': { enter: 1, leave: 0.9 } };
 
 const MARKS: Readonly<Record<Resource, Marks>> = {
-  descriptors: USUAL_MARKS,
+  descriptors: DESCRIPTOR_MARKS,
   memory: USUAL_MARKS,
   disk: DISK_MARKS,
 };

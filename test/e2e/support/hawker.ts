@@ -18,6 +18,8 @@ export interface Role {
   readonly config: Readonly<Record<string, unknown>>;
   /** The program, where it is not the one that is built for the tests. */
   readonly main?: string;
+  /** A program that it is run by, as `prlimit` with its options. */
+  readonly by?: readonly string[];
 }
 
 const UP: Role = { command: 'up', config: { supernode: { listen: '127.0.0.1:0' } } };
@@ -63,6 +65,18 @@ export class Hawker {
     return this.#daemon?.running ?? false;
   }
 
+  get pid(): number {
+    return this.#daemon!.pid;
+  }
+
+  /** Lines of its log with a code. */
+  logged(code: string): Record<string, unknown>[] {
+    const lines = this.log()
+      .split('\n')
+      .filter((line) => line.includes(`"code":"${code}"`));
+    return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+
   log(): string {
     return this.#daemon?.log() ?? '';
   }
@@ -84,7 +98,15 @@ export class Hawker {
       }),
     );
     const before = this.#daemon?.log().length ?? 0;
-    const daemon = this.#rig.daemon(this.#name, process.execPath, [this.main, this.#role.command, '--config', config]);
+    const [command = '', ...args] = [
+      ...(this.#role.by ?? []),
+      process.execPath,
+      this.main,
+      this.#role.command,
+      '--config',
+      config,
+    ];
+    const daemon = this.#rig.daemon(this.#name, command, args);
     this.#daemon = daemon;
     const address = (role: string) => listeningAddress(daemon.log().slice(before), role);
     this.address = await daemon.ready('LISTENING of the mirror', START_BOUND_MS, () => address('mirror'));

@@ -57,6 +57,7 @@ export class Rig {
   readonly dir: string;
   readonly #daemons: Daemon[] = [];
   readonly #closers: (() => Promise<void>)[] = [];
+  readonly #afterwards: (() => Promise<void>)[] = [];
 
   private constructor(dir: string) {
     this.dir = dir;
@@ -89,6 +90,11 @@ export class Rig {
     this.#closers.push(closer);
   }
 
+  /** Called at the end, when the daemons have ended. */
+  onClosed(afterwards: () => Promise<void>): void {
+    this.#afterwards.push(afterwards);
+  }
+
   printLogs(): void {
     const logs = new Map(this.#daemons.map((daemon) => [daemon.name, daemon.log()]));
     for (const [name, log] of logs) process.stderr.write(`---- ${name}, the end of its log ----\n${tail(log)}\n`);
@@ -97,6 +103,7 @@ export class Rig {
   async close(): Promise<void> {
     for (const closer of this.#closers.toReversed()) await closer();
     for (const daemon of this.#daemons.toReversed()) await daemon.stop();
+    for (const afterwards of this.#afterwards) await afterwards();
     for (const mount of await mountsUnder(this.dir)) await must('umount', ['--lazy', mount]);
     await rm(this.dir, { recursive: true, force: true });
   }
