@@ -183,6 +183,29 @@ t.test('blobs: short on a terminal; many are counted, who is not known goes by i
   ]);
 });
 
+t.test('status: what a node is short of, on one line', async (t) => {
+  const path = '/api/v1/status';
+  const [disk, memory] = ['nothing can be written', 'Hawker takes 90 MiB of 100 MiB'].map((message, index) => ({
+    what: index === 0 ? 'disk' : 'memory',
+    used: 1,
+    limit: 1,
+    message,
+    todo: 'x',
+  }));
+  const look = async (level: string) => {
+    const pressure = { level, reasons: [disk, memory], since: '2026-01-02T03:04:05.000Z' };
+    const [api, supernode] = await Promise.all([
+      serve(t, { [path]: { ...PROXY, pressure } }),
+      serve(t, { [path]: SUPERNODE }),
+    ]);
+    return (await run(['status', '--api-listen', api, '--supernodes', `http://${supernode}`])).out;
+  };
+  const both = 'since 2026-01-02 03:04:05Z: nothing can be written; Hawker takes 90 MiB of 100 MiB';
+  t.ok((await look('pass-through')).includes(`  short      streams new blobs through ${both}\n`));
+  t.ok((await look('uploads')).includes(`  short      gives less to other nodes ${both}\n`));
+  t.notMatch(await look('none'), /short/);
+});
+
 t.test('status: the proxy and its supernode', async (t) => {
   const path = '/api/v1/status';
   const [api, supernode] = await Promise.all([serve(t, { [path]: PROXY }), serve(t, { [path]: SUPERNODE })]);

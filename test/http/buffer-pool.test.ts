@@ -22,3 +22,17 @@ t.test('buffers that only add speed leave half of it to others', (t) => {
   t.ok(pool.take(false));
   t.end();
 });
+
+t.test('it shrinks as buffers come back, and grows again', (t) => {
+  const pool = new BufferPool(4 * MiB);
+  const taken = Array.from({ length: 4 }, () => pool.take(false)!);
+  pool.resize(2 * MiB);
+  t.equal(pool.available, 0);
+  for (const buffer of taken.slice(0, 2)) pool.give(buffer);
+  t.equal(pool.take(false), undefined, 'these two are gone for good');
+  pool.give(taken[2]!);
+  t.equal(pool.available, 1);
+  pool.resize(4 * MiB);
+  t.equal(pool.available, 3);
+  t.end();
+});

@@ -1,5 +1,6 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { request } from 'node:http';
+import { createServer, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -117,3 +118,54 @@ t.test('the agents stand behind the gate, whoever uses them', async (t) => {
   }
   t.equal(opened.origin.requests.length, 0);
 });
+
+t.test('idle connections are closed on demand, those in use end their request', async (t) => {
+  let release: () => void = () => undefined;
+  const server = createServer((incoming, response) => {
+    if (incoming.url === '/slow') release = () => response.end('slow');
+    else response.end('quick');
+  });
+  let open = 0;
+  server.on('connection', (socket) => {
+    open += 1;
+    socket.once('close', () => (open -= 1));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const gate = new AddressGate({ open: '127.0.0.1', allow: [] });
+  const transport = gatedTransport({ gate, connectTimeoutMs: 1000, insecure: false });
+  t.teardown(async () => {
+    await transport.close();
+    server.close();
+  });
+  const dispatched = async (path: string) => {
+    const { body } = await transport.dispatcher.request({ origin, path, method: 'GET' });
+    return body.text();
+  };
+  const slow = dispatched('/slow');
+  await dispatched('/quick');
+  await new Promise<void>((resolve, reject) => {
+    const asked = request(`${origin}/quick`, { agent: transport.agent('http:') }, (response) => {
+      response.resume().once('end', resolve);
+    });
+    asked.once('error', reject).end();
+  });
+  await until(() => open === 3);
+  await until(() => {
+    transport.closeIdle();
+    return open === 1;
+  });
+  release();
+  t.equal(await slow, 'slow');
+  await until(() => open === 0);
+  t.equal(await dispatched('/quick'), 'quick', 'new ones are opened');
+});
+
+async function until(condition: () => boolean): Promise<void> {
+  for (let tries = 0; !condition(); tries += 1) {
+    if (tries > 5000) throw new Error(`waited in vain for ${condition.toString()}`);
+    await new Promise((resolve) => {
+      setTimeout(resolve, 1);
+    });
+  }
+}

@@ -403,7 +403,7 @@ t.test('a full disk is no room: at the start, in the middle and at the end', asy
   files.freeDiskBytes = 10 * MiB - 1;
   await t.rejects(unknown.write(Buffer.alloc(MiB), 31 * MiB), noRoom, 'the disk is looked at as it grows');
   await unknown.discard();
-  t.equal(store.usage().bytes, 2 * MiB);
+  t.equal(store.usage().bytes, 0, 'what may go has gone first');
 });
 
 t.test('what goes wrong after the rename does not undo a publish', async (t) => {

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { digestOf, type Digest } from '../../../src/base/digest.ts';
+import { NO_PRESSURE, type PressureLevel, type PressureView } from '../../../src/base/pressure.ts';
 import { silentLogger } from '../../../src/base/log.ts';
 import { Metrics } from '../../../src/base/metrics.ts';
 import { MiB } from '../../../src/base/units.ts';
@@ -11,6 +13,7 @@ import { IDLE_MS } from '../../../src/p2p/peer/download.ts';
 import { Downloads, MAX_DOWNLOADS, type OpenBlob } from '../../../src/p2p/peer/downloads.ts';
 import { HELD_BACK_BYTES } from '../../../src/p2p/peer/release.ts';
 import { SoloCoordinator } from '../../../src/p2p/peer/solo-coordinator.ts';
+import { PrivateBlobs } from '../../../src/store/private-blobs.ts';
 import { OriginNotFound } from '../../../src/registry/errors.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
@@ -19,13 +22,15 @@ import { ScriptedSource } from '../../support/scripted-source.ts';
 const never = new AbortController().signal;
 const MANY = 2000;
 
-function rig(options: { quotaBytes?: number } = {}) {
+function rig(options: { quotaBytes?: number; pressure?: PressureView; privateBlobs?: PrivateBlobs } = {}) {
   const clock = new ManualClock();
   const store = new MemoryStore(options);
   const metrics = new Metrics();
   const coordinator = new SoloCoordinator({ clock, random: () => 0.5 });
   const pool = new BufferPool();
-  const downloads = new Downloads({ store, coordinator, solo: coordinator, pool, clock, log: silentLogger, metrics });
+  const { pressure = NO_PRESSURE, privateBlobs } = options;
+  const around = { pool, clock, log: silentLogger, metrics, pressure, ...(privateBlobs && { privateBlobs }) };
+  const downloads = new Downloads({ store, coordinator, solo: coordinator, ...around });
   return { clock, store, downloads, metrics };
 }
 
@@ -499,4 +504,57 @@ t.test('the number of blobs coming in is bounded: idle ones give way', async (t)
   held.push(await openOne());
   for (const body of held) body.close();
   await downloads.close();
+});
+
+t.test('under pressure new blobs are streamed through, those that come in go on', async (t) => {
+  const levels: { level: PressureLevel } = { level: 'none' };
+  const pressure: PressureView = {
+    get level() {
+      return levels.level;
+    },
+    levelOf: () => levels.level,
+  };
+  const { downloads, store } = rig({ pressure });
+  const [before, during, small, after] = [blobOf(3 * MiB), blobOf(3 * MiB + 5), blobOf(2000), blobOf(2 * MiB)];
+  const first = await downloads.open(request(before), undefined, never);
+  levels.level = 'pass-through';
+  for (const blob of [during, small]) {
+    const opened = await downloads.open(request(blob), undefined, never);
+    t.ok((await readFrom(opened, 0)).equals(blob.bytes));
+    opened.close();
+    t.equal(store.sizeOf(blob.digest), undefined, 'not kept');
+  }
+  const part = await downloads.open(request(during), { start: MiB, end: MiB + 100 }, never);
+  t.ok((await readFrom(part, MiB, MiB + 100)).equals(during.bytes.subarray(MiB, MiB + 100)), 'a range');
+  part.close();
+  t.ok((await readFrom(first, 0)).equals(before.bytes));
+  first.close();
+  await until(t, 'it is kept', () => store.sizeOf(before.digest) !== undefined);
+  levels.level = 'uploads';
+  const last = await downloads.open(request(after), undefined, never);
+  await readFrom(last, 0);
+  last.close();
+  await until(t, 'blobs are kept again', () => store.sizeOf(after.digest) !== undefined);
+  t.same(downloads.list(), []);
+});
+
+t.test('a wrong byte completes no response under pressure either', async (t) => {
+  const { downloads } = rig({ pressure: { level: 'pass-through', levelOf: () => 'pass-through' } });
+  const blob = blobOf(3 * MiB);
+  const wrong = Buffer.from(blob.bytes);
+  wrong[100] = wrong[100]! ^ 1;
+  const source = new ScriptedSource(wrong);
+  const opened = await downloads.open(request({ ...blob, source }), undefined, never);
+  await t.rejects(readFrom(opened, 0), { code: 'BLOB_DIGEST_MISMATCH' });
+  opened.close();
+});
+
+t.test('a private blob of which that cannot be noted is streamed through', async (t) => {
+  const privateBlobs = PrivateBlobs.open(join(t.testdir({}), 'nowhere'), () => true);
+  const { downloads, store } = rig({ privateBlobs });
+  const blob = blobOf(2 * MiB);
+  const opened = await downloads.open({ ...request(blob), isPrivate: true }, undefined, never);
+  t.ok((await readFrom(opened, 0)).equals(blob.bytes));
+  opened.close();
+  t.equal(store.sizeOf(blob.digest), undefined);
 });

@@ -1,4 +1,5 @@
 import t from 'tap';
+import type { PressureLevel } from '../../../src/base/pressure.ts';
 import { UploadSlots } from '../../../src/p2p/peer/upload-slots.ts';
 
 t.test('twice the slots, and one more for a blob of one piece', (t) => {
@@ -24,5 +25,18 @@ t.test('four unless told otherwise', (t) => {
   const slots = new UploadSlots();
   for (let i = 0; i < 8; i += 1) t.ok(slots.take({ onePiece: false }));
   t.notOk(slots.take({ onePiece: false }));
+  t.end();
+});
+
+t.test('one while the node is short of something, whatever the blob', (t) => {
+  const pressure: { level: PressureLevel } = { level: 'none' };
+  const slots = new UploadSlots(4, pressure);
+  const [first] = [slots.take({ onePiece: false }), slots.take({ onePiece: false })];
+  pressure.level = 'uploads';
+  t.notOk(slots.take({ onePiece: true }), 'those that run go on, no more begin');
+  first!();
+  t.notOk(slots.take({ onePiece: false }));
+  pressure.level = 'none';
+  t.ok(slots.take({ onePiece: false }), 'over');
   t.end();
 });
