@@ -177,8 +177,8 @@ export class Descriptors {
   }
 
   #lookLater(): void {
-    if (this.#waiting.size === 0) return;
-    this.#cancelLook ??= this.#clock.after(LOOK_MS, () => {
+    if (this.#waiting.size === 0 || this.#cancelLook) return;
+    this.#cancelLook = this.#clock.after(LOOK_MS, () => {
       this.#cancelLook = undefined;
       this.#look();
     });

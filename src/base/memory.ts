@@ -34,7 +34,10 @@ const MAX_DEPTH = 16;
  * takes: others in the same cgroup, or on the machine, take part of it too. Cached file pages count as left, for the kernel drops
  * them first. Undefined where the system does not say (not Linux).
  */
-export function readMemory(read: ReadText = readText, rss = process.memoryUsage.rss): MemoryReading | undefined {
+export function readMemory(
+  read: ReadText = readText,
+  rss = () => process.memoryUsage.rss(),
+): MemoryReading | undefined {
   const machine = machineMemory(read('/proc/meminfo'));
   if (!machine) return undefined;
   const used = rss();

@@ -98,7 +98,7 @@ export class Hawker {
       }),
     );
     const before = this.#daemon?.log().length ?? 0;
-    const [command = '', ...args] = [
+    const [command, ...args] = [
       ...(this.#role.by ?? []),
       process.execPath,
       this.main,
