@@ -138,10 +138,16 @@ t.test('idle connections are closed on demand, those in use end their request', 
     await transport.close();
     server.close();
   });
-  const dispatched = async (path: string) => {
-    const { body } = await transport.dispatcher.request({ origin, path, method: 'GET' });
-    return body.text();
-  };
+  const dispatched = (path: string) =>
+    new Promise<string>((resolve, reject) => {
+      let text = '';
+      const data = (chunk: Uint8Array) => void (text += Buffer.from(chunk).toString());
+      transport.reader.get(
+        new URL(path, origin),
+        {},
+        { head: () => undefined, data, end: () => resolve(text), failed: reject },
+      );
+    });
   const slow = dispatched('/slow');
   await dispatched('/quick');
   await new Promise<void>((resolve, reject) => {
