@@ -60,6 +60,6 @@ const port: ProcessPort = {
 /** Descriptors that Node's loader takes for all modules at once, and some. */
 const LOADER_DESCRIPTORS = 256;
 
-if ((descriptorLimit() ?? LOADER_DESCRIPTORS) < LOADER_DESCRIPTORS) register('./load-in-turn.js', import.meta.url);
+if ((descriptorLimit() ?? LOADER_DESCRIPTORS) < LOADER_DESCRIPTORS) register('./base/load-in-turn.js', import.meta.url);
 const { runCli } = await import('./cli/cli.ts');
 process.exit(await runCli(port));
