@@ -3,9 +3,9 @@ import t from 'tap';
 import { load } from '../../src/base/load-in-turn.ts';
 
 t.test('modules of files are read at once, all else is left to Node', async (t) => {
-  const given: LoadFnOutput = { format: 'commonjs', source: null };
+  const given: LoadFnOutput = { format: 'commonjs' };
   const ask = (url: string, format: 'module' | 'commonjs') =>
-    load(url, { conditions: [], format, importAttributes: {} }, () => given);
+    load(url, { conditions: [], format, importAssertions: {}, importAttributes: {} }, () => given);
   const own = await ask(import.meta.url, 'module');
   t.match(own, { format: 'module', shortCircuit: true });
   t.match(String(own.source), /left to Node/);
