@@ -8,7 +8,7 @@ t.test('modules of files are read at once, all else is left to Node', async (t) 
     load(url, { conditions: [], format, importAssertions: {}, importAttributes: {} }, () => given);
   const own = await ask(import.meta.url, 'module');
   t.match(own, { format: 'module', shortCircuit: true });
-  t.match(String(own.source), /left to Node/);
+  t.ok((own.source as Buffer).includes('left to Node'));
   t.equal(await ask(import.meta.url, 'commonjs'), given);
   t.equal(await ask('node:fs', 'module'), given);
 });
