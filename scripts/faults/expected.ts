@@ -46,9 +46,12 @@ export const EXPECTED: Readonly<Record<string, Expected>> = {
   '6789-one-way': { peers: GONE, proxyLog: DROPPED, doctor: ['SUPERNODE_TCP'] },
 
   'wrong-secret': { peers: { rejected: 'NOT_A_MEMBER' }, ...refused('NOT_A_MEMBER'), doctor: ['MEMBERSHIP'] },
-  // Both are found out by the proxy, which then says nothing more: the supernode has nothing to list.
-  'no-secret': { peers: 'absent', proxyLog: [/^NOT_A_MEMBER$/], doctor: ['MEMBERSHIP'] },
-  'other-major': { peers: 'absent', proxyLog: [/^PROTOCOL_VERSION$/], doctor: ['SUPERNODE_PROTOCOL'] },
+  'no-secret': { peers: { rejected: 'NOT_A_MEMBER' }, ...refused('NOT_A_MEMBER'), doctor: ['MEMBERSHIP'] },
+  'other-major': {
+    peers: { rejected: 'PROTOCOL_VERSION' },
+    ...refused('PROTOCOL_VERSION'),
+    doctor: ['SUPERNODE_PROTOCOL'],
+  },
   'other-minor': { peers: READY, proxyLog: [/^PROTOCOL_VERSION_DIFFERS$/], doctor: [] },
   'copied-id': { peers: { rejected: 'DUPLICATE_ID' }, ...refused('DUPLICATE_ID'), doctor: ['SESSION'] },
   // It does not start: its last words are no log line, and have no code.
@@ -68,7 +71,7 @@ export const EXPECTED: Readonly<Record<string, Expected>> = {
     supernodeLog: [/^PEER_STALE$/],
     doctor: ['PROXY_API'],
   },
-  'node-killed': { peers: { state: /^left$/ }, proxyLog: [], doctor: ['PROXY_API'] },
+  'node-killed': { peers: { state: /^left$/, reason: /process was killed/ }, proxyLog: [], doctor: ['PROXY_API'] },
   clock: { peers: READY, proxyLog: [], doctor: ['CLOCK'] },
   'small-disk': { peers: READY, proxyLog: [], doctor: ['STORE_SPACE'] },
 };

@@ -20,7 +20,10 @@ export const NotRunning = codedError('NOT_RUNNING', {
 /** It listens, and says nothing. */
 export const ServiceHangs = codedError('SERVICE_HANGS', {
   message: (p: { address: string; holder: string; why: string }) => `${p.holder} has ${p.address}, and ${p.why}`,
-  todo: 'look at its log and its load (a stopped process, a disk that hangs?), and start it again',
+  todo: (p) =>
+    /packets are dropped/.test(p.why)
+      ? 'look for a firewall on this very node that drops packets to that port (`iptables -S INPUT`, `nft list ruleset`), then for a stopped process'
+      : 'look at its log and its load (a stopped process, a disk that hangs?), and start it again',
 });
 
 export const OtherConfig = codedError('OTHER_CONFIG', {

@@ -13,8 +13,8 @@ const TRIES_TO_CAP = 6;
 /** Until the next address of a name is tried while those before are unanswered (RFC 8305, 5: the Connection Attempt Delay). */
 export const STAGGER_MS = 250;
 /** How often it is looked whether a supernode earlier in the list is back; and how long it has to be up without a break. */
-const LOOK_BACK_MS = 30_000;
-const CONFIRM_MS = 10_000;
+const LOOK_BACK_MS = 5000;
+const CONFIRM_MS = 5000;
 /** What a supernode refuses for the moment only: it is tried again as one that could not be reached. */
 const PASSING = new Set(['SHUTTING_DOWN', 'SUPERNODE_FAULT', 'STALE', 'REPLACED', 'OLD_EPOCH']);
 

@@ -30,6 +30,8 @@ import type { Swarm, SwarmBlob, SwarmStats } from './swarm.ts';
 
 /** How often the roster looks for who was missed. */
 const ROSTER_TICK_MS = 250;
+/** A look that is later than this was held up: by a stopped process or a suspended machine, not by load. */
+const PAUSE_MS = 2000;
 /** How often a session is told anew whom to ask when every supernode is gone. */
 const TELL_PEERS_MS = 60_000;
 /** The longest that a visitor waits for its result: two tests and as many queues. */
@@ -467,12 +469,22 @@ export class Life implements SessionHost {
     const now = this.now();
     this.#decisions(this.#swarm.tick(now));
     if (now >= this.#rosterTickAt) {
+      const lateMs = now - this.#rosterTickAt;
       this.#rosterTickAt = now + ROSTER_TICK_MS;
+      if (lateMs >= PAUSE_MS) this.#paused(lateMs);
       this.#notices(this.roster.tick(now));
       this.#endLate(now);
       this.#summarize(now);
     }
     this.#schedule();
+  }
+
+  /** What peers have said meanwhile is still in their sockets. */
+  #paused(ms: number): void {
+    this.roster.paused(ms);
+    const todo =
+      'nothing, if it was meant to (a suspended machine, SIGSTOP); else look for what starves this process of CPU time or memory';
+    this.#deps.log.warn({ code: 'SUPERNODE_PAUSED', ms, todo }, `this process did not run for ${ms} ms`);
   }
 
   #endLate(now: number): void {

@@ -29,7 +29,7 @@ export const PING_MS = 1000;
 export const TROUBLE_TEST_MS = 5000;
 /** A test that has not ended after so long is forgotten. */
 export const TEST_BOUND_MS = 30_000;
-const RETEST: Backoff = { firstMs: 1000, capMs: 15_000 };
+const RETEST: Backoff = { firstMs: 1000, capMs: 10_000 };
 /** A peer that could be reached is tested again after so long, give or take half of it, and later in a large cluster. */
 export const READY_TEST_MS = 60_000;
 const READY_TEST_MS_PER_PEER = 20;
@@ -93,6 +93,14 @@ export class Roster {
         this.#remember(event.from, event.who, event.code, event.message, now);
     }
     return this.#take();
+  }
+
+  /** The supernode itself did not run for so long: nobody is to be missed for what it could not hear. */
+  paused(ms: number): void {
+    for (const member of this.#byConnection.values()) member.lastHeard += ms;
+    for (const [peer, challenge] of this.#challenges) {
+      this.#challenges.set(peer, { ...challenge, pingedAt: challenge.pingedAt + ms });
+    }
   }
 
   /** What is due by now. Call it a few times a second. */

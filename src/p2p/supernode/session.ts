@@ -5,7 +5,7 @@ import type { RefusalCode } from '../protocol/errors.ts';
 import { MAX_PIECES, MAX_WISHES } from '../protocol/limits.ts';
 import { parseFromProxy, PIECE_FAILURES, protocolOf, type FromProxy, type Message } from '../protocol/messages.ts';
 import { unpackCrcs, unpackPieces } from '../protocol/packed.ts';
-import type { SessionSocket, SocketListener } from '../protocol/socket.ts';
+import { CLOSE, type SessionSocket, type SocketListener } from '../protocol/socket.ts';
 import { refuseProtocol, type Hello } from './admission.ts';
 import type { Assignments } from './assignments.ts';
 import { Budget, costOf } from './budget.ts';
@@ -101,7 +101,7 @@ export class Session implements SocketListener {
   }
 
   closed(code: number, reason: string, fault?: string): void {
-    const why = fault ?? (reason === '' ? `code ${code}` : `code ${code}, ${reason}`);
+    const why = fault ?? closedBy(code, reason);
     try {
       this.#host.closed(this, this.#goodbye, `its connection was closed (${why})`);
     } catch (error) {
@@ -311,6 +311,12 @@ export class Session implements SocketListener {
     if (wish > this.#lastWish) throw new Impossible(`there was no wish ${wish}`);
     return this.#wishes?.get(wish);
   }
+}
+
+/** In words, so that a list of peers tells a crash from a stop. */
+function closedBy(code: number, reason: string): string {
+  if (code === CLOSE.abnormal) return 'without a word: its process was killed, or its machine or the network went away';
+  return reason === '' ? `code ${code}` : `code ${code}, ${reason}`;
 }
 
 function openCount(count: number): number {

@@ -134,6 +134,18 @@ t.test('three missed heartbeats make it stale; it registers again when it comes 
   t.same(rig.register(2, 'a'), ['welcome 2', 'a new→unreachable', 'test a']);
 });
 
+t.test('nobody is missed for the time in which the supernode itself did not run', async (t) => {
+  const rig = new Rig();
+  rig.register(1, 'a');
+  rig.tested('a', 'a:65002');
+  rig.register(2, 'a', 'i2');
+  rig.now += 60_000;
+  rig.roster.paused(60_000);
+  t.same(rig.pass(0), ['test a'], 'only its port may have changed');
+  t.match(rig.state('a'), 'ready');
+  t.same(rig.pass(PING_MS).slice(0, 2), ['a ready→left', 'close 1 STALE'], 'its answer to the ping had its time');
+});
+
 t.test('one that stays silent is given up, and its connection closed', async (t) => {
   const rig = new Rig();
   rig.register(1, 'a');

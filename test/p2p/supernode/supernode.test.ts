@@ -673,6 +673,25 @@ t.test('a fault on a timer, and one with nobody to tell', async (t) => {
   );
 });
 
+t.test(
+  'a supernode that was stopped for a while blames nobody; a peer that was killed is told from one that stopped',
+  async (t) => {
+    const lines: string[] = [];
+    const destination = { write: (line: string) => void lines.push(line) };
+    const log = createLogger({ level: 'warn', format: 'json', destination });
+    const { supernode, clock, url } = await rig(t, { log, heartbeatMs: 1000 });
+    const client = new Client(t, url);
+    await client.open();
+    clock.stall(30_000);
+    await clock.advance(300);
+    t.match(lines, [/"code":"SUPERNODE_PAUSED","ms":\d{5},/]);
+    t.equal(supernode.peers().peers[0]!.state, 'unreachable');
+    client.ws.terminate();
+    await until('it is known to be gone', () => supernode.peers().peers[0]!.state === 'left');
+    t.match(supernode.peers().peers[0]!.reason, /without a word: its process was killed/);
+  },
+);
+
 t.test('closing says so to everyone', async (t) => {
   const { supernode, url } = await rig(t);
   const client = new Client(t, url);
