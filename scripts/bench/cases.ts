@@ -1,5 +1,10 @@
 import type { Case } from './case.ts';
 import { cold } from './cases/cold.ts';
+import { crowd } from './cases/crowd.ts';
+import { farOrigin } from './cases/far-origin.ts';
+import { firstByte } from './cases/first-byte.ts';
+import { manifest, tag } from './cases/manifest.ts';
+import { peer } from './cases/peer.ts';
 import { warm } from './cases/warm.ts';
 
-export const CASES: readonly Case[] = [warm, cold];
+export const CASES: readonly Case[] = [warm, cold, firstByte, farOrigin, peer, crowd, manifest, tag];
