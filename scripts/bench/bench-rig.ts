@@ -6,9 +6,13 @@ import { treeSeconds } from './processes.ts';
 /** What a case is run with. */
 export interface Bench {
   readonly rig: Rig;
+  /** A directory on a disk: the rig's own is in memory. */
+  readonly diskDir: string;
   readonly runs: number;
   /** Blobs are so much smaller than they should be, to try the benchmark itself; 1 for figures. */
   readonly scale: number;
+  /** Where CPU profiles of Hawker's processes go. */
+  readonly profile: string | undefined;
   readonly say: (line: string) => void;
 }
 

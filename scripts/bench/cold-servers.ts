@@ -14,7 +14,7 @@ export const NGINX_CACHE = 'nginx proxy_cache';
 
 /** What stands between a client and the origin at `originUrl`, by name: each starts with nothing of it. */
 export const COLD_SERVERS: Readonly<Record<string, (bench: Bench, originUrl: string) => Promise<Server>>> = {
-  [OURS]: ({ rig }, originUrl) => HawkerNode.start(rig, { name: OURS, originUrl }),
+  [OURS]: (bench, originUrl) => HawkerNode.start(bench, { name: OURS, originUrl }),
   [PULL_THROUGH]: ({ rig }, remoteUrl) =>
     emptyAfter(join(rig.dir, 'pull-through'), (dir) => Registry.start(rig, { name: 'pull-through', dir, remoteUrl })),
   [NGINX_CACHE]: ({ rig }, originUrl) =>

@@ -30,8 +30,12 @@ export async function pull(url: string, size: number): Promise<Pulled> {
 }
 
 /** Several at the same moment; the seconds until the first and the last of them has all. */
-export async function pullAll(urls: readonly string[], size: number): Promise<{ first: number; last: number }> {
+export async function pullAll(
+  pulls: readonly { readonly url: string; readonly size: number }[],
+): Promise<{ first: number; last: number }> {
   const began = performance.now();
-  const ends = await Promise.all(urls.map((url) => pull(url, size).then(() => (performance.now() - began) / 1000)));
+  const ends = await Promise.all(
+    pulls.map(({ url, size }) => pull(url, size).then(() => (performance.now() - began) / 1000)),
+  );
   return { first: Math.min(...ends), last: Math.max(...ends) };
 }

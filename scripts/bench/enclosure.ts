@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Rig } from '../../test/e2e/support/rig.ts';
 import { sandbox } from '../support/sandbox.ts';
 import type { Case } from './case.ts';
@@ -39,12 +39,14 @@ export function insideTask(): Task | undefined {
   return task === undefined ? undefined : (JSON.parse(task) as Task);
 }
 
-export async function runInside(task: Task, { runs, scale }: Asked): Promise<void> {
+export async function runInside(task: Task, { runs, scale, profile }: Asked): Promise<void> {
   await mkdir(task.dir, { recursive: true });
   process.env['TMPDIR'] = task.dir;
   const rig = await Rig.create();
   try {
-    const result = await caseOf(task.case).run({ rig, runs, scale, say });
+    const one = caseOf(task.case);
+    if (!('run' in one)) throw new Error(`${one.name} has a rig of its own`);
+    const result = await one.run({ rig, diskDir: dirname(task.result), runs, scale, profile, say });
     await writeFile(task.result, JSON.stringify(result));
   } catch (error) {
     rig.printLogs();
@@ -58,10 +60,11 @@ export async function runInside(task: Task, { runs, scale }: Asked): Promise<voi
 export async function runOutside(asked: Asked): Promise<CaseResult[]> {
   const results: CaseResult[] = [];
   for (const name of asked.cases) {
-    const { title, marks } = caseOf(name);
+    const one = caseOf(name);
+    const { title, marks } = one;
     say(`${name}: ${title}`);
     const began = performance.now();
-    const runs = await enclosed(name);
+    const runs = 'run' in one ? await enclosed(name) : await one.runOutside({ ...asked, say });
     const seconds = (performance.now() - began) / 1000;
     results.push({ name, title, seconds, runs, rows: judge(name, marks, runs) });
   }
@@ -73,12 +76,13 @@ function caseOf(name: string): Case {
 }
 
 async function enclosed(name: string): Promise<Runs> {
-  const dir = await mkdtemp(join(tmpdir(), 'hawker-bench-'));
-  const layers = join(dir, 'layers');
+  // Short: sockets of daemons have paths of 104 bytes at most.
+  const dir = await mkdtemp(join(tmpdir(), 'hb-'));
+  const layers = join(dir, 'l');
   await mkdir(layers);
   const wrapper = sandbox(layers);
   if (!wrapper) throw new Error('no namespaces of its own here: that takes root, on Linux');
-  const task: Task = { case: name, dir: join(layers, 'work'), result: join(dir, 'result.json') };
+  const task: Task = { case: name, dir: join(layers, 'w'), result: join(dir, 'result.json') };
   const [command = '', ...args] = [...wrapper, process.execPath, ...process.execArgv, ...process.argv.slice(1)];
   const env = { ...process.env, [TASK_VARIABLE]: JSON.stringify(task) };
   const child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit'], env });

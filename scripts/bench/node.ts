@@ -3,14 +3,14 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { listeningAddress } from '../../test/e2e/support/hawker.ts';
 import type { Daemon } from '../../test/e2e/support/programs.ts';
-import type { Rig } from '../../test/e2e/support/rig.ts';
 import { PROGRAM } from '../swarm/programs.ts';
-import type { Server } from './bench-rig.ts';
+import type { Bench, Server } from './bench-rig.ts';
 
 const START_BOUND_MS = 20_000;
 /** For so long a new supernode grants no lease, since proxies may be coming back to it. */
 const SETTLED_MS = 2500;
-const UPSTREAM = 'registry.test';
+/** The second is what containerd and docker ask for. */
+const UPSTREAMS = ['registry.test', 'docker.io'];
 
 export interface NodeOptions {
   readonly name: string;
@@ -38,7 +38,7 @@ export class HawkerNode implements Server {
   }
 
   /** With an empty store; resolves when it would answer for a pull as it does when it has been up for a while. */
-  static async start(rig: Rig, options: NodeOptions): Promise<HawkerNode> {
+  static async start({ rig, profile }: Bench, options: NodeOptions): Promise<HawkerNode> {
     const { name, originUrl, supernodeUrl, dir = rig.dir } = options;
     const store = join(dir, `${name}-store`);
     await rm(store, { recursive: true, force: true });
@@ -46,17 +46,17 @@ export class HawkerNode implements Server {
     await writeFile(
       config,
       JSON.stringify({
-        proxy: { listen: '127.0.0.1:0', defaultUpstream: UPSTREAM },
+        proxy: { listen: '127.0.0.1:0', defaultUpstream: UPSTREAMS[0] },
         peer: { listen: '127.0.0.1:0' },
         api: { listen: '127.0.0.1:0' },
         ...(supernodeUrl === undefined ? { supernode: { listen: '127.0.0.1:0' } } : { supernodes: [supernodeUrl] }),
         store: { dir: store },
-        upstreams: { [UPSTREAM]: { url: originUrl } },
+        upstreams: Object.fromEntries(UPSTREAMS.map((name) => [name, { url: originUrl }])),
       }),
     );
     const role = supernodeUrl === undefined ? 'up' : 'proxy';
     const before = performance.now();
-    const flags = process.env['HAWKER_BENCH_NODE_FLAGS']?.split(' ') ?? [];
+    const flags = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
     const daemon = rig.daemon(name, process.execPath, [...flags, PROGRAM, role, '--config', config]);
     const log = daemon.log().length;
     const addressOf = (part: string) =>

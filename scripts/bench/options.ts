@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CASES } from './cases.ts';
 
@@ -15,6 +16,7 @@ ${CASES.map(({ name, title }) => `  ${name.padEnd(20)} ${title}`).join('\n')}
   --runs N              of each contender (5)
   --out FILE            where the results go (bench/results.json; of single cases: into it, beside the others)
   --scale N             blobs are so much smaller: to try the benchmark itself, not for figures (1)
+  --profile DIR         writes CPU profiles of Hawker's processes there: slower, not for figures
   --help`;
 
 export interface Asked {
@@ -23,6 +25,7 @@ export interface Asked {
   readonly runs: number;
   readonly scale: number;
   readonly out: string;
+  readonly profile: string | undefined;
 }
 
 /** Throws an `Error` that says what is wrong. */
@@ -31,6 +34,7 @@ export function parseOptions(args: readonly string[]): Asked {
     args: [...args],
     allowPositionals: true,
     options: {
+      profile: { type: 'string' },
       help: { type: 'boolean', default: false },
       runs: { type: 'string', default: '5' },
       scale: { type: 'string', default: '1' },
@@ -46,6 +50,7 @@ export function parseOptions(args: readonly string[]): Asked {
     runs: whole('--runs', values.runs, MAX_RUNS),
     scale: whole('--scale', values.scale, MAX_SCALE),
     out: values.out,
+    profile: values.profile === undefined ? undefined : resolve(values.profile),
   };
 }
 

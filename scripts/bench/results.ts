@@ -27,8 +27,8 @@ export async function report(asked: Asked, results: readonly CaseResult[]): Prom
   const date = new Date().toISOString().slice(0, 10);
   const measured = results.map((result) => ({ date, runsEach: asked.runs, ...result }));
   process.stdout.write(`\n${table(results.flatMap(({ rows }) => rows))}\n`);
-  if (asked.scale > 1) {
-    process.stdout.write('with smaller blobs: not kept\n');
+  if (asked.scale > 1 || asked.profile !== undefined) {
+    process.stdout.write('not at full size or speed: not kept\n');
     return 0;
   }
   const before = await readFile(asked.out, 'utf8').then((text) => JSON.parse(text) as Results, () => undefined);

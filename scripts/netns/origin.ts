@@ -71,6 +71,12 @@ export class Registry {
     await rm(this.#dir, { recursive: true, force: true });
   }
 
+  /** The file of a blob's bytes. */
+  fileOf(digest: string): string {
+    const hex = digest.slice('sha256:'.length);
+    return `${this.#dir}/docker/registry/v2/blobs/sha256/${hex.slice(0, 2)}/${hex}/data`;
+  }
+
   /** An image with one layer of `size` random bytes, pushed over the host's loopback; the layer's digest. */
   async push(size: number): Promise<string> {
     const layerFile = `${this.#dir}.layer`;

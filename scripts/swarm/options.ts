@@ -1,9 +1,10 @@
 import { parseArgs } from 'node:util';
 import { LOG_LEVELS, type LogLevel } from '../../src/base/log.ts';
 import { parseSize, parseTime } from '../../src/base/units.ts';
+import { BITTORRENT } from './bittorrent.ts';
 import type { Shape } from './bound.ts';
 
-export const RIVALS = ['direct', 'pull-through'] as const;
+export const RIVALS = ['direct', 'pull-through', ...BITTORRENT] as const;
 export type Rival = (typeof RIVALS)[number];
 
 /** Their addresses are of one /24. */
@@ -24,7 +25,8 @@ max(S/O, S/R, N*S/(O+N*R)). Headers alone make that 1.046. Removes everything. N
   --stagger TIME        the nodes begin evenly spread over so long, as in 5s (0)
   --warm-up SIZE        before the clock starts, pull another blob of that size on all: code is then compiled, connections
                         stand and the origin is known, as where Hawker has run for a while (0)
-  --rival NAME          instead of Hawker: ${RIVALS.join(', ')} (one docker-registry as a pull-through cache)
+  --rival NAME          instead of Hawker: ${RIVALS.join(', ')} (one docker-registry as a pull-through
+                        cache; the others: BitTorrent with opentracker)
   --json                one JSON object a run
   --logs DIR            keep the logs there
   --log-level LEVEL     of the proxies and the supernode (info)

@@ -1,6 +1,7 @@
 import { cp, mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { BitTorrent } from './bittorrent.ts';
 import { Cluster, MIRROR_URL, sumOf } from './cluster.ts';
 import { machineTimes, processSeconds } from './cpu.ts';
 import { digestOn } from '../netns/digest.ts';
@@ -9,7 +10,7 @@ import type { Host } from '../netns/host.ts';
 import { Network, sentBy } from '../netns/network.ts';
 import type { Asked } from './options.ts';
 import { blobPath, Registry } from '../netns/origin.ts';
-import { pullOnAll } from './pull.ts';
+import { pullOnAll, type Pull } from './pull.ts';
 import { figures, report, title, type NodeBytes, type Outcome } from './table.ts';
 
 /** The origin is quiet when nothing has left it for so long. */
@@ -29,6 +30,8 @@ interface Mirror {
   /** Pids by part. */
   pids(): Readonly<Record<string, readonly number[]>>;
   bytesOf(node: Host): Promise<NodeBytes | undefined>;
+  /** How all nodes pull, where it is not by HTTP; and the digest of what a node then has. */
+  readonly own?: { pullOnAll(): Promise<Pull[]>; digestOn(node: Host): Promise<string> };
   /** Its nodes can be asked again without a byte of the origin: what they give is hashed. */
   readonly isVerified: boolean;
   stop(): Promise<void>;
@@ -55,7 +58,7 @@ export async function runAll(asked: Asked, dir: string): Promise<number> {
   await origin.start();
   const warmUp = asked.warmUp > 0 ? await origin.push(asked.warmUp) : undefined;
   const digest = await origin.push(asked.size);
-  const mirror = await mirrorOf(asked, network, { origin, nodes, dir });
+  const mirror = await mirrorOf(asked, network, { origin, nodes, dir, digest });
   if (!asked.json) say(title(asked, asked.rival ?? 'hawker'));
   let failed = 0;
   for (let run = 1; run <= asked.runs; run += 1) {
@@ -73,7 +76,7 @@ async function once({ asked, origin, nodes, digest, warmUp, mirror }: Rig): Prom
   await mirror.start();
   try {
     const url = mirror.urlOf(blobPath(digest));
-    if (warmUp !== undefined) {
+    if (warmUp !== undefined && !mirror.own) {
       const pulls = await pullOnAll(nodes, mirror.urlOf(blobPath(warmUp)), { size: asked.warmUp, staggerMs: 0 });
       for (const { failure } of pulls) if (failure !== undefined) throw new Error(`warming up: ${failure}`);
     }
@@ -85,7 +88,7 @@ async function once({ asked, origin, nodes, digest, warmUp, mirror }: Rig): Prom
     const machine = machineTimes();
     const used = parts.map(([, pids]) => processSeconds(pids));
     const began = performance.now();
-    const pulls = await pullOnAll(nodes, url, asked);
+    const pulls = await (mirror.own?.pullOnAll() ?? pullOnAll(nodes, url, asked));
     const seconds = (performance.now() - began) / 1000;
     const { total, busy } = machineTimes();
     const cpu = parts.map(([name, pids], i) => [name, processSeconds(pids) - used[i]!]);
@@ -94,10 +97,10 @@ async function once({ asked, origin, nodes, digest, warmUp, mirror }: Rig): Prom
     const sent = await sentBy(origin.host);
     const requests = (await origin.blobRequests(digest)).filter(({ method }) => method === 'GET');
     const after = await bytesOfAll(mirror, nodes);
+    const digestGiven = (node: Host) => mirror.own?.digestOn(node) ?? digestOn(node, url, VERIFY_BOUND_MS);
     const failures: (string | undefined)[] = [];
     for (const [i, node] of nodes.entries()) {
-      const given =
-        pulls[i]!.failure === undefined && mirror.isVerified ? await digestOn(node, url, VERIFY_BOUND_MS) : digest;
+      const given = pulls[i]!.failure === undefined && mirror.isVerified ? await digestGiven(node) : digest;
       failures.push(pulls[i]!.failure ?? (given === digest ? undefined : `it gives ${given}`));
     }
     return {
@@ -136,7 +139,7 @@ function less(after: NodeBytes | undefined, before: NodeBytes | undefined): Node
 async function mirrorOf(
   asked: Asked,
   network: Network,
-  { origin, nodes, dir }: { origin: Registry; nodes: readonly Host[]; dir: string },
+  { origin, nodes, dir, digest }: { origin: Registry; nodes: readonly Host[]; dir: string; digest: string },
 ): Promise<Mirror> {
   if (asked.rival === 'direct') return { ...plain, urlOf: (path) => origin.url + path };
   if (asked.rival === 'pull-through') {
@@ -148,6 +151,20 @@ async function mirrorOf(
       urlOf: (path) => cache.url + path,
       pids: () => ({ cache: [cache.pid] }),
       logFiles: [cache.logFile],
+    };
+  }
+  if (asked.rival !== undefined) {
+    const file = origin.fileOf(digest);
+    const swarm = new BitTorrent({ client: asked.rival, origin: origin.host, nodes, file, dir: join(dir, 'bt') });
+    return {
+      ...plain,
+      start: () => swarm.start(),
+      stop: () => swarm.stop(),
+      urlOf: (path) => origin.url + path,
+      own: swarm,
+      pids: () => swarm.pids,
+      isVerified: true,
+      logFiles: swarm.logFiles,
     };
   }
   const supernode = await network.host('supernode', '10.77.0.3', asked.rate);

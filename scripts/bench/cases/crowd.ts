@@ -31,7 +31,7 @@ export const crowd: Case = {
     const contenders = coldContenders(bench, [OURS, ...RIVALS], { origin, warmUp: [warmUp] }, async (server) => {
       await origin.mark();
       const cpu = treeSeconds(server.daemon.pid);
-      const { first, last } = await pullAll(new Array<string>(CLIENTS).fill(server.url + blobPath(digest)), size);
+      const { first, last } = await pullAll(new Array(CLIENTS).fill({ url: server.url + blobPath(digest), size }));
       const used = treeSeconds(server.daemon.pid) - cpu;
       // A pull-through registry goes on reading for its store.
       await quiet([server.daemon, origin.daemon]);

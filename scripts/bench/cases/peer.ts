@@ -31,11 +31,11 @@ export const peer: Case = {
     const small = await data.addBlob((64 * MiB) / scale);
     const { digest, size } = await data.addBlob((512 * MiB) / scale);
     const origin = await Registry.start(rig, { name: 'origin', dir: data.dir });
-    const a = await HawkerNode.start(rig, { name: 'node-a', originUrl: origin.url });
+    const a = await HawkerNode.start(bench, { name: 'node-a', originUrl: origin.url });
     for (const blob of [small, small, { digest, size }]) await pull(a.url + blobPath(blob.digest), blob.size);
 
     const fromPeer = async (): Promise<Sample> => {
-      const b = await HawkerNode.start(rig, { name: 'node-b', originUrl: origin.url, supernodeUrl: a.supernodeUrl });
+      const b = await HawkerNode.start(bench, { name: 'node-b', originUrl: origin.url, supernodeUrl: a.supernodeUrl });
       try {
         await pull(b.url + blobPath(small.digest), small.size);
         await quiet([a.daemon, b.daemon]);

@@ -39,7 +39,7 @@ export const warm: Case = {
     await symlink(data.fileOf(digest), root + path);
     const registry = await Registry.start(rig, { name: 'docker-registry', dir: data.dir });
     const servers: Record<string, Server> = {
-      [OURS]: await HawkerNode.start(rig, { name: OURS, originUrl: registry.url }),
+      [OURS]: await HawkerNode.start(bench, { name: OURS, originUrl: registry.url }),
       [NGINX[0]!]: await Nginx.files(rig, { name: 'nginx-on', root, sendfile: 'on' }),
       [NGINX[1]!]: await Nginx.files(rig, { name: 'nginx-off', root, sendfile: 'off' }),
       [REGISTRY]: registry,

@@ -19,6 +19,14 @@ export interface Client {
   expected(image: Published): string[];
 }
 
+/** A client whose parts of a pull can be had one by one. */
+export interface StepwiseClient extends Client {
+  /** Forgets what it has. */
+  forget(): Promise<void>;
+  /** Only pulls. */
+  fetch(image: Pick<Published, 'repository' | 'tag'>, host: string): Promise<void>;
+}
+
 export async function hashFile(file: string): Promise<string> {
   const hash = createHash('sha256');
   await pipeline(createReadStream(file), hash);

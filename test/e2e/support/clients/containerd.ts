@@ -6,7 +6,7 @@ import type { Published } from '../images.ts';
 import { must, run } from '../programs.ts';
 import type { Rig } from '../rig.ts';
 import { until } from '../wait.ts';
-import { type Client, hashFiles } from './client.ts';
+import { hashFiles, type StepwiseClient } from './client.ts';
 import { overlayWorks } from './overlay.ts';
 
 const START_BOUND_MS = 20_000;
@@ -14,8 +14,12 @@ const PULL_BOUND_MS = 180_000;
 const FORGET_BOUND_MS = 10_000;
 
 /** containerd, by ctr with a hosts directory: the mirror alone, without the registry behind it. */
-export async function containerd(rig: Rig, mirror: Pick<Hawker, 'url' | 'address'>): Promise<Client> {
-  const dir = await rig.folder('ctrd');
+export async function containerd(
+  rig: Rig,
+  mirror: Pick<Hawker, 'url' | 'address'>,
+  name = 'containerd',
+): Promise<StepwiseClient> {
+  const dir = await rig.folder(name);
   const socket = join(dir, 'c.sock');
   await writeFile(join(dir, 'config.toml'), daemonConfig(dir, socket));
   const hosts = join(dir, 'hosts');
@@ -23,7 +27,7 @@ export async function containerd(rig: Rig, mirror: Pick<Hawker, 'url' | 'address
     await mkdir(join(hosts, host), { recursive: true });
     await writeFile(join(hosts, host, 'hosts.toml'), hostsToml(mirror.url));
   }
-  const daemon = rig.daemon('containerd', 'containerd', ['--config', join(dir, 'config.toml')]);
+  const daemon = rig.daemon(name, 'containerd', ['--config', join(dir, 'config.toml')]);
   const ctr = ['--address', socket, '--namespace', 'e2e'];
   await daemon.ready('ctr version', START_BOUND_MS, async () => (await run('ctr', [...ctr, 'version'])).code === 0);
   const content = join(dir, 'root/io.containerd.content.v1.content/blobs/sha256');
@@ -40,21 +44,20 @@ export async function containerd(rig: Rig, mirror: Pick<Hawker, 'url' | 'address
     );
   };
 
+  const fetch = async ({ repository, tag }: Pick<Published, 'repository' | 'tag'>, host: string) => {
+    const image = `${host}/${repository}:${tag}`;
+    const pull = ['images', 'pull', '--hosts-dir', hosts, '--snapshotter', snapshotter, image];
+    await must('ctr', [...ctr, ...pull], { boundMs: PULL_BOUND_MS });
+  };
+
   return {
     name: 'containerd',
     anyRegistry: true,
-    async pull({ repository, tag }, host) {
+    forget,
+    fetch,
+    async pull(image, host) {
       await forget();
-      const pull = [
-        'images',
-        'pull',
-        '--hosts-dir',
-        hosts,
-        '--snapshotter',
-        snapshotter,
-        `${host}/${repository}:${tag}`,
-      ];
-      await must('ctr', [...ctr, ...pull], { boundMs: PULL_BOUND_MS });
+      await fetch(image, host);
       return await hashFiles(content);
     },
     expected: ({ digest, native: { manifest, blobs } }: Published) =>

@@ -9,15 +9,15 @@ import type { Published } from '../images.ts';
 import { must } from '../programs.ts';
 import type { Rig } from '../rig.ts';
 import { within } from '../wait.ts';
-import { type Client, hashFile } from './client.ts';
+import { hashFile, type StepwiseClient } from './client.ts';
 import { overlayWorks } from './overlay.ts';
 
 const START_BOUND_MS = 40_000;
 const PULL_BOUND_MS = 180_000;
 
 /** dockerd with the mirror as `--registry-mirror`, spoken to by its HTTP API. */
-export async function docker(rig: Rig, mirror: Pick<Hawker, 'url' | 'address'>): Promise<Client> {
-  const dir = await rig.folder('dockerd');
+export async function docker(rig: Rig, mirror: Pick<Hawker, 'url' | 'address'>, name = 'dockerd'): Promise<StepwiseClient> {
+  const dir = await rig.folder(name);
   const socket = join(dir, 'd.sock');
   const config = join(dir, 'daemon.json');
   await writeFile(config, '{}');
@@ -33,7 +33,7 @@ export async function docker(rig: Rig, mirror: Pick<Hawker, 'url' | 'address'>):
   const driver = (await overlayWorks(rig)) ? 'overlay2' : 'vfs';
   const storage = ['--storage-driver', driver, '--registry-mirror', mirror.url, '--log-level=warn'];
   const args = ['--config-file', config, ...paths, '--host', `unix://${socket}`, ...network, ...storage];
-  const daemon = rig.daemon('dockerd', 'dockerd', args, { TMPDIR: dir, DOCKER_TMPDIR: dir });
+  const daemon = rig.daemon(name, 'dockerd', args, { TMPDIR: dir, DOCKER_TMPDIR: dir });
   const api = (method: string, path: string) => call(socket, method, `/v1.40${path}`);
   await daemon.ready('GET /_ping', START_BOUND_MS, async () => {
     const pong = await call(socket, 'GET', '/_ping').catch(() => undefined);
@@ -46,19 +46,26 @@ export async function docker(rig: Rig, mirror: Pick<Hawker, 'url' | 'address'>):
     }
   };
 
+  const fetch = async ({ repository, tag }: Pick<Published, 'repository' | 'tag'>) => {
+    const name = repository.replace('library/', '');
+    const progress = within(
+      'docker pull',
+      PULL_BOUND_MS,
+      api('POST', `/images/create?fromImage=${name}&tag=${tag}`).then(text),
+    );
+    const failure = (await progress).split('\n').find((line) => line.includes('"errorDetail"'));
+    if (failure) throw new Error(`docker pull ${name}:${tag}: ${failure}`);
+  };
+
   return {
     name: 'docker',
     anyRegistry: false,
+    forget,
+    fetch,
     async pull({ repository, tag }) {
       await forget();
+      await fetch({ repository, tag });
       const name = repository.replace('library/', '');
-      const progress = within(
-        'docker pull',
-        PULL_BOUND_MS,
-        api('POST', `/images/create?fromImage=${name}&tag=${tag}`).then(text),
-      );
-      const failure = (await progress).split('\n').find((line) => line.includes('"errorDetail"'));
-      if (failure) throw new Error(`docker pull ${name}:${tag}: ${failure}`);
       return await exported(await api('GET', `/images/${name}:${tag}/get`), join(dir, 'saved'));
     },
     expected: ({ native }: Published) => [native.config, ...native.diffIds].sort(),
