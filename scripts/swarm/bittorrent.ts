@@ -63,6 +63,7 @@ export class BitTorrent {
     // opentracker gives up its rights.
     await chmod(dir, 0o755);
     await symlink(file, join(dir, 'seed', NAME));
+    await writeFile(this.#complete, '#!/bin/sh\necho complete\n', { mode: 0o755 });
     const torrent = join(dir, 'blob.torrent');
     const announce = `http://${origin.address}:${TRACKER_PORT}/announce`;
     const piece = String(PIECE_EXPONENT[client]);
@@ -117,8 +118,12 @@ export class BitTorrent {
     const command =
       client === 'libtorrent'
         ? [PYTHON, PEER_SCRIPT, role, torrent, dir, host.address, String(nodes.length)]
-        : aria2(role, torrent, dir);
+        : aria2(role, torrent, dir, this.#complete);
     return new Peer(host, command, this.#log(role === 'seed' ? 'seed' : host.name));
+  }
+
+  get #complete(): string {
+    return join(this.#setup.dir, 'complete');
   }
 
   #log(name: string): string {
@@ -126,8 +131,8 @@ export class BitTorrent {
   }
 }
 
-/** Its notice of a download's end comes before it goes on to give. A seed finds the file there, and checks it. */
-function aria2(role: 'seed' | 'leech', torrent: string, dir: string): string[] {
+/** It says nothing of a download's end while it goes on to give: it runs `complete` then. A seed finds the file there, and checks it. */
+function aria2(role: 'seed' | 'leech', torrent: string, dir: string, complete: string): string[] {
   const options = [
     `--dir=${dir}`,
     '--file-allocation=none',
@@ -141,6 +146,7 @@ function aria2(role: 'seed' | 'leech', torrent: string, dir: string): string[] {
     '--disk-cache=64M',
     '--summary-interval=0',
     '--console-log-level=notice',
+    `--on-bt-download-complete=${complete}`,
   ];
   const wait = role === 'leech' ? 'echo ready; read go; ' : 'echo ready; ';
   const check = role === 'seed' ? ['--check-integrity=true', '--seed-time=600'] : [];
@@ -177,7 +183,7 @@ class Peer {
   async said(word: 'ready' | 'complete', boundMs: number): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const look = (): void => {
-        if (!this.#output.toLowerCase().includes(word)) return;
+        if (!this.#output.includes(`${word}\n`)) return;
         clearTimeout(timer);
         this.#child.stdout!.off('data', look);
         resolve();
