@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Child } from './bench-supernode/processes.ts';
 import type { Counts } from './bench-supernode/member.ts';
+import type { BusyResult, IdleResult, Result, ReturnResult } from './bench-supernode/results.ts';
 import { runScript } from './support/run-script.ts';
 
 const USAGE = `Usage: npm run bench:supernode -- [options]
@@ -15,6 +16,8 @@ another process. The machine's speed is taken out by a bare WebSocket server tha
 
   --idle N,...      registered sessions that only send heartbeats: its memory (1000,10000)
   --peers N,...     proxies that want a blob, report each piece and get the next assignment: reports a second (200,1000)
+  --returning N     proxies that come back to a supernode that was restarted, each with --blobs blobs (1000)
+  --blobs N         that each of them has (200)
   --pieces N        of a blob (4096)
   --seconds N       that are measured (10)
   --single          each report is a message of its own; else what one turn of the event loop brings goes together, as from proxies
@@ -29,31 +32,16 @@ another process. The machine's speed is taken out by a bare WebSocket server tha
 const MARKS = { residentMiB: { 1000: 100, 10_000: 400 }, reportsPerSecond: 40_000, shareOfBare: 1 / 3 } as const;
 /** The supernode grants no lease in its first two seconds, and then everybody begins at once. */
 const WARM_UP_MS = 5000;
+/** A supernode compiles its validators in its first moments. */
+const STARTED_MS = 2000;
+/** Until the garbage of inventories has been collected. */
+const RETURNED_MS = 15_000;
 /** Until the garbage of the registrations has been collected. */
 const IDLE_MS = 60_000;
 
-interface IdleResult {
-  readonly kind: 'idle';
-  readonly sessions: number;
-  readonly residentMiB: number;
-  readonly markMiB: number | undefined;
-  /** Share of a core that the heartbeats take. */
-  readonly cpu: number;
-}
-
-interface BusyResult {
-  readonly kind: 'busy' | 'bare';
-  readonly peers: number;
-  /** By the clock on the wall, and by the CPU time of the supernode alone. */
-  readonly reportsPerSecond: number;
-  readonly reportsPerCoreSecond: number;
-  readonly assignedPerReport: number;
-  readonly reportsPerMessage: number;
-  readonly cpu: number;
-  readonly residentMiB: number;
-}
-
 interface Asked {
+  readonly returning: number;
+  readonly blobs: number;
   readonly idle: readonly number[];
   readonly peers: readonly number[];
   readonly pieces: number;
@@ -70,6 +58,8 @@ function parse(args: readonly string[]): Asked {
     options: {
       idle: { type: 'string', default: '1000,10000' },
       peers: { type: 'string', default: '200,1000' },
+      returning: { type: 'string', default: '1000' },
+      blobs: { type: 'string', default: '200' },
       pieces: { type: 'string', default: '4096' },
       seconds: { type: 'string', default: '10' },
       single: { type: 'boolean', default: false },
@@ -89,6 +79,8 @@ function parse(args: readonly string[]): Asked {
   return {
     idle: some('idle', values.idle),
     peers: some('peers', values.peers),
+    returning: values.returning === '' ? 0 : one('returning', values.returning),
+    blobs: one('blobs', values.blobs),
     pieces: one('pieces', values.pieces),
     seconds: one('seconds', values.seconds),
     together: !single,
@@ -104,13 +96,16 @@ async function withLoad<T>(
   peers: number,
   { pieces, together, profile }: Asked,
   measure: (supernode: Child, load: Child) => Promise<T>,
+  blobs = 0,
 ): Promise<T> {
   const node = profile === undefined || server === 'bare' ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
   const supernode = new Child(`${server}.js`, [], { core: 0, node });
   const { port } = await supernode.heard<{ port: number }>();
-  const load = new Child('load.js', [port, peers, pieces, together ? 1 : 0], { core: 1 });
+  const load = new Child('load.js', [port, peers, pieces, together ? 1 : 0, blobs], { core: 1 });
   try {
-    const measured = load.ask('register').then(() => measure(supernode, load));
+    // What it compiles at its start is no part of anything that is measured.
+    await sleep(STARTED_MS);
+    const measured = measure(supernode, load);
     const broken = supernode.ended.then(() => Promise.reject(new Error('the supernode has ended')));
     return await Promise.race([measured, broken]);
   } finally {
@@ -119,8 +114,32 @@ async function withLoad<T>(
   }
 }
 
+/** Registrations of proxies that have blobs, as after a restart of the supernode; and of as many that have none, for the memory. */
+async function returning(peers: number, asked: Asked): Promise<ReturnResult> {
+  const register = (blobs: number) =>
+    withLoad(
+      'supernode',
+      peers,
+      asked,
+      async (supernode, load) => {
+        const before = { at: performance.now(), cpu: supernode.cpuSeconds() };
+        await load.ask('register');
+        const seconds = (performance.now() - before.at) / 1000;
+        const cpuSeconds = supernode.cpuSeconds() - before.cpu;
+        await sleep(RETURNED_MS);
+        return { seconds, cpuSeconds, residentMiB: supernode.residentMiB() };
+      },
+      blobs,
+    );
+  const bare = await register(0);
+  const full = await register(asked.blobs);
+  const bytesPerBlob = ((full.residentMiB - bare.residentMiB) * 2 ** 20) / (peers * asked.blobs);
+  return { kind: 'return', peers, blobs: asked.blobs, ...full, bytesPerBlob };
+}
+
 function idle(sessions: number, asked: Asked): Promise<IdleResult> {
   return withLoad('supernode', sessions, asked, async (supernode, load) => {
+    await load.ask('register');
     const before = supernode.cpuSeconds();
     await sleep(IDLE_MS);
     const { open, closed } = await load.ask<Counts>('counts');
@@ -133,6 +152,7 @@ function idle(sessions: number, asked: Asked): Promise<IdleResult> {
 
 function busy(kind: BusyResult['kind'], peers: number, asked: Asked): Promise<BusyResult> {
   return withLoad(kind === 'bare' ? 'bare' : 'supernode', peers, asked, async (supernode, load) => {
+    await load.ask('register');
     await load.ask('start');
     await sleep(WARM_UP_MS);
     const take = async () => {
@@ -159,8 +179,15 @@ function busy(kind: BusyResult['kind'], peers: number, asked: Asked): Promise<Bu
   });
 }
 
-function lineOf(result: IdleResult | BusyResult): string {
+function lineOf(result: Result): string {
   const whole = (value: number) => Math.round(value).toLocaleString('en');
+  if (result.kind === 'return') {
+    const { peers, blobs, seconds, cpuSeconds, residentMiB, bytesPerBlob } = result;
+    return (
+      `${whole(peers)} proxies with ${blobs} blobs each come back in ${seconds.toFixed(2)} s (${cpuSeconds.toFixed(2)} CPU seconds): ` +
+      `${whole(residentMiB)} MiB resident, ${whole(bytesPerBlob)} bytes for each blob of each proxy`
+    );
+  }
   if (result.kind === 'idle') {
     const { sessions, residentMiB, markMiB, cpu } = result;
     const mark = markMiB === undefined ? '' : ` (mark: ${markMiB})`;
@@ -176,12 +203,13 @@ function lineOf(result: IdleResult | BusyResult): string {
 }
 
 async function main(asked: Asked): Promise<number> {
-  const results: (IdleResult | BusyResult)[] = [];
-  const take = (result: IdleResult | BusyResult) => {
+  const results: Result[] = [];
+  const take = (result: Result) => {
     results.push(result);
     if (!asked.json) process.stdout.write(`${lineOf(result)}\n`);
   };
   for (const sessions of asked.idle) take(await idle(sessions, asked));
+  if (asked.returning > 0) take(await returning(asked.returning, asked));
   for (const peers of asked.peers) {
     const bare = await busy('bare', peers, asked);
     take(bare);

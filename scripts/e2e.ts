@@ -7,7 +7,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { installMissing } from './support/install.ts';
+import { E2E_PACKAGES, installMissing } from './support/install.ts';
 import { runTap, tallyLine } from './support/run-tap.ts';
 import { sandbox } from './support/sandbox.ts';
 import { compiledTests, removeOrphans } from './support/test-files.ts';
@@ -34,7 +34,7 @@ function tapArguments(): string[] {
 }
 
 removeOrphans(root);
-installMissing(say);
+installMissing(E2E_PACKAGES, say);
 const dir = mkdtempSync(join(tmpdir(), 'hawker-e2e-'));
 const removeDir = () => rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
 process.once('exit', removeDir);

@@ -1,5 +1,5 @@
 /*
- * A load generator, in a process of its own: `load.js <port> <peers> <pieces> <together>`. Makes that many members and answers
+ * A load generator, in a process of its own: `load.js <port> <peers> <pieces> <together> <blobs>`. Makes that many members and answers
  * what it is asked for over the channel to its parent.
  */
 import { createServer } from 'node:http';
@@ -15,10 +15,10 @@ const OPENING = 64;
 /** A piece of each origin read comes so often. */
 const ORIGIN_PIECE_MS = 5;
 
-const [port = 0, peers = 0, pieces = 0, together = 1] = process.argv.slice(2).map(Number);
+const [port = 0, peers = 0, pieces = 0, together = 1, blobs = 0] = process.argv.slice(2).map(Number);
 const membership = new Membership(BENCH_SECRET);
 const members = new Map<string, Member>();
-const counts: Counts = { open: 0, closed: 0, reports: 0, messages: 0, assigned: 0, blobs: 0 };
+const counts: Counts = { open: 0, closed: 0, reports: 0, messages: 0, assigned: 0, blobs: 0, announced: 0 };
 
 /** Every member has an address in 127.0.0.0/8, all of them one server. */
 const whoami = createServer((request, response) => {
@@ -52,11 +52,13 @@ async function register(): Promise<void> {
       pieces,
       together: together === 1,
       counts,
+      blobs,
     };
     members.set(host, new Member(options));
     while (members.size - counts.open > OPENING) await new Promise((resolve) => setTimeout(resolve, 1));
   }
-  while (counts.open < peers) await new Promise((resolve) => setTimeout(resolve, 5));
+  const isDone = () => counts.open === peers && (blobs === 0 || counts.announced === peers);
+  while (!isDone()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 /** Every member beats once in `HEARTBEAT_MS`, spread evenly over that time. */

@@ -3,6 +3,7 @@ import { digestOf } from '../../src/base/digest.ts';
 import { MiB } from '../../src/base/units.ts';
 import type { Membership } from '../../src/p2p/protocol/membership.ts';
 import type { FromProxy, FromSupernode, Message } from '../../src/p2p/protocol/messages.ts';
+import { packCrcs } from '../../src/p2p/protocol/packed.ts';
 import { PROTOCOL_VERSION } from '../../src/p2p/protocol/version.ts';
 import { SESSION_PATH } from '../../src/p2p/supernode/upgrade.ts';
 import { WebSocketClient } from './web-socket-client.ts';
@@ -18,6 +19,8 @@ export interface Counts {
   assigned: number;
   /** Blobs that a member has got whole. */
   blobs: number;
+  /** Members whose inventory the supernode has taken in. */
+  announced: number;
 }
 
 export interface MemberOptions {
@@ -29,11 +32,30 @@ export interface MemberOptions {
   /** Reports that fall due in one turn of the event loop go out as one message, as a proxy's do; else each as its own. */
   readonly together: boolean;
   readonly counts: Counts;
+  /** Blobs that it has when it registers. */
+  readonly blobs: number;
 }
 
 const PIECE_BYTES = 4 * MiB;
 /** What it says that a piece took. */
 const PIECE_MS = 40;
+
+/** Nodes hold much the same images. */
+const DIFFERENT_BLOBS = 1000;
+/** As a layer of 64 MiB has. */
+const HELD_PIECES = 64;
+const CRCS = packCrcs(Array.from({ length: HELD_PIECES }, (_, i) => i * 0x01_00_01));
+
+type HeldBlob = NonNullable<Message<FromProxy, 'announce'>['blobs']>[number];
+const heldBlobs = new Map<number, HeldBlob>();
+
+function blobOf(number: number): HeldBlob {
+  const known = heldBlobs.get(number);
+  if (known) return known;
+  const blob: HeldBlob = [digestOf(`held ${number}`), HELD_PIECES * MiB, CRCS];
+  heldBlobs.set(number, blob);
+  return blob;
+}
 
 type Reports = Message<FromProxy, 'r'>;
 
@@ -50,6 +72,7 @@ export class Member {
   #left = 0;
   #beats = 0;
   #reports: Reports | undefined;
+  #announced = false;
 
   constructor(options: MemberOptions) {
     this.#options = options;
@@ -108,7 +131,12 @@ export class Member {
   #take(message: FromSupernode): void {
     if (message.t === 'a') this.#assigned(message);
     else if (message.t === 'challenge') this.#hello(message);
-    else if (message.t === 'welcome') this.#options.counts.open += 1;
+    else if (message.t === 'welcome') this.#welcomed();
+    else if (message.t === 'beat' && !this.#announced) {
+      // What was sent before it has been taken in.
+      this.#announced = true;
+      this.#options.counts.announced += 1;
+    }
   }
 
   #hello({ nonce, epoch }: Message<FromSupernode, 'challenge'>): void {
@@ -131,6 +159,15 @@ export class Member {
       proof: membership.sessionProof('peer', facts),
       time: Date.now(),
     });
+  }
+
+  #welcomed(): void {
+    const { counts, blobs, number } = this.#options;
+    counts.open += 1;
+    if (blobs === 0) return;
+    const held = Array.from({ length: blobs }, (_, i) => blobOf((number + i) % DIFFERENT_BLOBS));
+    this.#send({ t: 'announce', epoch: this.#epoch, blobs: held });
+    this.beat();
   }
 
   #assigned({ l, c, f }: Message<FromSupernode, 'a'>): void {

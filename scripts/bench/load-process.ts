@@ -29,7 +29,13 @@ async function firstBytes(urls: readonly string[]): Promise<number[]> {
 }
 
 /** The same again and again on each of `connections`; what `warmUpMs` brings does not count. */
-function latencies({ url: text, headers, connections, warmUpMs, forMs }: Extract<Job, { kind: 'again' }>): Promise<number[]> {
+function latencies({
+  url: text,
+  headers,
+  connections,
+  warmUpMs,
+  forMs,
+}: Extract<Job, { kind: 'again' }>): Promise<number[]> {
   const url = new URL(text);
   const request = requestFor(url, headers);
   const times: number[] = [];

@@ -38,7 +38,9 @@ export function judge(name: string, marks: readonly Mark[], runs: Runs): Row[] {
 function rowOf(name: string, mark: Mark, all: Readonly<Record<string, Sample>>): Row {
   const { figure, as, rule, bound } = mark;
   const ours = all[OURS]?.[figure] ?? Number.NaN;
-  const others = Object.entries(all).filter(([contender, sample]) => contender !== OURS && sample[figure] !== undefined);
+  const others = Object.entries(all).filter(
+    ([contender, sample]) => contender !== OURS && sample[figure] !== undefined,
+  );
   const against = as === 'value' ? undefined : bestOf(mark, all);
   const theirs = against === undefined ? Number.NaN : (all[against]?.[figure] ?? Number.NaN);
   const judged = as === 'value' ? ours : as === 'ratio' ? ours / theirs : ours - theirs;

@@ -27,8 +27,9 @@ export async function interleaved(
   const all: Record<string, Sample[]> = Object.fromEntries(contenders.map(({ name }) => [name, []]));
   for (let run = 0; run < runs; run += 1) {
     for (let turn = 0; turn < contenders.length; turn += 1) {
-      const { name, once } = contenders[(run + turn) % contenders.length]!;
-      const sample = await once();
+      const contender = contenders[(run + turn) % contenders.length]!;
+      const { name } = contender;
+      const sample = await contender.once();
       all[name]!.push(sample);
       say(`  run ${run + 1} of ${runs}, ${name}: ${lineOf(sample)}`);
     }
@@ -56,7 +57,11 @@ export function median(values: readonly number[]): number {
 }
 
 /** The p-th part of them is not above it. */
-export function percentiles(values: readonly number[]): { readonly p50: number; readonly p95: number; readonly p99: number } {
+export function percentiles(values: readonly number[]): {
+  readonly p50: number;
+  readonly p95: number;
+  readonly p99: number;
+} {
   return { p50: quantile(values, 0.5), p95: quantile(values, 0.95), p99: quantile(values, 0.99) };
 }
 

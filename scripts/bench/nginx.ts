@@ -21,7 +21,10 @@ export class Nginx implements Server {
   }
 
   /** Serves the files of a directory. */
-  static files(rig: Rig, { name, root, sendfile }: { name: string; root: string; sendfile: 'on' | 'off' }): Promise<Nginx> {
+  static files(
+    rig: Rig,
+    { name, root, sendfile }: { name: string; root: string; sendfile: 'on' | 'off' },
+  ): Promise<Nginx> {
     const location = `root ${root}; default_type application/octet-stream; open_file_cache max=1000;`;
     return Nginx.#start(rig, name, { http: SENDFILE[sendfile], location });
   }
@@ -54,7 +57,9 @@ export class Nginx implements Server {
     const port = await freePort();
     const dir = join(rig.dir, name);
     await mkdir(dir, { recursive: true });
-    const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${dir}/${kind};`);
+    const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+      (kind) => `${kind}_temp_path ${dir}/${kind};`,
+    );
     const config = join(dir, 'nginx.conf');
     await writeFile(
       config,

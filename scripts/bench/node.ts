@@ -65,7 +65,9 @@ export class HawkerNode implements Server {
     const api = `http://${await addressOf('api')}`;
     const supernode = supernodeUrl ?? `http://${await addressOf('supernode')}`;
     const node = new HawkerNode(daemon, store, { mirror, supernode, api });
-    await daemon.ready('to be ready at its supernode', START_BOUND_MS, () => node.#isReady(supernodeUrl === undefined ? 1 : 2));
+    await daemon.ready('to be ready at its supernode', START_BOUND_MS, () =>
+      node.#isReady(supernodeUrl === undefined ? 1 : 2),
+    );
     if (supernodeUrl === undefined) await sleep(Math.max(0, SETTLED_MS - (performance.now() - before)));
     return node;
   }

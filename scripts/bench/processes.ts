@@ -38,7 +38,9 @@ function parentOf(pid: number): number | undefined {
 /** The fields of /proc/PID/stat from the third on: the second, in brackets, may hold blanks. Undefined: the process has ended. */
 function fieldsOf(pid: number | 'self'): string[] | undefined {
   try {
-    return readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /s, '').split(' ');
+    return readFileSync(`/proc/${pid}/stat`, 'latin1')
+      .replace(/^.*\) /s, '')
+      .split(' ');
   } catch {
     return undefined;
   }

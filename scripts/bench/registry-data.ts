@@ -51,7 +51,11 @@ export class RegistryData {
 
   /** A manifest of those layers, under a tag too; its digest. */
   async addImage(tag: string, layers: readonly Blob[]): Promise<string> {
-    const config = { architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: layers.map((l) => l.digest) } };
+    const config = {
+      architecture: 'amd64',
+      os: 'linux',
+      rootfs: { type: 'layers', diff_ids: layers.map((l) => l.digest) },
+    };
     const configBlob = await this.#addText(JSON.stringify(config));
     const manifest = await this.#addText(
       JSON.stringify({

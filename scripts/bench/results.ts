@@ -9,7 +9,16 @@ import type { Asked } from './options.ts';
 import { table } from './table.ts';
 
 /** Programs that are compared, by the Debian packages that have them. */
-const PACKAGES = ['docker-registry', 'nginx', 'aria2', 'python3-libtorrent', 'opentracker', 'docker.io', 'containerd', 'curl'];
+const PACKAGES = [
+  'docker-registry',
+  'nginx',
+  'aria2',
+  'python3-libtorrent',
+  'opentracker',
+  'docker.io',
+  'containerd',
+  'curl',
+];
 
 interface Measured extends CaseResult {
   readonly date: string;
@@ -31,7 +40,10 @@ export async function report(asked: Asked, results: readonly CaseResult[]): Prom
     process.stdout.write('not at full size or speed: not kept\n');
     return 0;
   }
-  const before = await readFile(asked.out, 'utf8').then((text) => JSON.parse(text) as Results, () => undefined);
+  const before = await readFile(asked.out, 'utf8').then(
+    (text) => JSON.parse(text) as Results,
+    () => undefined,
+  );
   const others = before?.cases.filter(({ name }) => !results.some((result) => result.name === name)) ?? [];
   await mkdir(dirname(asked.out), { recursive: true });
   const all: Results = { machine: machine(), versions: await versions(), cases: [...others, ...measured] };
@@ -52,6 +64,9 @@ function machine(): Record<string, string | number> {
 
 async function versions(): Promise<Record<string, string>> {
   const { stdout } = await run('dpkg-query', ['--show', '--showformat', '${Package} ${Version}\\n', ...PACKAGES]);
-  const lines = stdout.split('\n').filter(Boolean).map((line) => line.split(' '));
+  const lines = stdout
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => line.split(' '));
   return { node: process.version, ...(Object.fromEntries(lines) as Record<string, string>) };
 }

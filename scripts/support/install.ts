@@ -1,9 +1,12 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, delimiter, dirname, join } from 'node:path';
 
-/** Debian packages, each with the programs of it that the end-to-end tests run. */
-const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+/** Debian packages, each with the programs, or else files, of it that are used. */
+export type Packages = Readonly<Record<string, readonly string[]>>;
+
+/** For the end-to-end tests. */
+export const E2E_PACKAGES: Packages = {
   'docker-registry': ['docker-registry'],
   'docker.io': ['dockerd'],
   containerd: ['containerd', 'ctr'],
@@ -20,16 +23,36 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   tar: ['tar'],
 };
 
+/** For the benchmark: what it compares with, too. */
+export const BENCH_PACKAGES: Packages = {
+  'docker-registry': ['docker-registry'],
+  'nginx-light': ['nginx'],
+  'docker.io': ['dockerd'],
+  containerd: ['containerd', 'ctr'],
+  runc: ['runc'],
+  iptables: ['iptables'],
+  iproute2: ['ip', 'tc'],
+  'util-linux': ['unshare', 'nsenter', 'taskset'],
+  mount: ['mount', 'umount'],
+  curl: ['curl'],
+  tar: ['tar'],
+  mktorrent: ['mktorrent'],
+  opentracker: ['opentracker'],
+  aria2: ['aria2c'],
+  'python3-libtorrent': ['/usr/lib/python3/dist-packages/libtorrent'],
+};
+
 const POLICY = '/usr/sbin/policy-rc.d';
 
 function isInstalled(program: string): boolean {
+  if (program.startsWith('/')) return readdirSync(dirname(program)).some((name) => name.startsWith(basename(program)));
   const path = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'];
   return path.some((dir) => existsSync(join(dir, program)));
 }
 
 /** Installs what is missing where that is allowed: as root, with apt. Says what it did, or why it did not. */
-export function installMissing(say: (line: string) => void): void {
-  const needed = Object.entries(PACKAGES).filter(([, programs]) => !programs.every(isInstalled));
+export function installMissing(packages: Packages, say: (line: string) => void): void {
+  const needed = Object.entries(packages).filter(([, programs]) => !programs.every(isInstalled));
   const names = needed.map(([name]) => name);
   if (names.length === 0) return;
   const obstacle =
@@ -39,7 +62,7 @@ export function installMissing(say: (line: string) => void): void {
         ? undefined
         : 'there is no apt-get here';
   if (obstacle) {
-    say(`not installed, and ${obstacle}: ${names.join(', ')}; the tests that need them are skipped`);
+    say(`not installed, and ${obstacle}: ${names.join(', ')}; what needs them is left out or fails`);
     return;
   }
   say(`installing ${names.join(', ')}`);
@@ -47,10 +70,10 @@ export function installMissing(say: (line: string) => void): void {
     apt(['update'], say);
     apt(['install', '--yes', '--no-install-recommends', ...names], say);
   });
-  const absent = Object.values(PACKAGES)
+  const absent = Object.values(packages)
     .flat()
     .filter((program) => !isInstalled(program));
-  if (absent.length > 0) say(`still missing, so that tests are skipped: ${absent.join(', ')}`);
+  if (absent.length > 0) say(`still missing: ${absent.join(', ')}`);
 }
 
 /**

@@ -31,12 +31,19 @@ export const crowd: Case = {
     const contenders = coldContenders(bench, [OURS, ...RIVALS], { origin, warmUp: [warmUp] }, async (server) => {
       await origin.mark();
       const cpu = treeSeconds(server.daemon.pid);
-      const { first, last } = await pullAll(new Array(CLIENTS).fill({ url: server.url + blobPath(digest), size }));
+      const pulls = Array.from({ length: CLIENTS }, () => ({ url: server.url + blobPath(digest), size }));
+      const { first, last } = await pullAll(pulls);
       const used = treeSeconds(server.daemon.pid) - cpu;
       // A pull-through registry goes on reading for its store.
       await quiet([server.daemon, origin.daemon]);
       const { bytes, requests } = await origin.sent(digest);
-      return { [COPIES]: bytes / size, 'GETs at the origin': requests, 'seconds until one has it': first, [SECONDS]: last, 'CPU-s': used };
+      return {
+        [COPIES]: bytes / size,
+        'GETs at the origin': requests,
+        'seconds until one has it': first,
+        [SECONDS]: last,
+        'CPU-s': used,
+      };
     });
     return interleaved(contenders, runs, say);
   },

@@ -74,7 +74,14 @@ async function latencies({ url, daemon }: Server, path: string): Promise<Sample>
   for (const connections of CONNECTIONS) {
     const cpu = treeSeconds(daemon.pid);
     const headers = { Accept: MANIFEST_TYPE };
-    const times = await load({ kind: 'again', url: url + path, headers, connections, warmUpMs: WARM_UP_MS, forMs: FOR_MS });
+    const times = await load({
+      kind: 'again',
+      url: url + path,
+      headers,
+      connections,
+      warmUpMs: WARM_UP_MS,
+      forMs: FOR_MS,
+    });
     const { p50, p99 } = percentiles(times);
     sample[`${connections}: p50 ms`] = p50;
     sample[`${connections}: p99 ms`] = p99;

@@ -64,7 +64,10 @@ async function fromPeers(node: HawkerNode): Promise<number> {
 }
 
 /** What one would do by hand: get it, keep it, check it. */
-async function tee(url: string, { size, file, digest }: { size: number; file: string; digest: string }): Promise<Sample> {
+async function tee(
+  url: string,
+  { size, file, digest }: { size: number; file: string; digest: string },
+): Promise<Sample> {
   const cpu = endedChildrenSeconds();
   const began = performance.now();
   const script = 'curl --silent --fail "$1" | tee "$2" | sha256sum';

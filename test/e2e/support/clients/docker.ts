@@ -16,7 +16,11 @@ const START_BOUND_MS = 40_000;
 const PULL_BOUND_MS = 180_000;
 
 /** dockerd with the mirror as `--registry-mirror`, spoken to by its HTTP API. */
-export async function docker(rig: Rig, mirror: Pick<Hawker, 'url' | 'address'>, name = 'dockerd'): Promise<StepwiseClient> {
+export async function docker(
+  rig: Rig,
+  mirror: Pick<Hawker, 'url' | 'address'>,
+  name = 'dockerd',
+): Promise<StepwiseClient> {
   const dir = await rig.folder(name);
   const socket = join(dir, 'd.sock');
   const config = join(dir, 'daemon.json');
