@@ -7,7 +7,7 @@ import { treeSeconds } from './processes.ts';
 export const RATE = 'MiB/s';
 export const SERVER_CPU = 'CPU-s/GiB';
 export const CLIENT_CPU = 'curl CPU-s/GiB';
-export const ORIGIN_CPU = 'origin CPU-s/GiB';
+const ORIGIN_CPU = 'origin CPU-s/GiB';
 const FIRST_BYTE = 'first byte ms';
 
 /** One pull by curl: its rate, and what it cost on each side, with what is done after it until `settled` resolves. */
