@@ -47,7 +47,7 @@ export async function report(asked: Asked, results: readonly CaseResult[]): Prom
   const others = before?.cases.filter(({ name }) => !results.some((result) => result.name === name)) ?? [];
   await mkdir(dirname(asked.out), { recursive: true });
   const all: Results = { machine: machine(), versions: await versions(), cases: [...others, ...measured] };
-  await writeFile(asked.out, `${JSON.stringify(all, undefined, 1)}\n`);
+  await writeFile(asked.out, `${JSON.stringify(all, undefined, 2)}\n`);
   process.stdout.write(`all runs are in ${asked.out}\n`);
   return 0;
 }
