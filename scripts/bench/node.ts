@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { listeningAddress } from '../../test/e2e/support/hawker.ts';
 import type { Daemon } from '../../test/e2e/support/programs.ts';
-import { PROGRAM } from '../swarm/programs.ts';
+import { PROGRAM } from '../netns/programs.ts';
 import type { Bench, Server } from './bench-rig.ts';
 
 const START_BOUND_MS = 20_000;

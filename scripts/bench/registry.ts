@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { freePort } from '../../test/e2e/support/ports.ts';
 import type { Daemon } from '../../test/e2e/support/programs.ts';
 import type { Rig } from '../../test/e2e/support/rig.ts';
-import { blobRequestsIn } from '../swarm/origin.ts';
+import { blobRequestsIn } from '../netns/origin.ts';
 import type { Server } from './bench-rig.ts';
 
 const START_BOUND_MS = 20_000;

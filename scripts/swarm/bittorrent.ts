@@ -5,8 +5,8 @@ import { createWriteStream } from 'node:fs';
 import { chmod, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { within, type Host } from './host.ts';
-import { must, startOn, type Daemon } from './programs.ts';
+import { within, type Host } from '../netns/host.ts';
+import { must, startOn, type Daemon } from '../netns/programs.ts';
 import type { Pull } from './pull.ts';
 
 export const BITTORRENT = ['libtorrent', 'aria2'] as const;
