@@ -1,10 +1,14 @@
 import type { Config, UpstreamConfig } from '../config/config.ts';
 import { defaultSettings } from '../config/defaults.ts';
 import { isPattern } from '../config/formats.ts';
+import { DOCKER_HUB } from '../registry/reference.ts';
 
 /** The keys of `upstreams`, by what a check can do with them. */
 export interface ConfiguredUpstreams {
-  /** Somebody has set something for them, or they are what requests without a registry mean. */
+  /**
+   * Somebody has set something for them, or a listener is theirs. Docker Hub is, too, where nothing at all was set: a node that
+   * names registries of its own and not Docker Hub may well be without a way to it.
+   */
   readonly chosen: readonly string[];
   /** As they are built in: they may be asked, but nobody has said that this node needs them. */
   readonly builtIn: readonly string[];
@@ -13,10 +17,12 @@ export interface ConfiguredUpstreams {
 
 export function configuredUpstreams({ upstreams, proxy }: Pick<Config, 'upstreams' | 'proxy'>): ConfiguredUpstreams {
   const usual = defaultSettings().upstreams;
-  const meant = new Set(['docker.io', proxy.defaultUpstream, ...proxy.listeners.map(({ upstream }) => upstream)]);
   const keys = Object.keys(upstreams);
   const names = keys.filter((key) => !isPattern(key));
-  const isChosen = (key: string) => meant.has(key) || !isAsBuiltIn(upstreams[key]!, usual[key]);
+  const byHand = names.filter((key) => !isAsBuiltIn(upstreams[key]!, usual[key]));
+  const meant = new Set([...byHand, ...proxy.listeners.map(({ upstream }) => upstream)]);
+  if (proxy.defaultUpstream !== DOCKER_HUB || byHand.length === 0) meant.add(proxy.defaultUpstream);
+  const isChosen = (key: string) => meant.has(key);
   return {
     chosen: names.filter(isChosen),
     builtIn: names.filter((key) => !isChosen(key)),

@@ -31,7 +31,7 @@ export const TROUBLE_TEST_MS = 5000;
 export const TEST_BOUND_MS = 30_000;
 const RETEST: Backoff = { firstMs: 1000, capMs: 10_000 };
 /** A peer that could be reached is tested again after so long, give or take half of it, and later in a large cluster. */
-export const READY_TEST_MS = 60_000;
+export const READY_TEST_MS = 20_000;
 const READY_TEST_MS_PER_PEER = 20;
 export const NO_ADDRESS = 'it advertises no address';
 /** Numbers of one peer, whose addresses have changed so often, that others may still use. */
