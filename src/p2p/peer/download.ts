@@ -118,7 +118,7 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
     ({ clock: this.clock, log: this.log, metrics: this.metrics } = deps);
     this.digest = request.digest;
     this.isPrivate = request.isPrivate ?? false;
-    this.bytes = new IncomingBytes(request.digest, deps.store);
+    this.bytes = new IncomingBytes(request.digest, deps.store, deps.pool);
     this.readers = new Readers(this);
     this.corrections = new Corrections(this);
     this.#origins = new Origins(request.digest, request.origin, deps.log);

@@ -4,8 +4,10 @@ import { hasherFor, type Digest } from '../../base/digest.ts';
 import { Pieces } from '../../base/pieces.ts';
 import { MiB } from '../../base/units.ts';
 import type { ByteSource } from '../../base/metrics.ts';
+import type { BufferPool } from '../../http/buffer-pool.ts';
 import type { BlobStore, IncomingBlob } from '../../store/blob-store.ts';
 import type { PieceRun } from '../protocol/coordinator.ts';
+import { HotBytes } from './hot-bytes.ts';
 import { Intervals } from './intervals.ts';
 import { PieceCrcs, type WholePiece } from './piece-crcs.ts';
 import { PrefixHash } from './prefix-hash.ts';
@@ -32,8 +34,11 @@ export class IncomingBytes {
   #crcs: PieceCrcs | undefined;
   #size: number | undefined;
   #losses = 0;
+  readonly #hot: HotBytes;
 
-  constructor(digest: Digest, store: BlobStore) {
+  /** `pool`: of the buffers that are written. */
+  constructor(digest: Digest, store: BlobStore, pool: BufferPool) {
+    this.#hot = new HotBytes(pool);
     this.#digest = digest;
     this.#store = store;
     this.#hash = new PrefixHash(digest);
@@ -145,13 +150,14 @@ export class IncomingBytes {
     else for (const { piece, crc32 } of this.#crcs?.feed(bytes, position) ?? []) this.#crcOf.set(piece, crc32);
     this.#hash.feed(bytes, position);
     await this.#file!.write(bytes, position);
+    this.#hot.keep(bytes, position);
     this.#available.add(position, position + bytes.length);
     if (source === 'peers') this.#fromPeers.add(position, position + bytes.length);
     return this.#wholeBetween(position, position + bytes.length);
   }
 
-  read(buffer: Uint8Array, position: number): Promise<number> {
-    return this.#file!.read(buffer, position);
+  async read(buffer: Uint8Array, position: number): Promise<number> {
+    return this.#hot.read(buffer, position) || this.#file!.read(buffer, position);
   }
 
   /** Hashes what came early, up to the first gap. Rejects when it cannot be read back. */
@@ -235,6 +241,7 @@ export class IncomingBytes {
     const crc32 = this.#whole.get(piece);
     if (crc32 === undefined) return false;
     this.#losses += 1;
+    this.#hot.clear();
     // A later process reads the journal: it is not to keep these bytes for having this check sum.
     this.#file!.record(piece, ~crc32 >>> 0);
     this.#whole.delete(piece);
@@ -246,6 +253,7 @@ export class IncomingBytes {
 
   /** Writes a part of a piece that is missing, without further ado: see `restore`. Rejects as `IncomingBlob.write`. */
   async patch(bytes: Buffer, position: number): Promise<void> {
+    this.#hot.clear();
     await this.#file!.write(bytes, position);
   }
 
@@ -273,6 +281,7 @@ export class IncomingBytes {
 
   /** Closes the file, once it is open: an incoming file that is just being opened must not stay behind. */
   async close(what: 'keep' | 'discard'): Promise<void> {
+    this.#hot.close();
     await this.#opening?.catch(() => undefined);
     await (what === 'keep' ? this.#file?.close() : this.#file?.discard());
   }

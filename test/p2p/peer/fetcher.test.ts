@@ -29,7 +29,7 @@ const gone = () => new OriginNotFound({ upstream: 'origin.test', step: 'reading 
 
 /** A fetcher whose coordinator and blob are the test. */
 function startFetcher(origin: PieceSource, peer: PieceSource, target: { begin?: FetchTarget['begin'] } = {}) {
-  const bytes = new IncomingBytes(digest, new MemoryStore());
+  const bytes = new IncomingBytes(digest, new MemoryStore(), new BufferPool());
   const reports: Report[] = [];
   let assign: (assignment: Assignment) => void = () => undefined;
   const coordinator: Coordinator = {
