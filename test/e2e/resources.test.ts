@@ -308,8 +308,10 @@ e2e(t, 'a disk that becomes read-only', ['docker-registry', 'curl', 'mount'], as
   await hawker.start();
   t.equal(hawker.logged('STORE_LATE').length, 1, 'it starts without its store');
   t.equal(await sourceOf(rig, hawker, third), 'origin');
-  t.match((await statusOf(hawker)).pressure, { level: 'pass-through', reasons: [{ what: 'disk' }] });
+  await until('it is seen', STEP_BOUND_MS, async () => (await levelOf(hawker)) === 'pass-through');
+  t.match((await statusOf(hawker)).pressure, { reasons: [{ what: 'disk' }] });
   await must('mount', ['-o', 'remount,rw', dir]);
+  await until('the store is open', STEP_BOUND_MS, async () => hawker.logged('STORE_OPENED').length > 0);
   await until('it has recovered', STEP_BOUND_MS, async () => (await levelOf(hawker)) === 'none');
   t.equal(await sourceOf(rig, hawker, first), 'store', 'what was in the store is there again');
   t.ok(await isKept(rig, hawker, third), 'blobs are kept again');

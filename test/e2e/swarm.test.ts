@@ -175,7 +175,7 @@ e2e(t, 'what containerd has is shared', [...ORIGIN_PROGRAMS, ...CLIENT_PROGRAMS]
   await client.pull(image, 'docker.io');
   const before = relay.bytesOf('');
 
-  const root = join(rig.dir, 'ctrd/root');
+  const root = join(rig.dir, 'containerd/root');
   await swarm.join('node-a', { store: { containerd: root } });
   const blobs = [...image.native.blobs.keys(), image.digest];
   await swarm.held('what containerd has is announced', blobs, 1);
