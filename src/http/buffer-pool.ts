@@ -45,7 +45,7 @@ export class BufferPool {
    * speed).
    */
   share(view: Uint8Array): Buffer | undefined {
-    if (view.buffer.byteLength !== POOLED_BUFFER_BYTES || this.available * 4 <= this.#most * 3) return undefined;
+    if (view.buffer.byteLength !== POOLED_BUFFER_BYTES || this.available * 2 <= this.#most) return undefined;
     this.#shared.set(view.buffer, (this.#shared.get(view.buffer) ?? 1) + 1);
     return Buffer.from(view.buffer);
   }

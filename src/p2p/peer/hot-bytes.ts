@@ -1,7 +1,7 @@
 import type { BufferPool } from '../../http/buffer-pool.ts';
 
 /** Written buffers of one blob that are kept for those who read close behind. */
-const MOST = 3;
+const MOST = 8;
 
 interface Hot {
   readonly bytes: Uint8Array;
