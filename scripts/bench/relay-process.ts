@@ -1,14 +1,15 @@
 /*
- * A link with a delay, as a relay on loopback: `relay-process.js <port of the origin> <ms each way>`. What comes leaves again so much
- * later, at whatever rate it came. Tells its parent its port.
+ * A link with a delay, as a relay on loopback: `relay-process.js <port of the origin> <ms each way> <MiB a second>`. What comes leaves
+ * again so much later, each connection at that rate at most. Tells its parent its port.
  */
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { MiB } from '../../src/base/units.ts';
 
-/** What is on its way on one connection: at 100 ms that lets 640 MiB a second through each way. */
-const MOST_ON_THE_WAY_BYTES = 64 * MiB;
+/** What is on its way on one connection, as a router with a large buffer has it. */
+const MOST_ON_THE_WAY_BYTES = 32 * MiB;
 
-const [origin = 0, delayMs = 0] = process.argv.slice(2).map(Number);
+const [origin = 0, delayMs = 0, rate = Infinity] = process.argv.slice(2).map(Number);
+const bytesPerMs = (rate * MiB) / 1000;
 
 /** Bytes that have come in, and when they may leave. */
 class Pipe {
@@ -16,6 +17,8 @@ class Pipe {
   readonly #to: Socket;
   readonly #waiting: { readonly chunk: Buffer; readonly at: number }[] = [];
   #bytes = 0;
+  /** When the link has taken all that came before. */
+  #freeAt = 0;
   #ended = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -24,7 +27,8 @@ class Pipe {
     this.#from = from;
     this.#to = to;
     from.on('data', (chunk: Buffer) => {
-      this.#waiting.push({ chunk, at: Math.max(openedAt, performance.now()) + delayMs });
+      this.#freeAt = Math.max(this.#freeAt, openedAt, performance.now()) + chunk.length / bytesPerMs;
+      this.#waiting.push({ chunk, at: this.#freeAt + delayMs });
       this.#bytes += chunk.length;
       if (this.#bytes > MOST_ON_THE_WAY_BYTES) from.pause();
       this.#plan();

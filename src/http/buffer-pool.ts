@@ -4,7 +4,7 @@ import { MiB } from '../base/units.ts';
 export const POOLED_BUFFER_BYTES = MiB;
 
 /** Memory that all responses together may take for their buffers, in bytes. */
-export const DEFAULT_POOL_BYTES = 64 * MiB;
+export const DEFAULT_POOL_BYTES = 48 * MiB;
 
 /**
  * Buffers shared by all responses, so that memory is bounded whatever the number of clients (I5). They are made when first

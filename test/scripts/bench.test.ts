@@ -166,7 +166,10 @@ t.test('the relay gives every byte, late', async (t) => {
   const server = createServer((_, response) => response.end(body)).listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.teardown(() => server.close().closeAllConnections());
-  const relay = await delayed(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, 20);
+  const relay = await delayed(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, {
+    ms: 20,
+    mibPerSecond: 1000,
+  });
   t.teardown(() => relay.stop());
   const began = performance.now();
   const answer = await fetch(relay.url);
