@@ -41,8 +41,7 @@ export class BufferPool {
 
   /**
    * Whoever shares a buffer that is out, named by a view of it, keeps it from being used again until it gives it back, too:
-   * the buffer to give, or undefined where it is not of this pool, or a quarter of the pool is out already (sharing only adds
-   * speed).
+   * the buffer to give, or undefined where it is not of this pool, or half of the pool is out already (sharing only adds speed).
    */
   share(view: Uint8Array): Buffer | undefined {
     if (view.buffer.byteLength !== POOLED_BUFFER_BYTES || this.available * 2 <= this.#most) return undefined;
