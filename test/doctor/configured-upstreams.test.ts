@@ -26,5 +26,9 @@ t.test('a node that names registries of its own may be without a way to Docker H
     defaultUpstream: 'ghcr.io',
     listeners: [{ upstream: 'quay.io' }],
   } as unknown as Config['proxy'];
-  t.same(configuredUpstreams({ upstreams, proxy: elsewhere }).chosen.toSorted(), ['ghcr.io', 'quay.io', 'registry.test']);
+  t.same(configuredUpstreams({ upstreams, proxy: elsewhere }).chosen.toSorted(), [
+    'ghcr.io',
+    'quay.io',
+    'registry.test',
+  ]);
 });
