@@ -5,24 +5,17 @@ import { compatibility } from '../protocol/compatibility.ts';
 import { REFUSALS, type RefusalCode } from '../protocol/errors.ts';
 import { HELLO_TIMEOUT_MS, MAX_KNOWN_PEERS } from '../protocol/limits.ts';
 import { NONCE_BYTES, type Membership } from '../protocol/membership.ts';
-import type { FromProxy, FromSupernode, KnownPeer, Message } from '../protocol/messages.ts';
+import type { FromProxy, KnownPeer, Message } from '../protocol/messages.ts';
 import { CLOSE, type SessionSocket } from '../protocol/socket.ts';
 import { PROTOCOL_VERSION } from '../protocol/version.ts';
 import { factsOf, refuseHello, registrationOf, type Hello } from './admission.ts';
 import { Assignments, type Assigning } from './assignments.ts';
 import type { BlamedDecision, Decision, PeerId, SwarmEvent } from './events.ts';
 import type { SupernodeMetrics } from './metrics.ts';
-import { Reachability, type ReachabilityOptions, type Tested } from './reachability.ts';
-import type {
-  Claim,
-  ConnectionId,
-  MemberView,
-  PeerState,
-  RosterEvent,
-  RosterNotice,
-  TestResult,
-} from './roster-events.ts';
-import { NO_ADDRESS, Roster } from './roster.ts';
+import { PortTests } from './port-tests.ts';
+import type { ReachabilityOptions } from './reachability.ts';
+import type { Claim, ConnectionId, MemberView, PeerState, RosterEvent, RosterNotice } from './roster-events.ts';
+import { Roster } from './roster.ts';
 import { Session, type SessionHost } from './session.ts';
 import { Sessions } from './sessions.ts';
 import { summaryOf } from './summary.ts';
@@ -38,7 +31,6 @@ const TELL_PEERS_MS = 60_000;
 const VISIT_MS = 20_000;
 /** While peers are missing, it is said anew after so long. */
 const SUMMARY_MS = 5 * 60_000;
-const MAX_TEST_ERROR_CHARACTERS = 2000;
 /** About a peer that has come into such a state. */
 const TODO: Partial<Record<PeerState, string>> = {
   unreachable:
@@ -73,7 +65,7 @@ export class Life implements SessionHost {
   readonly #deps: LifeDeps;
   readonly #clock: Clock;
   readonly #swarm: SwarmPort;
-  readonly #reachability: Reachability;
+  readonly #ports: PortTests;
   readonly #sessions: Sessions;
   #flushDue = false;
   #lastConnection = 0;
@@ -89,10 +81,12 @@ export class Life implements SessionHost {
     this.#swarm = deps.swarm;
     this.roster = new Roster({ heartbeatMs, random: Math.random });
     this.#sessions = new Sessions((session) => this.#tooSlow(session));
-    this.#reachability = new Reachability({
+    this.#ports = new PortTests({
+      roster: this.roster,
+      sessions: this.#sessions,
+      tell: (event) => this.#tell(event),
       membership,
       clock,
-      helpers: (tested, count) => this.#helpers(tested, count),
       fault,
       ...(ask && { ask }),
     });
@@ -153,7 +147,7 @@ export class Life implements SessionHost {
     if (this.#over) return;
     this.#over = true;
     this.#timer?.cancel();
-    this.#reachability.close();
+    this.#ports.close();
     for (const session of this.#sessions.all()) this.#sessions.end(session, code, message, closeCode);
   }
 
@@ -205,28 +199,11 @@ export class Life implements SessionHost {
   }
 
   dialed(session: Session, answer: Message<FromProxy, 'dialed'>): void {
-    this.#reachability.dialed(session.id, answer);
+    this.#ports.dialed(session, answer);
   }
 
   test(session: Session, n: number): void {
-    const member = this.roster.find(session.peer);
-    if (!member || member.registration.addresses.length === 0) {
-      this.#tested(session, n, { error: NO_ADDRESS });
-    } else if (session.isTested) {
-      this.#tested(session, n, { error: 'a test of this proxy is under way already' });
-    } else {
-      session.isTested = true;
-      const tested = member.registration;
-      this.#reachability.test(session, {
-        tested,
-        isHere: () => session.phase === 'open',
-        done: (result) => {
-          session.isTested = false;
-          this.#tell({ kind: 'tested', ...tested, result });
-          this.#tested(session, n, result);
-        },
-      });
-    }
+    this.#ports.asked(session, n);
   }
 
   refuse(session: Session, code: RefusalCode, message: string): void {
@@ -263,18 +240,7 @@ export class Life implements SessionHost {
     }
     session.phase = 'visiting';
     this.#sayWelcome(session, hello, []);
-    const leave = (result: TestResult) => {
-      this.#tested(session, 0, result);
-      session.socket.close(CLOSE.normal, '');
-      this.#sessions.drop(session);
-    };
-    if (hello.addresses.length === 0) leave({ error: NO_ADDRESS });
-    else this.#reachability.test(session, { tested: hello, isHere: () => session.phase === 'visiting', done: leave });
-  }
-
-  #tested(session: Session, n: number, { address, error }: TestResult): void {
-    const said = address === undefined ? { error: error.slice(0, MAX_TEST_ERROR_CHARACTERS) } : { address };
-    this.#sessions.send(session, { t: 'tested', n, ...said });
+    this.#ports.ofVisitor(session, hello);
   }
 
   // --- what the roster and the swarm say ---
@@ -308,7 +274,7 @@ export class Life implements SessionHost {
         return;
       }
       case 'test':
-        this.#test(notice.member);
+        this.#ports.ofMember(notice.member);
         return;
       case 'refused': {
         const { address, host, code, message, count } = notice.refused;
@@ -318,15 +284,6 @@ export class Life implements SessionHost {
         this.#deps.log.warn({ code, ...who, todo: REFUSALS[code] }, `a proxy was refused: ${message}`);
       }
     }
-  }
-
-  #test(member: MemberView): void {
-    const tested = member.registration;
-    this.#reachability.test(member, {
-      tested,
-      isHere: () => member.connection !== undefined,
-      done: (result) => this.#tell({ kind: 'tested', ...tested, result }),
-    });
   }
 
   #stateChanged(member: MemberView, was: MemberView['state'] | undefined): void {
@@ -435,15 +392,6 @@ export class Life implements SessionHost {
       addresses: [...addresses],
       zone: registration.zone,
     }));
-  }
-
-  #helpers({ peer }: Tested, count: number) {
-    return this.roster.some('', peer, count).flatMap((helper) => {
-      const session = this.#sessions.of(helper.registration.peer);
-      return session
-        ? [{ id: session.id, ask: (message: FromSupernode) => this.#sessions.send(session, message) }]
-        : [];
-    });
   }
 
   // --- time ---
