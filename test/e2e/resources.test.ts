@@ -19,6 +19,7 @@ import { until } from './support/wait.ts';
 
 const MiB = 1024 * 1024;
 const PULL_BOUND_MS = 60_000;
+const KEEP_BOUND_MS = 5000;
 const STEP_BOUND_MS = 30_000;
 const REPOSITORY = 'library/many';
 
@@ -225,9 +226,14 @@ async function sourceOf(rig: Rig, hawker: Hawker, digest: string): Promise<strin
   return actual === digest ? source : `wrong bytes from ${source}`;
 }
 
+/** Whether a blob that was pulled is given from the store, once it has been synced and moved to its place there. */
 async function isKept(rig: Rig, hawker: Hawker, digest: string): Promise<boolean> {
   await sourceOf(rig, hawker, digest);
-  return (await sourceOf(rig, hawker, digest)) === 'store';
+  const isStored = async () => (await sourceOf(rig, hawker, digest)) === 'store';
+  return until('it is stored', KEEP_BOUND_MS, isStored).then(
+    () => true,
+    () => false,
+  );
 }
 
 e2e(t, 'a full disk', ['docker-registry', 'curl', 'mount'], async (t, rig) => {
