@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import fastify, { type FastifyInstance } from 'fastify';
-import { CodedError, codeOf, describeError } from '../base/errors.ts';
+import { codeAndTodo, describeError } from '../base/errors.ts';
 import type { Metrics } from '../base/metrics.ts';
 import { formatAddress, type Address } from '../config/formats.ts';
 import { opsRoutes } from '../http/ops-routes.ts';
@@ -34,8 +34,8 @@ export async function startProxyApi(
       const { supernode, result } = await peer.dialBack();
       return await reply.send({ supernode, address: result.address ?? null, error: result.error ?? null });
     } catch (error) {
-      const todo = error instanceof CodedError ? error.todo : 'see the log of this proxy';
-      return reply.code(409).send({ code: codeOf(error), message: describeError(error), todo });
+      const { code, todo = 'see the log of this proxy' } = codeAndTodo(error);
+      return reply.code(409).send({ code, message: describeError(error), todo });
     }
   });
   // Its hooks hold for the route above too.

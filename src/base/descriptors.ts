@@ -37,10 +37,17 @@ export function descriptorLimit(): number | undefined {
   }
 }
 
+/** As `parseLimits`, but that no limit is told from no answer: Infinity. */
+export function softOpenFiles(text: string): number | undefined {
+  const soft = /^Max open files +(\d+|unlimited) /m.exec(text)?.[1];
+  if (soft === undefined) return undefined;
+  return soft === 'unlimited' ? Number.POSITIVE_INFINITY : Number(soft);
+}
+
 /** The soft limit of open files in the text of `/proc/<pid>/limits` (proc(5)). */
 export function parseLimits(text: string): number | undefined {
-  const soft = /^Max open files +(\d+|unlimited) /m.exec(text)?.[1];
-  return soft === undefined || soft === 'unlimited' ? undefined : Number(soft);
+  const soft = softOpenFiles(text);
+  return soft === Number.POSITIVE_INFINITY ? undefined : soft;
 }
 
 /** What one client's request may open until its answer begins: the blob and its journal, a connection to the origin, one for its token. */

@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises';
+import { bareHost } from '../base/bare-host.ts';
 import { codeOf } from '../base/errors.ts';
 import { ConfigInvalid, ConfigRefused } from './errors.ts';
 import { FORMATS, formatAddress, isLoopback, isPattern, isUnspecified, parseAddress, standsFor } from './formats.ts';
@@ -110,7 +111,7 @@ function checkAdvertised({ peer }: Settings, invalid: Invalid): void {
 
 /** It would register, and nobody could fetch from it. */
 function warnOfLonePeer({ peer, supernodes = [] }: Settings): ConfigWarning[] {
-  const isElsewhere = (url: string) => !isLoopback(new URL(url).hostname.replace(/^\[(.*)\]$/, '$1'));
+  const isElsewhere = (url: string) => !isLoopback(bareHost(new URL(url).hostname));
   if (!isLoopback(parseAddress(peer.listen)!.host) || peer.advertise.length > 0 || !supernodes.some(isElsewhere))
     return [];
   const message = `the supernode is on another machine, and this node's pieces are at ${peer.listen}, where only this one reaches them: it takes from others and gives nothing; set peer.listen to an address of its own`;

@@ -1,3 +1,4 @@
+import { bareHost } from '../base/bare-host.ts';
 import type { Clock } from '../base/clock.ts';
 import { formatTime } from '../base/units.ts';
 import { isLoopback } from '../config/formats.ts';
@@ -91,7 +92,7 @@ export function checkPeers(supernode: SupernodeLook | undefined, self: string | 
     const missing = not.length === 0 ? '' : `; not ready: ${some(not.map(whyNot))}`;
     return ok(about, `${ready.length} ready${missing}`);
   }
-  const isLocal = isLoopback(supernode.url.hostname.replace(/^\[(.*)\]$/, '$1'));
+  const isLocal = isLoopback(bareHost(supernode.url.hostname));
   const onlyLeft = not.every(({ state }) => state === 'left') && causes.length === not.length;
   if (isLocal && onlyLeft) {
     return ok(

@@ -1,3 +1,4 @@
+import { bareHost } from '../base/bare-host.ts';
 import { listenError } from '../app/errors.ts';
 import { DialBackAnswer } from '../app/answers.ts';
 import type { Clock } from '../base/clock.ts';
@@ -87,7 +88,7 @@ async function standIn(about: Subject, around: DialBackAround): Promise<Finding>
 function failure(by: string, error: string, { peer, supernodes }: Config): DialBackFailed {
   const { advertise, listen } = peer;
   const hosts = advertise.length > 0 ? advertise.map((text) => parseAddress(text)!.host) : [listen.host];
-  const isElsewhere = supernodes.some((url) => !isLoopback(new URL(url).hostname.replace(/^\[(.*)\]$/, '$1')));
+  const isElsewhere = supernodes.some((url) => !isLoopback(bareHost(new URL(url).hostname)));
   return new DialBackFailed({ by, error, port: listen.port, onLoopback: isElsewhere && hosts.every(isLoopback) });
 }
 type DialBackFailed = InstanceType<typeof DialBackFailed>;

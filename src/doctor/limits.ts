@@ -1,3 +1,4 @@
+import { softOpenFiles } from '../base/descriptors.ts';
 import { formatSize, MiB } from '../base/units.ts';
 import { MAX_CONNECTIONS_IN_USE } from '../p2p/peer/piece-client.ts';
 import { groupMemory, type GroupMemory } from './cgroups.ts';
@@ -27,7 +28,7 @@ async function checkOpenFiles({ root }: Around, proxy: ProxyProcess): Promise<Fi
   const pid = proxy.kind === 'found' ? proxy.pid : 'self';
   const whose = pid === 'self' ? 'a proxy started from here' : `the proxy (process ${pid})`;
   const subject = { code: 'OPEN_FILES', title: `open files of ${whose}` };
-  const limit = openFileLimit(await textOf(root, `/proc/${pid}/limits`));
+  const limit = softOpenFiles((await textOf(root, `/proc/${pid}/limits`)) ?? '');
   if (limit === undefined) return skipped(subject, `/proc/${pid}/limits does not say its limit`);
   const open = pid === 'self' ? 0 : (await namesIn(root, `/proc/${pid}/fd`)).length;
   const need = `a busy proxy needs ${BUSY_OPEN_FILES} (a connection and a file a client)`;
@@ -45,13 +46,6 @@ async function checkOpenFiles({ root }: Around, proxy: ProxyProcess): Promise<Fi
     return failed(subject, { seen, meaning: 'it is about to refuse connections: pulls then go to the registry', todo });
   }
   return ok(subject, seen);
-}
-
-/** The soft limit, as it is enforced (node raises its own to the hard one at its start, which has happened). */
-function openFileLimit(text: string | undefined): number | undefined {
-  const match = /^Max open files\s+(\d+|unlimited)\s/m.exec(text ?? '');
-  if (!match) return undefined;
-  return match[1] === 'unlimited' ? Infinity : Number(match[1]);
 }
 
 async function checkMemory({ root }: Around, proxy: ProxyProcess): Promise<Finding> {

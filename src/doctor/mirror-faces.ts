@@ -1,4 +1,5 @@
 import { networkInterfaces } from 'node:os';
+import { bareHost } from '../base/bare-host.ts';
 import type { Config } from '../config/config.ts';
 import { formatAddress, isLoopback, isUnspecified, type Address } from '../config/formats.ts';
 
@@ -50,7 +51,7 @@ export function parseMirror(text: string, otherwise: 'http' | 'https'): NamedMir
   if (!URL.canParse(url)) return undefined;
   const { protocol, hostname, port, pathname } = new URL(url);
   const scheme = protocol === 'http:' ? 'http' : 'https';
-  const host = hostname.replace(/^\[(.*)\]$/, '$1');
+  const host = bareHost(hostname);
   return {
     scheme,
     address: { host, port: port === '' ? (scheme === 'http' ? 80 : 443) : Number(port) },

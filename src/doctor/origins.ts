@@ -1,5 +1,6 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
+import { bareHost } from '../base/bare-host.ts';
 import { describeError } from '../base/errors.ts';
 import { silentLogger } from '../base/log.ts';
 import { Metrics } from '../base/metrics.ts';
@@ -83,7 +84,7 @@ class OriginLate extends Error {
 
 /** Resolves the name apart from connecting, so that a failure says which of the two it was. */
 async function resolved({ hostname }: URL, { egressProxy }: UpstreamConfig): Promise<string> {
-  const host = hostname.replace(/^\[(.*)\]$/, '$1');
+  const host = bareHost(hostname);
   if (egressProxy !== undefined) return `${host} is resolved by the egress proxy ${new URL(egressProxy).host}`;
   if (isIP(host) !== 0) return `${host} is an address`;
   const addresses = await lookup(host, { all: true });

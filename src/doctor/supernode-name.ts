@@ -1,5 +1,6 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
+import { bareHost } from '../base/bare-host.ts';
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import { formatTime } from '../base/units.ts';
@@ -19,7 +20,7 @@ export async function checkName(
   url: URL,
   { clock, resolve }: { clock: Clock; resolve: Resolve },
 ): Promise<{ finding: Finding; addresses: readonly string[] }> {
-  const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
+  const host = bareHost(url.hostname);
   const about = { code: 'SUPERNODE_NAME', title: `name of ${url.host}` };
   if (isIP(host) > 0) return { finding: ok(about, 'it is an address: nothing to look up'), addresses: [host] };
   const from = clock.monotonic();

@@ -1,5 +1,6 @@
 import { connect as connectPlain, isIP, type LookupFunction, type OnReadOpts, type Socket } from 'node:net';
 import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls';
+import { bareHost } from '../base/bare-host.ts';
 import { KiB } from '../base/units.ts';
 import { parseAnswerHead, type AnswerHead } from './body-framing.ts';
 import type { BulkHandler } from './bulk-reader.ts';
@@ -225,7 +226,7 @@ export function requestHead(url: URL, headers: Readonly<Record<string, string>>)
 
 /** As sockets want it: an IPv6 address without its brackets. */
 function hostOf(url: URL): string {
-  return url.hostname.replace(/^\[(.*)\]$/, '$1');
+  return bareHost(url.hostname);
 }
 
 function toPlain(url: URL, { lookup }: ConnectionSettings, onread: OnReadOpts): Socket {

@@ -3,6 +3,7 @@ import { describeError } from '../../base/errors.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Metrics } from '../../base/metrics.ts';
+import { PAUSED_TODO } from '../protocol/errors.ts';
 import { MAX_KNOWN_PEERS } from '../protocol/limits.ts';
 import type { Membership } from '../protocol/membership.ts';
 import type { FromSupernode, KnownPeer, Message } from '../protocol/messages.ts';
@@ -218,10 +219,8 @@ export class PeerSession {
   #paused(link: SessionLink, ms: number): void {
     if (this.#link !== link) return;
     this.#awokeAt = this.#clock.monotonic();
-    const todo =
-      'nothing, if it was meant to (a suspended machine, SIGSTOP); else look for what starves this process of CPU time or memory';
     const what = `this process did not run for ${ms} ms, or the clock was set; the session with the supernode is checked`;
-    this.#options.log.warn({ code: 'PROXY_PAUSED', ms, todo }, what);
+    this.#options.log.warn({ code: 'PROXY_PAUSED', ms, todo: PAUSED_TODO }, what);
   }
 
   /** The session is this proxy's no more. */

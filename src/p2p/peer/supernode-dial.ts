@@ -1,5 +1,6 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
+import { bareHost } from '../../base/bare-host.ts';
 import type { Clock } from '../../base/clock.ts';
 import { describeError } from '../../base/errors.ts';
 import type { SessionSocket } from '../protocol/socket.ts';
@@ -34,7 +35,7 @@ export function networkCandidates(clock: Clock, resolve: Resolve = resolveAll): 
   const ask = sharedQuestions(resolve);
   return async (text) => {
     const url = new URL(text);
-    const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
+    const host = bareHost(url.hostname);
     const port = Number(url.port || (url.protocol === 'https:' ? '443' : '80'));
     const addresses = isIP(host) ? [host] : inOrder(await resolveName(host, ask, clock));
     return addresses.slice(0, MAX_CANDIDATES).map((ip): Candidate => {

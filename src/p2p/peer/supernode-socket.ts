@@ -1,6 +1,7 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { WebSocket } from 'ws';
+import { bareHost } from '../../base/bare-host.ts';
 import type { Clock } from '../../base/clock.ts';
 import { asError, describeError } from '../../base/errors.ts';
 import { MAX_MESSAGE_BYTES } from '../protocol/limits.ts';
@@ -54,7 +55,7 @@ function connect(target: SocketTarget): Promise<Socket> {
 function secure(target: SocketTarget, tcp: Socket): Promise<Socket> {
   const { url, address } = target;
   const host = url.hostname;
-  const isAddress = isIP(host.replace(/^\[(.*)\]$/, '$1')) !== 0;
+  const isAddress = isIP(bareHost(host)) !== 0;
   const socket = connectTls({ socket: tcp, host, ...(!isAddress && { servername: host }) });
   return step(target, {
     socket,

@@ -22,6 +22,10 @@ export const SupernodeFaulty = codedError('SUPERNODE_FAULT', {
   todo: 'this is a fault in Hawker: report the stacks that its log has under this code as a bug; start it again',
 });
 
+/** What the operator can do about a process that did not run for a while. */
+export const PAUSED_TODO =
+  'nothing, if it was meant to (a suspended machine, SIGSTOP); else look for what starves this process of CPU time or memory';
+
 /** Why a supernode turns a registration away or closes a session: code, and what the operator can do about it. */
 export const REFUSALS = {
   PROTOCOL_VERSION: 'upgrade the side that the message names',

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import { compatibility } from '../protocol/compatibility.ts';
-import { REFUSALS, type RefusalCode } from '../protocol/errors.ts';
+import { PAUSED_TODO, REFUSALS, type RefusalCode } from '../protocol/errors.ts';
 import { HELLO_TIMEOUT_MS, MAX_KNOWN_PEERS } from '../protocol/limits.ts';
 import { NONCE_BYTES, type Membership } from '../protocol/membership.ts';
 import type { FromProxy, KnownPeer, Message } from '../protocol/messages.ts';
@@ -430,9 +430,7 @@ export class Life implements SessionHost {
   /** What peers have said meanwhile is still in their sockets. */
   #paused(ms: number): void {
     this.roster.paused(ms);
-    const todo =
-      'nothing, if it was meant to (a suspended machine, SIGSTOP); else look for what starves this process of CPU time or memory';
-    this.#deps.log.warn({ code: 'SUPERNODE_PAUSED', ms, todo }, `this process did not run for ${ms} ms`);
+    this.#deps.log.warn({ code: 'SUPERNODE_PAUSED', ms, todo: PAUSED_TODO }, `this process did not run for ${ms} ms`);
   }
 
   #endLate(now: number): void {
