@@ -8,7 +8,10 @@ import { BENCH_SECRET } from './processes.ts';
 
 const log = createLogger({ level: 'error', format: 'json' });
 const { address } = await startSupernodeRole(
-  { supernode: { listen: { host: '127.0.0.1', port: 0 }, heartbeatMs: 5000 } },
+  {
+    supernode: { listen: { host: '127.0.0.1', port: 0 }, heartbeatMs: 5000 },
+    cluster: { secretFile: undefined, operatorTokenFile: undefined },
+  },
   { log, lifecycle: new Lifecycle({ log, clock: systemClock }), membership: new Membership(BENCH_SECRET) },
 );
 process.send!({ port: address.port });

@@ -1,6 +1,7 @@
 import { readFileSync, existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Membership, readSecretFile } from '../../src/p2p/protocol/membership.ts';
 import { digestOn } from '../netns/digest.ts';
 import type { Host } from '../netns/host.ts';
 import { blobPath } from '../netns/origin.ts';
@@ -145,6 +146,8 @@ export interface RejectedRow {
 }
 
 export class Supernode extends Service {
+  readonly #secretFile: string;
+
   constructor(at: { host: Host; dir: string; secretFile: string; heartbeat: string }) {
     const { host, dir, secretFile, heartbeat } = at;
     const usual = {
@@ -153,6 +156,7 @@ export class Supernode extends Service {
       log: { level: 'info', format: 'json' },
     };
     super('supernode', { host, dir, usual });
+    this.#secretFile = secretFile;
   }
 
   get url(): string {
@@ -171,7 +175,11 @@ export class Supernode extends Service {
   }
 
   async #get<T>(what: string): Promise<T | undefined> {
-    const answer = fetch(`${this.url}/api/v1/${what}`, { signal: AbortSignal.timeout(ASK_BOUND_MS) });
+    const { readerToken } = new Membership(await readSecretFile(this.#secretFile));
+    const answer = fetch(`${this.url}/api/v1/${what}`, {
+      headers: { authorization: `Bearer ${readerToken}` },
+      signal: AbortSignal.timeout(ASK_BOUND_MS),
+    });
     return answer.then(async (got) => (await got.json()) as T).catch(() => undefined);
   }
 }

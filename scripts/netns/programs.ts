@@ -28,7 +28,7 @@ export function runOn(host: Host, command: string, args: readonly string[], boun
 const baseEnv = () => ({ PATH: `${process.env['PATH']}:/usr/sbin:/sbin`, HOME: '/nonexistent' });
 
 /** The body of an answer to a GET from that host; undefined where none came, or not status 200. */
-export async function getOn(host: Host, url: string): Promise<string | undefined> {
+export async function getOn(host: Host, url: string, authorization?: string): Promise<string | undefined> {
   const { code, stdout } = await run('nsenter', [
     ...within(host),
     'curl',
@@ -36,6 +36,7 @@ export async function getOn(host: Host, url: string): Promise<string | undefined
     '--fail',
     '--max-time',
     '5',
+    ...(authorization === undefined ? [] : ['--header', `Authorization: ${authorization}`]),
     url,
   ]);
   return code === 0 ? stdout : undefined;

@@ -3,6 +3,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LogLevel } from '../../src/base/log.ts';
+import { Membership } from '../../src/p2p/protocol/membership.ts';
 import type { Host } from '../netns/host.ts';
 import { getOn, PROGRAM, startOn, until, type Daemon } from '../netns/programs.ts';
 
@@ -30,6 +31,7 @@ interface Setup {
 export class Cluster {
   readonly #setup: Setup;
   #supernode: Daemon | undefined;
+  #authorization = '';
   #proxies: Daemon[] = [];
 
   constructor(setup: Setup) {
@@ -50,7 +52,9 @@ export class Cluster {
     const { supernode, nodes, dir, logLevel } = this.#setup;
     await mkdir(dir, { recursive: true });
     const secretFile = join(dir, 'join-secret');
-    await writeFile(secretFile, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600 });
+    const secret = randomBytes(32).toString('base64url');
+    await writeFile(secretFile, `${secret}\n`, { mode: 0o600 });
+    this.#authorization = `Bearer ${new Membership(secret).readerToken}`;
     const started = performance.now();
     const listen = [
       '--supernode-listen',
@@ -106,7 +110,11 @@ export class Cluster {
   async #allReady(): Promise<boolean> {
     const { supernode, nodes } = this.#setup;
     for (const daemon of [this.#supernode!, ...this.#proxies]) await daemon.ready('to run', 1, () => true);
-    const text = await getOn(supernode, `http://${supernode.address}:${SUPERNODE_PORT}/api/v1/peers`);
+    const text = await getOn(
+      supernode,
+      `http://${supernode.address}:${SUPERNODE_PORT}/api/v1/peers`,
+      this.#authorization,
+    );
     if (text === undefined) return false;
     const { peers } = JSON.parse(text) as { peers: { state: string }[] };
     return peers.filter(({ state }) => state === 'ready').length === nodes.length;

@@ -25,10 +25,7 @@ export async function startProxyApi(
   const app = fastify();
   // Where `accept` fails, some versions of Node say so here; nobody listening would end the process.
   app.server.on('error', () => undefined);
-  app.post('/api/v1/dial-back', async (request, reply) => {
-    if (request.headers.origin !== undefined) {
-      return reply.code(403).send({ code: 'BROWSER_REFUSED', message: 'it names an Origin, as browsers do' });
-    }
+  app.post('/api/v1/dial-back', async (_request, reply) => {
     try {
       if (!peer) return await reply.code(404).send({ code: 'NO_CLUSTER', message: 'this proxy is in no cluster' });
       const { supernode, result } = await peer.dialBack();
@@ -39,7 +36,7 @@ export async function startProxyApi(
     }
   });
   // Its hooks hold for the route above too.
-  await app.register(opsRoutes, { metrics, status, notReady: () => [], loopbackOnly: true });
+  opsRoutes(app, { metrics, status, notReady: () => [], access: 'loopback' }, () => undefined);
   try {
     await app.listen({ ...listen });
   } catch (error) {

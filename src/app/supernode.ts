@@ -11,6 +11,7 @@ import { Supernode } from '../p2p/supernode/supernode.ts';
 import { listenError } from './errors.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { roleMetrics } from './metrics.ts';
+import { loadApiAccess } from './operator.ts';
 import type { ListeningAddress } from './service.ts';
 import { programVersion } from './version.ts';
 
@@ -26,12 +27,13 @@ export interface SupernodeDeps {
 
 /** Composes a supernode: the swarm and the roster, their sessions and their API. */
 export async function startSupernodeRole(
-  config: Pick<Config, 'supernode'>,
+  config: Pick<Config, 'supernode' | 'cluster'>,
   { log, lifecycle, membership, settleMs, onGivingUp }: SupernodeDeps,
 ): Promise<{ supernode: Supernode; address: ListeningAddress }> {
   const clock = systemClock;
   const metrics = roleMetrics();
   const { listen, heartbeatMs } = config.supernode;
+  const access = isLoopback(listen.host) ? 'loopback' : await loadApiAccess(config, membership);
   const version = programVersion();
   const supernode = new Supernode({
     membership,
@@ -47,7 +49,7 @@ export async function startSupernodeRole(
     name: 'supernode',
     start: async () => {
       const app = fastify();
-      await app.register(supernodeApi, { supernode, metrics, loopbackOnly: isLoopback(listen.host) });
+      await app.register(supernodeApi, { supernode, metrics, access });
       try {
         await app.listen({ ...listen });
       } catch (error) {

@@ -1,14 +1,17 @@
 import type { Static, TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { request } from 'undici';
+import { apiAuthorization } from '../app/operator.ts';
 import { describeError } from '../base/errors.ts';
 import { formatTime, MiB } from '../base/units.ts';
-import { NoSupernode, ServiceBadAnswer, ServiceUnreachable } from './errors.ts';
+import type { Config } from '../config/config.ts';
+import { ApiRefused, NoSupernode, ServiceBadAnswer, ServiceUnreachable } from './errors.ts';
 
 /** For the whole of it: connect, ask, answer. */
 const TIMEOUT_MS = 5000;
 /** Some hundred bytes a blob and holder; what is longer is nothing that a person reads. */
 const MAX_ANSWER_BYTES = 64 * MiB;
+const UNAUTHORIZED = 401;
 /** Of a service's own words in an error. */
 const MAX_SAID_CHARACTERS = 200;
 
@@ -17,23 +20,32 @@ export interface ServiceAddress {
   readonly url: string;
   readonly what: 'supernode' | 'proxy';
   readonly setting: string;
+  /** The `Authorization` for a service that wants one; it is read, and sent, only where it does. */
+  readonly authorization?: () => Promise<string | undefined>;
 }
 
 /**
  * One look at a running service: what it answers, in the shape of `schema`. Rejects with SERVICE_UNREACHABLE where nothing
- * answers within 5 s, SERVICE_BAD_ANSWER where it is refused, or is no JSON or not of that shape.
+ * answers within 5 s, API_REFUSED where it is not for us, SERVICE_BAD_ANSWER where it is no JSON or not of that shape.
  */
 export async function askService<T extends TSchema>(
-  { url, what, setting }: ServiceAddress,
+  { url, what, setting, authorization }: ServiceAddress,
   path: string,
   schema: T,
   timeoutMs = TIMEOUT_MS,
 ): Promise<Static<T>> {
   const full = new URL(path, url).href;
-  const { status, body } = await get(full, timeoutMs).catch((cause: unknown) => {
-    if (cause instanceof ServiceBadAnswer) throw cause;
-    throw new ServiceUnreachable({ url, what, setting, why: whyNot(cause, timeoutMs) });
-  });
+  const ask = (token?: string) =>
+    get(full, timeoutMs, token).catch((cause: unknown) => {
+      if (cause instanceof ServiceBadAnswer) throw cause;
+      throw new ServiceUnreachable({ url, what, setting, why: whyNot(cause, timeoutMs) });
+    });
+  let { status, body } = await ask();
+  if (status === UNAUTHORIZED) {
+    const token = await authorization?.();
+    if (token !== undefined) ({ status, body } = await ask(token));
+    if (status === UNAUTHORIZED) throw new ApiRefused({ url: full, sent: token !== undefined });
+  }
   const value = parse(body);
   if (status !== 200) {
     const said = saidBy(value);
@@ -49,14 +61,14 @@ export async function askService<T extends TSchema>(
 
 /** Asks the first supernode that answers, as proxies use the first that is up. Rejects with the first one's error. */
 export async function askSupernode<T extends TSchema>(
-  urls: readonly string[],
+  config: Pick<Config, 'supernodes' | 'cluster'>,
   path: string,
   schema: T,
 ): Promise<{ url: string; answer: Static<T> }> {
   let first: unknown;
-  for (const url of urls) {
+  for (const url of config.supernodes) {
     try {
-      return { url, answer: await askService({ url, what: 'supernode', setting: 'supernodes' }, path, schema) };
+      return { url, answer: await askService(supernodeAt(url, config), path, schema) };
     } catch (error) {
       first ??= error;
       if (!(error instanceof ServiceUnreachable)) break;
@@ -65,8 +77,16 @@ export async function askSupernode<T extends TSchema>(
   throw first ?? new NoSupernode({});
 }
 
-async function get(url: string, timeoutMs: number): Promise<{ status: number; body: string }> {
-  const { statusCode, body } = await request(url, { signal: AbortSignal.timeout(timeoutMs), reset: true });
+export function supernodeAt(url: string, config: Pick<Config, 'cluster'>): ServiceAddress {
+  return { url, what: 'supernode', setting: 'supernodes', authorization: () => apiAuthorization(config) };
+}
+
+async function get(url: string, timeoutMs: number, authorization?: string): Promise<{ status: number; body: string }> {
+  const { statusCode, body } = await request(url, {
+    signal: AbortSignal.timeout(timeoutMs),
+    reset: true,
+    headers: authorization === undefined ? {} : { authorization },
+  });
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of body as AsyncIterable<Buffer>) {

@@ -8,6 +8,13 @@ import type { ProcessPort } from './process-port.ts';
 import type { StartService } from './run-service.ts';
 import { versionText } from './version.ts';
 
+interface TokenFlags {
+  readonly secretFile?: string;
+  readonly operator?: true;
+  readonly show?: true;
+  readonly json?: true;
+}
+
 /** Runs the command that argv asks for, and gives the exit status. What fails is one line on standard error. */
 export async function runCli(port: ProcessPort): Promise<number> {
   let status = DONE;
@@ -55,21 +62,23 @@ export async function runCli(port: ProcessPort): Promise<number> {
 
   const token = program
     .command('token')
-    .description("make or find the cluster's join secret, and show how a node joins");
+    .description("make or find the cluster's join secret, and show how a node joins; or its operator token");
   token
     .option('--config <file>', 'YAML file with settings; its cluster.secretFile is where the secret is')
     .option(
       '--secret-file <path>',
-      'where the secret is (default: /etc/hawker/join-secret, or in ~/.config for a user)',
+      'where it is (default: /etc/hawker/join-secret or operator-token, or in ~/.config for a user)',
     )
+    .option('--operator', "the operator's token, which opens the API of a supernode beyond loopback")
     .option('--show', 'print the secret itself, and nothing else')
     .option('--json', 'as JSON');
   token.action(async () => {
     const { runToken } = await import('./token.ts');
-    const { secretFile, show = false, json = false } = token.opts<{ secretFile?: string; show?: true; json?: true }>();
+    const { secretFile, operator = false, show = false, json = false } = token.opts<TokenFlags>();
     const sources = configSources(token, port);
-    const flags = secretFile === undefined ? {} : { 'cluster-secret-file': secretFile };
-    await runToken({ ...sources, flags }, port, { show, json });
+    const flag = operator ? 'cluster-operator-token-file' : 'cluster-secret-file';
+    const flags = secretFile === undefined ? {} : { [flag]: secretFile };
+    await runToken({ ...sources, flags }, port, { operator, show, json });
   });
 
   const demo = program

@@ -13,13 +13,22 @@ export const ServiceBadAnswer = codedError('SERVICE_BAD_ANSWER', {
   todo: 'check the address, and that both sides are Hawker of the same version (`hawker version`)',
 });
 
+/** A supernode beyond loopback that does not know us. */
+export const ApiRefused = codedError('API_REFUSED', {
+  message: (p: { url: string; sent: boolean }) =>
+    p.sent
+      ? `${p.url} is not answered: it knows neither the operator token nor the join secret of this configuration`
+      : `${p.url} is answered only with a token, and the configuration names none`,
+  todo: 'name the token (cluster.operatorTokenFile) or the join secret (cluster.secretFile) of that cluster, in the file of --config',
+});
+
 export const NoSupernode = codedError('NO_SUPERNODE_NAMED', {
   message: (_: object) => 'the configuration names no supernode to ask: supernodes is empty',
   todo: 'name one: --supernodes http://HOST:6789, or supernodes in the file of --config',
 });
 
 export const SecretNotMade = codedError('SECRET_NOT_MADE', {
-  message: (p: { path: string; why: string }) => `the join secret cannot be made in ${p.path}: ${p.why}`,
+  message: (p: { path: string; why: string }) => `the secret cannot be made in ${p.path}: ${p.why}`,
   todo: 'name a file in a directory that this user may write to: --secret-file FILE',
 });
 

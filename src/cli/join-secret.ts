@@ -9,11 +9,18 @@ const SECRET_BYTES = 32;
 /** This directory is not for this user, or a read-only system's: the next one may be. */
 const NOT_HERE = new Set(['EACCES', 'EPERM', 'EROFS']);
 
-/** Where the join secret is kept when nothing else is said, in the order of preference: root's own place, then the user's (XDG Base Directory spec). */
-export function defaultSecretPaths(account: Account, xdgConfigHome: string | undefined): string[] {
+/** The secrets that `hawker token` makes, by the names of their files. */
+export type SecretName = 'join-secret' | 'operator-token';
+
+/** Where a secret is kept when nothing else is said, in the order of preference: root's own place, then the user's (XDG Base Directory spec). */
+export function defaultSecretPaths(
+  account: Account,
+  xdgConfigHome: string | undefined,
+  name: SecretName = 'join-secret',
+): string[] {
   const base = xdgConfigHome?.startsWith('/') ? xdgConfigHome : join(account.home, '.config');
-  const own = join(base, 'hawker', 'join-secret');
-  return account.root ? ['/etc/hawker/join-secret', own] : [own];
+  const own = join(base, 'hawker', name);
+  return account.root ? [`/etc/hawker/${name}`, own] : [own];
 }
 
 /**

@@ -24,10 +24,10 @@ export function addLooks(program: Command, port: ProcessPort, done: (status: num
       done(await look({ config, port, json: command.opts<{ json?: true }>().json === true }));
     });
   };
-  const supernodes: Concerns = (key) => key === 'supernodes';
+  const supernodes: Concerns = (key) => key === 'supernodes' || key.startsWith('cluster.');
   add('peers', 'show who is in the cluster, who is not, and why', supernodes, showPeers);
   add('blobs', 'show which blobs the cluster holds and fetches', supernodes, showBlobs);
-  const both: Concerns = (key) => key === 'supernodes' || key === 'api.listen';
+  const both: Concerns = (key) => supernodes(key) || key === 'api.listen';
   add('status', "show how this node's proxy and its supernode are; fails where one does not answer", both, showStatus);
 }
 
@@ -37,25 +37,25 @@ async function showPeers({ config, port, json }: Looking): Promise<number> {
     import('../app/answers.ts'),
     import('./peers.ts'),
   ]);
-  const { url, answer } = await askSupernode(config.supernodes, '/api/v1/peers', PeersAnswer);
+  const { url, answer } = await askSupernode(config, '/api/v1/peers', PeersAnswer);
   port.print(json ? jsonLine(answer) : peersText(url, answer, { colour: hasColour(port) }));
   return DONE;
 }
 
 async function showBlobs({ config, port, json }: Looking): Promise<number> {
-  const [{ askService, askSupernode }, { BlobsAnswer, PeersAnswer }, { blobsText }, { peerNames }] = await Promise.all([
-    import('./api-client.ts'),
-    import('../app/answers.ts'),
-    import('./blobs.ts'),
-    import('./names.ts'),
-  ]);
-  const { url, answer } = await askSupernode(config.supernodes, '/api/v1/blobs', BlobsAnswer);
+  const [{ askService, askSupernode, supernodeAt }, { BlobsAnswer, PeersAnswer }, { blobsText }, { peerNames }] =
+    await Promise.all([
+      import('./api-client.ts'),
+      import('../app/answers.ts'),
+      import('./blobs.ts'),
+      import('./names.ts'),
+    ]);
+  const { url, answer } = await askSupernode(config, '/api/v1/blobs', BlobsAnswer);
   if (json) {
     port.print(jsonLine(answer));
     return DONE;
   }
-  const supernode = { url, what: 'supernode', setting: 'supernodes' } as const;
-  const { peers } = await askService(supernode, '/api/v1/peers', PeersAnswer);
+  const { peers } = await askService(supernodeAt(url, config), '/api/v1/peers', PeersAnswer);
   port.print(blobsText(url, answer, { names: peerNames(peers), fullDigests: !port.isTerminal }));
   return DONE;
 }

@@ -22,13 +22,13 @@ export interface StatusLook {
 }
 
 /** Asks both at the same time. */
-export async function lookAtStatus({ api, supernodes }: Pick<Config, 'api' | 'supernodes'>): Promise<StatusLook> {
-  const url = `http://${formatAddress(api.listen)}`;
+export async function lookAtStatus(config: Pick<Config, 'api' | 'supernodes' | 'cluster'>): Promise<StatusLook> {
+  const url = `http://${formatAddress(config.api.listen)}`;
   const path = '/api/v1/status';
   const proxy = { url, what: 'proxy', setting: 'api.listen' } as const;
   const [ofProxy, ofSupernode] = await Promise.all([
     orError(askService(proxy, path, ProxyStatusAnswer).then((answer): Look<ProxyStatusAnswer> => ({ url, answer }))),
-    orError(askSupernode(supernodes, path, SupernodeStatusAnswer)),
+    orError(askSupernode(config, path, SupernodeStatusAnswer)),
   ]);
   return { proxy: ofProxy, supernode: ofSupernode };
 }

@@ -7,25 +7,46 @@ import { defaultSecretPaths, findOrMakeSecret } from './join-secret.ts';
 import type { ProcessPort } from './process-port.ts';
 
 export interface TokenOptions {
+  /** The operator's token instead of the join secret. */
+  readonly operator: boolean;
   /** Prints the secret and nothing else. */
   readonly show: boolean;
   readonly json: boolean;
 }
 
-/** Makes the join secret, or finds it, and prints how another node joins. The secret itself is printed only for `--show`. */
-export async function runToken(sources: ConfigSources, port: ProcessPort, { show, json }: TokenOptions): Promise<void> {
+/**
+ * Makes the join secret, or finds it, and prints how another node joins; or the operator's token, and what it opens. The secret
+ * itself is printed only for `--show`.
+ */
+export async function runToken(
+  sources: ConfigSources,
+  port: ProcessPort,
+  { operator, show, json }: TokenOptions,
+): Promise<void> {
   const { config } = await loadConfig({ ...sources, withoutFiles: true });
-  const { secretFile } = config.cluster;
+  const configured = operator ? config.cluster.operatorTokenFile : config.cluster.secretFile;
+  const name = operator ? 'operator-token' : 'join-secret';
+  const { account, environment } = sources;
   const paths =
-    secretFile === undefined
-      ? defaultSecretPaths(sources.account, sources.environment['XDG_CONFIG_HOME'])
-      : [secretFile];
+    configured === undefined ? defaultSecretPaths(account, environment['XDG_CONFIG_HOME'], name) : [configured];
   const { path, made } = await findOrMakeSecret(paths);
   const secret = await readSecretFile(path);
-  const join = joinCommand(config, path);
-  if (json) port.print(`${JSON.stringify({ secretFile: path, made, join, ...(show && { secret }) })}\n`);
+  const shown = show && (operator ? { token: secret } : { secret });
+  const about = operator ? { operatorTokenFile: path } : { secretFile: path, join: joinCommand(config, path) };
+  if (json) port.print(`${JSON.stringify({ ...about, made, ...shown })}\n`);
   else if (show) port.print(`${secret}\n`);
-  else port.print(explanation(config, path, made, join));
+  else port.print(operator ? operatorText(path, made) : explanation(config, path, made));
+}
+
+function operatorText(path: string, made: boolean): string {
+  return `${made ? `Made an operator token: ${path}` : `The operator token is in ${path}`}
+
+A supernode that other machines can reach answers its API only with it (/livez and /readyz apart). Members may ask without; with it
+one may also command. The supernode is started with it, and the commands find it by the same setting:
+  hawker supernode --cluster-operator-token-file ${quoted(path)} ...
+  curl -H "Authorization: Bearer $(cat ${quoted(path)})" http://SUPERNODE:6789/api/v1/peers
+A browser asks for it as a password; the user name does not matter.
+`;
 }
 
 function joinCommand({ supernode }: Config, path: string): string {
@@ -35,13 +56,14 @@ function joinCommand({ supernode }: Config, path: string): string {
   return `hawker proxy --supernodes ${url} --peer-listen ITS_ADDRESS:65002 --cluster-secret-file ${quoted(path)}`;
 }
 
-function explanation({ supernode }: Config, path: string, made: boolean, join: string): string {
+function explanation(config: Config, path: string, made: boolean): string {
+  const { supernode } = config;
   const { host, port } = supernode.listen;
   const lines = [
     made ? `Made a join secret: ${path}` : `The join secret is in ${path}`,
     '',
     'Another node joins with a copy of that file (mode 0600), ITS_ADDRESS being where others reach that node:',
-    `  ${join}`,
+    `  ${joinCommand(config, path)}`,
   ];
   if (isLoopback(host)) {
     lines.push(

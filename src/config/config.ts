@@ -28,6 +28,8 @@ export interface Config {
   readonly cluster: {
     /** Absolute; undefined: no join secret. */
     readonly secretFile: string | undefined;
+    /** Absolute; undefined: beyond loopback nobody may command a supernode, and only members may ask it. */
+    readonly operatorTokenFile: string | undefined;
   };
   readonly store: {
     /** Absolute. */

@@ -65,7 +65,7 @@ function toConfig(settings: Settings, sources: ConfigSources): Config {
     api: { listen: parseAddress(api.listen)! },
     supernode: { listen: parseAddress(supernode.listen)!, heartbeatMs: parseTime(supernode.heartbeat)! },
     supernodes: settings.supernodes ?? [nearUrl(parseAddress(supernode.listen)!)],
-    cluster: { secretFile: cluster.secretFile === '' ? undefined : cluster.secretFile },
+    cluster: { secretFile: cluster.secretFile || undefined, operatorTokenFile: cluster.operatorTokenFile || undefined },
     store: {
       dir,
       quotaBytes: parseSize(store.quota)!,

@@ -20,6 +20,12 @@ type UpstreamSettings = Settings['upstreams'][string];
 /** Who other than its owner may read or write a file. */
 const OTHERS = 0o077;
 const CREDENTIAL_KEYS = ['passwordFile', 'dockerConfig', 'credentialHelper'] as const;
+/** Of the section `cluster`, and what makes them. */
+const SECRET_FILES = ['secretFile', 'operatorTokenFile'] as const;
+const MAKES: Readonly<Record<(typeof SECRET_FILES)[number], string>> = {
+  secretFile: 'hawker token --secret-file',
+  operatorTokenFile: 'hawker token --operator --secret-file',
+};
 const READ_FILES = ['passwordFile', 'dockerConfig', 'ca'] as const;
 
 /** What no schema can say. Throws CONFIG_INVALID or CONFIG_REFUSED; returns what is only worth a warning. */
@@ -39,7 +45,7 @@ export async function applyRules(
     checkUpstream(host, upstream, invalid);
     if (!withoutFiles) warnings.push(...(await checkFiles(host, upstream, invalid)));
   }
-  if (!withoutFiles) await checkSecretFile(settings, placeOf);
+  if (!withoutFiles) for (const key of SECRET_FILES) await checkSecretFile(key, settings, placeOf);
   return warnings;
 }
 
@@ -119,20 +125,21 @@ function warnOfLonePeer({ peer, supernodes = [] }: Settings): ConfigWarning[] {
 }
 
 /** What is in it is read, and checked, where it is used. */
-async function checkSecretFile({ cluster }: Settings, placeOf: Merged['placeOf']): Promise<void> {
-  const { secretFile } = cluster;
-  if (secretFile === '') return;
+async function checkSecretFile(
+  key: (typeof SECRET_FILES)[number],
+  { cluster }: Settings,
+  placeOf: Merged['placeOf'],
+): Promise<void> {
+  const file = cluster[key];
+  if (file === '') return;
   const refused = (why: string, todo: string) =>
-    new ConfigRefused({ key: 'cluster.secretFile', place: placeOf(['cluster', 'secretFile']), why, todo });
-  const mode = await modeOf(secretFile).catch((error: unknown) => {
-    const why = `is ${secretFile}, which cannot be read (${codeOf(error)})`;
-    throw refused(why, `copy it from another node, or make it: hawker token --secret-file ${secretFile}`);
+    new ConfigRefused({ key: `cluster.${key}`, place: placeOf(['cluster', key]), why, todo });
+  const mode = await modeOf(file).catch((error: unknown) => {
+    const why = `is ${file}, which cannot be read (${codeOf(error)})`;
+    throw refused(why, `copy it from another node, or make it: ${MAKES[key]} ${file}`);
   });
   if ((mode & OTHERS) === 0) return;
-  throw refused(
-    `is ${secretFile}, which others on this machine can use (mode ${octal(mode)})`,
-    `chmod 0600 ${secretFile}`,
-  );
+  throw refused(`is ${file}, which others on this machine can use (mode ${octal(mode)})`, `chmod 0600 ${file}`);
 }
 
 function checkUpstream(host: string, upstream: UpstreamSettings, invalid: Invalid): void {

@@ -157,6 +157,12 @@ const sections = {
       flag: 'cluster-secret-file',
       description: 'the join secret that all nodes share (`hawker token` makes it); empty: none',
     }),
+    operatorTokenFile: text('path', {
+      default: '',
+      flag: 'cluster-operator-token-file',
+      description:
+        "the token that opens a supernode's API to operators (`hawker token --operator` makes it); empty: none",
+    }),
   }),
   store: section({
     dir: text('path', {

@@ -14,6 +14,8 @@ export interface Asking {
   /** The address to connect to, whatever the name of the URL leads to. */
   readonly ip?: string | undefined;
   readonly timeoutMs?: number;
+  /** The `Authorization` for a service that wants one; it is sent only where it does. */
+  readonly authorization?: string | undefined;
 }
 
 /** What came back from a port that was asked by HTTP. */
@@ -31,12 +33,33 @@ type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
 const UNREACHABLE = new Set(['EHOSTUNREACH', 'ENETUNREACH', 'EACCES', 'EPERM', 'ETIMEDOUT', 'EADDRNOTAVAIL']);
 
-/** One request to `url`, over a connection of its own. Never rejects. */
-export async function ask(url: string, { method = 'GET', ip, timeoutMs = HTTP_MS }: Asking = {}): Promise<Answer> {
+/** One request to `url`, over a connection of its own; once more, with the token, where it is answered 401. Never rejects. */
+export async function ask(url: string, asking: Asking = {}): Promise<Answer> {
+  const { authorization } = asking;
+  const answer = await askOnce(url, asking, {});
+  if (authorization === undefined || !isUnauthorized(answer)) return answer;
+  return askOnce(url, asking, { authorization });
+}
+
+/** What answers wants a token, or a better one. */
+export function isUnauthorized(answer: Answer): boolean {
+  return answer.kind === 'http' && answer.status === 401;
+}
+
+async function askOnce(
+  url: string,
+  { method = 'GET', ip, timeoutMs = HTTP_MS }: Asking,
+  headers: Record<string, string>,
+): Promise<Answer> {
   const agent = new Agent({ pipelining: 0, connect: { timeout: timeoutMs, ...(ip !== undefined && fixed(ip)) } });
   try {
-    const { statusCode, headers, body } = await request(url, {
+    const {
+      statusCode,
+      headers: got,
+      body,
+    } = await request(url, {
       method,
+      headers,
       dispatcher: agent,
       signal: AbortSignal.timeout(timeoutMs),
     });
@@ -47,7 +70,7 @@ export async function ask(url: string, { method = 'GET', ip, timeoutMs = HTTP_MS
       length += chunk.length;
       if (length > MAX_ANSWER_BYTES) return { kind: 'rubbish', why: 'its answer is too long' };
     }
-    return { kind: 'http', status: statusCode, headers, json: parse(Buffer.concat(chunks).toString()) };
+    return { kind: 'http', status: statusCode, headers: got, json: parse(Buffer.concat(chunks).toString()) };
   } catch (error) {
     return notAnswered(error, timeoutMs);
   } finally {

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadMembership } from '../app/membership.ts';
+import { apiAuthorization } from '../app/operator.ts';
 import { MOST_SUPERNODES } from './bounds.ts';
 import type { Around, Finding } from './check.ts';
 import { checkClock } from './clock.ts';
@@ -25,6 +26,7 @@ export const CLUSTER_CHECKS: readonly Subject[] = [
   { code: 'SUPERNODE_HTTP', title: 'HTTP at the supernodes' },
   { code: 'SUPERNODE_PROTOCOL', title: 'protocol with the supernodes' },
   { code: 'MEMBERSHIP', title: 'membership at the supernodes' },
+  { code: 'SUPERNODE_API', title: "the supernodes' API" },
   { code: 'SESSION', title: "the proxy's session with each supernode" },
   { code: 'CLOCK', title: 'clock against the supernode' },
   { code: 'REGISTRATION', title: 'this node at the supernode' },
@@ -41,7 +43,8 @@ export const CLUSTER_CHECKS: readonly Subject[] = [
 export async function checkCluster(around: Around, resolve: Resolve = resolveAll): Promise<Finding[]> {
   const { config, clock } = around;
   const membership = await loadMembership(config).catch(() => undefined);
-  const steps = { clock, resolve, membership };
+  const authorization = await apiAuthorization(config).catch(() => undefined);
+  const steps = { clock, resolve, membership, authorization };
   const ofServices = lookAtServices(around, membership);
   const supernodes = await Promise.all(
     config.supernodes.slice(0, MOST_SUPERNODES).map((url) => lookAtSupernode(url, steps)),

@@ -32,6 +32,18 @@ export const OtherConfig = codedError('OTHER_CONFIG', {
   todo: 'give `hawker doctor` the flags, variables and --config of the proxy; or restart the proxy, if the file has changed since',
 });
 
+/** A supernode beyond loopback wants a token that this configuration has not. */
+export const ApiTokenRefused = codedError('OPERATOR_TOKEN_WRONG', {
+  message: (p: { url: string; sent: boolean }) =>
+    `${p.url} does not tell who is there: it ${p.sent ? 'does not take the token of this configuration' : 'wants a token, and this configuration has none'}`,
+  todo: "correct cluster.operatorTokenFile (the supernode's own file has the token), or leave it out: members are told without",
+});
+
+export const ApiUnreadable = codedError('SUPERNODE_API_UNREADABLE', {
+  message: (p: { url: string; why: string }) => `${p.url} does not tell who is there: ${p.why}`,
+  todo: 'check that both sides are Hawker of the same version (`hawker version`), and see the log of the supernode',
+});
+
 /** A peer's clock and the supernode's are too far apart. */
 export const ClockSkewed = codedError('CLOCK_SKEW', {
   message: (p: { skew: string }) => `this node's clock is ${p.skew} the supernode's`,

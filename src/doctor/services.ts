@@ -1,8 +1,9 @@
 import { ProxyStatusAnswer } from '../app/answers.ts';
+import { apiAuthorization } from '../app/operator.ts';
 import { isOwn } from '../app/own-url.ts';
 import { programVersion } from '../app/version.ts';
 import { formatAddress } from '../config/formats.ts';
-import { ask, read, type Answer } from './ask.ts';
+import { ask, isUnauthorized, read, type Answer } from './ask.ts';
 import type { Around, Finding } from './check.ts';
 import { ok, skipped } from './findings.ts';
 import { nearOf, notThere, PORT_UNKNOWN } from './not-there.ts';
@@ -93,7 +94,8 @@ export async function checkOwnSupernode({ config, root }: Around): Promise<Findi
     return skipped(about, 'none is expected on this node: `supernodes` names others');
   }
   if (listen.port === 0) return skipped(about, PORT_UNKNOWN);
-  const answer = await ask(`http://${address}/api/v1/status`);
+  const authorization = await apiAuthorization(config).catch(() => undefined);
+  const answer = await ask(`http://${address}/api/v1/status`, { authorization });
   const { role, version } = roleIn(answer);
   if (role === 'supernode') return ok(about, `it runs: Hawker ${version}`);
   return notThere(about, {
@@ -112,8 +114,12 @@ export function roleIn(answer: Answer): {
   protocol: string | undefined;
 } {
   const json = answer.kind === 'http' && typeof answer.json === 'object' ? answer.json : undefined;
-  const { role, version, protocol, store } = (json ?? {}) as Partial<Record<string, unknown>>;
+  const { role, version, protocol, store, code } = (json ?? {}) as Partial<Record<string, unknown>>;
   const isProxy = typeof store === 'object' && store !== null;
+  // Only a supernode asks for one: a proxy's API is on loopback.
+  if (isUnauthorized(answer) && typeof code === 'string' && code.startsWith('OPERATOR_TOKEN_')) {
+    return { role: 'supernode', version: 'of an unknown version', protocol: undefined };
+  }
   return {
     role: role === 'supernode' ? 'supernode' : isProxy ? 'proxy' : undefined,
     version: typeof version === 'string' ? version : 'of an unknown version',

@@ -27,9 +27,13 @@ export interface HttpLook {
 }
 
 /** Whether a supernode answers by HTTP at one of the addresses that took a connection. */
-export async function checkHttp(url: URL, addresses: readonly string[]): Promise<HttpLook> {
+export async function checkHttp(
+  url: URL,
+  addresses: readonly string[],
+  authorization: string | undefined,
+): Promise<HttpLook> {
   const about = { code: 'SUPERNODE_HTTP', title: `HTTP at ${hostPort(url)}` };
-  const looks = await Promise.all(addresses.map((ip) => lookAt(url, ip)));
+  const looks = await Promise.all(addresses.map((ip) => lookAt(url, ip, authorization)));
   const good = looks.find(({ fault }) => fault === undefined);
   const { ip, status, fault } = good ?? looks[0]!;
   const { version, protocol } = roleIn(status);
@@ -43,8 +47,13 @@ export async function checkHttp(url: URL, addresses: readonly string[]): Promise
   };
 }
 
-async function lookAt(url: URL, ip: string): Promise<{ ip: string; status: Answer; fault?: Error }> {
-  const [livez, status] = await Promise.all(['/livez', '/api/v1/status'].map((path) => ask(url.origin + path, { ip })));
+async function lookAt(
+  url: URL,
+  ip: string,
+  authorization: string | undefined,
+): Promise<{ ip: string; status: Answer; fault?: Error }> {
+  const paths = ['/livez', '/api/v1/status'];
+  const [livez, status] = await Promise.all(paths.map((path) => ask(url.origin + path, { ip, authorization })));
   const address = `${isIP(ip) === 6 ? `[${ip}]` : ip}:${portOf(url)}`;
   const fault = faultOf(address, livez!, status!);
   return { ip, status: status!, ...(fault && { fault }) };

@@ -3,12 +3,14 @@ import type { Clock } from '../base/clock.ts';
 import { PeersAnswer } from '../app/answers.ts';
 import type { Visit } from '../p2p/peer/visit.ts';
 import type { Membership } from '../p2p/protocol/membership.ts';
-import { ask, read } from './ask.ts';
+import { ask, isUnauthorized, notRight, read, type Answer } from './ask.ts';
 import type { Finding } from './check.ts';
-import { skipped } from './findings.ts';
+import { ApiTokenRefused, ApiUnreadable } from './errors.ts';
+import { failedBy } from './failed-by.ts';
+import { ok, skipped } from './findings.ts';
 import { checkHttp } from './supernode-http.ts';
 import { checkName, type Resolve } from './supernode-name.ts';
-import { checkSession } from './supernode-session.ts';
+import { checkSession, type SessionLook } from './supernode-session.ts';
 import { checkTcp, hostPort } from './supernode-tcp.ts';
 
 export type Roster = Static<typeof PeersAnswer>;
@@ -30,17 +32,20 @@ export interface SupernodesAround {
   readonly clock: Clock;
   readonly resolve: Resolve;
   readonly membership: Membership | undefined;
+  /** What this configuration has for a supernode's API. */
+  readonly authorization: string | undefined;
 }
 
-const STEPS = ['SUPERNODE_TCP', 'SUPERNODE_HTTP', 'SUPERNODE_PROTOCOL', 'MEMBERSHIP'] as const;
+const STEPS = ['SUPERNODE_TCP', 'SUPERNODE_HTTP', 'SUPERNODE_PROTOCOL', 'MEMBERSHIP', 'SUPERNODE_API'] as const;
 const TITLES: Readonly<Record<(typeof STEPS)[number], string>> = {
   SUPERNODE_TCP: 'TCP to',
   SUPERNODE_HTTP: 'HTTP at',
   SUPERNODE_PROTOCOL: 'protocol with',
   MEMBERSHIP: 'membership at',
+  SUPERNODE_API: 'API of',
 };
 
-/** Name, TCP, HTTP, protocol, membership. */
+/** Name, TCP, HTTP, protocol, membership, API. */
 export async function lookAtSupernode(text: string, around: SupernodesAround): Promise<SupernodeLook> {
   const url = new URL(text);
   const nothing = { url, ip: undefined, version: '', protocol: undefined, roster: undefined, visit: undefined };
@@ -50,7 +55,7 @@ export async function lookAtSupernode(text: string, around: SupernodesAround): P
   const { finding: tcp, open } = await checkTcp(url, addresses);
   if (open.length === 0)
     return { ...nothing, findings: [name, tcp, ...without(url, 1, `no connection to ${hostPort(url)}`)] };
-  const http = await checkHttp(url, open);
+  const http = await checkHttp(url, open, around.authorization);
   const { ip, version, protocol } = http;
   if (ip === undefined) {
     return {
@@ -58,10 +63,34 @@ export async function lookAtSupernode(text: string, around: SupernodesAround): P
       findings: [name, tcp, http.finding, ...without(url, 2, `no supernode answers at ${hostPort(url)}`)],
     };
   }
-  const roster = read(await ask(`${url.origin}/api/v1/peers`, { ip }), PeersAnswer);
+  const lists = await ask(`${url.origin}/api/v1/peers`, { ip, authorization: around.authorization });
+  const roster = read(lists, PeersAnswer);
   const session = await checkSession(url, { ip, version, protocol }, around);
-  const findings = [name, tcp, http.finding, session.protocol, session.membership];
+  const findings = [
+    name,
+    tcp,
+    http.finding,
+    session.protocol,
+    session.membership,
+    apiFinding(url, lists, around, session),
+  ];
   return { url, findings, ip, version, protocol: session.visit?.protocol ?? protocol, roster, visit: session.visit };
+}
+
+/** Whether it tells this node who is there. */
+function apiFinding(
+  url: URL,
+  lists: Answer,
+  { authorization }: SupernodesAround,
+  { membership }: SessionLook,
+): Finding {
+  const about = { code: 'SUPERNODE_API', title: `${TITLES.SUPERNODE_API} ${hostPort(url)}` };
+  if (read(lists, PeersAnswer)) return ok(about, 'it tells who is there');
+  if (membership.status !== 'ok') return skipped(about, 'this node is no member there (above)');
+  const error = isUnauthorized(lists)
+    ? new ApiTokenRefused({ url: url.origin, sent: authorization !== undefined })
+    : new ApiUnreadable({ url: url.origin, why: notRight(lists) });
+  return failedBy(about, error, 'what is below needs what that supernode knows of the others, and is not known');
 }
 
 function without(url: URL, from: number, why: string): Finding[] {

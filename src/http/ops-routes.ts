@@ -1,5 +1,6 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Metrics } from '../base/metrics.ts';
+import type { ApiAccess } from './api-access.ts';
 import { isLoopbackHost, LOOPBACK_HOSTS } from './loopback-host.ts';
 
 export interface OpsOptions {
@@ -8,20 +9,30 @@ export interface OpsOptions {
   readonly notReady: () => readonly string[];
   /** The body of `/api/v1/status`. */
   readonly status: () => unknown;
-  /** The listener is on a loopback address: then only requests that name one are answered. */
-  readonly loopbackOnly: boolean;
+  /** `loopback`: the listener is on a loopback address, and only requests that name one are answered; else who may ask. */
+  readonly access: ApiAccess | 'loopback';
 }
+
+/** What a probe asks, which can hold no token: it says nothing about anybody. */
+const OPEN_PATHS: ReadonlySet<string> = new Set(['/livez', '/readyz']);
+
+const TOKEN_TODO =
+  "name the operator's token (cluster.operatorTokenFile; `hawker token --operator` makes it), or, to ask only, the join secret (cluster.secretFile)";
 
 /**
  * A fastify plugin: `/livez`, `/readyz`, `/metrics` and `/api/v1/status`. On a loopback listener the `Host` header is checked,
- * so that no web page in a browser on this machine can read them under a name of its own (DNS rebinding).
+ * so that no web page in a browser on this machine can read them under a name of its own (DNS rebinding); on any other all but
+ * the first two need a token. What changes something is refused to pages of other sites.
  */
 export function opsRoutes(app: FastifyInstance, options: OpsOptions, done: () => void): void {
-  const { metrics, notReady, status, loopbackOnly } = options;
+  const { metrics, notReady, status, access } = options;
   app.addHook('onRequest', async (request, reply) => {
     reply.header('Cache-Control', 'no-store');
-    if (!loopbackOnly || isLoopbackHost(request.headers.host)) return;
-    await reply.code(403).send({ code: 'HOST_REFUSED', message: `ask for ${LOOPBACK_HOSTS}` });
+    const refusal = refusalOf(request, access);
+    if (!refusal) return;
+    // With it, a browser asks its user for the token.
+    if (refusal.status === 401) reply.header('WWW-Authenticate', 'Basic realm="hawker", charset="UTF-8"');
+    await reply.code(refusal.status).send({ code: refusal.code, message: refusal.message, todo: refusal.todo });
   });
   app.get('/livez', async () => ({ status: 'ok' }));
   app.get('/readyz', async (_request, reply) => {
@@ -35,4 +46,38 @@ export function opsRoutes(app: FastifyInstance, options: OpsOptions, done: () =>
   );
   app.get('/api/v1/status', async () => status());
   done();
+}
+
+interface Refusal {
+  readonly status: 401 | 403;
+  readonly code: string;
+  readonly message: string;
+  readonly todo: string;
+}
+
+function refusalOf(
+  { method, headers, routeOptions }: FastifyRequest,
+  access: OpsOptions['access'],
+): Refusal | undefined {
+  if (access === 'loopback') {
+    if (!isLoopbackHost(headers.host)) {
+      return { status: 403, code: 'HOST_REFUSED', message: `ask for ${LOOPBACK_HOSTS}`, todo: 'use that address' };
+    }
+  } else if (!OPEN_PATHS.has(routeOptions.url ?? '')) {
+    const granted = access.of(method, headers.authorization);
+    if (granted !== 'granted') return { status: 401, todo: TOKEN_TODO, ...TOKEN_WORDS[granted] };
+  }
+  if (method === 'GET' || method === 'HEAD' || isOwnPage(headers)) return undefined;
+  const message = 'the request comes from a web page of another site (its Origin)';
+  return { status: 403, code: 'BROWSER_REFUSED', message, todo: 'ask without a browser, or from the page served here' };
+}
+
+const TOKEN_WORDS = {
+  needed: { code: 'OPERATOR_TOKEN_NEEDED', message: 'this API is answered only with a token' },
+  wrong: { code: 'OPERATOR_TOKEN_WRONG', message: 'the token is none of this cluster, or allows less than was asked' },
+} as const;
+
+/** A browser names the page's `Origin` in all that can change something (Fetch standard, 3.1); other clients name none. */
+function isOwnPage({ origin, host }: FastifyRequest['headers']): boolean {
+  return origin === undefined || (host !== undefined && /^https?:\/\/(.+)$/.exec(origin)?.[1] === host);
 }

@@ -1,3 +1,4 @@
+import { request } from 'undici';
 import t from 'tap';
 import { makeDemoImage } from '../../src/app/demo/image.ts';
 import { DemoOrigin } from '../../src/app/demo/origin.ts';
@@ -23,6 +24,11 @@ t.test('one process is a whole cluster of one, which others can join', async (t)
   const pieces = urlOf(up, 'pieces').replace('http://', '');
   t.same(await (await dialBack()).json(), { supernode: url, address: pieces, error: null });
   t.equal((await dialBack({ origin: 'http://evil.example' })).status, 403);
+  const foreign = request(`${urlOf(up, 'api')}/api/v1/dial-back`, {
+    method: 'POST',
+    headers: { host: 'evil.example' },
+  });
+  t.equal((await foreign).statusCode, 403, 'DNS rebinding');
   t.equal((await pullImage(urlOf(up, 'mirror'), 'demo/app', 'v1')).bytes, image.size);
   t.equal(origin.bytesOut, image.size);
   const { peers } = await json<{ peers: { from: string }[] }>(`${url}/api/v1/peers`);

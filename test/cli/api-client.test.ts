@@ -1,11 +1,18 @@
+import { chmodSync } from 'node:fs';
 import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import { createServer as createNetServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { Type } from '@sinclair/typebox';
 import t, { type Test } from 'tap';
 import { askService, askSupernode } from '../../src/cli/api-client.ts';
 import { failureLine } from '../../src/cli/exit.ts';
+import { Membership } from '../../src/p2p/protocol/membership.ts';
 
+const OPEN: { secretFile: string | undefined; operatorTokenFile: string | undefined } = {
+  secretFile: undefined,
+  operatorTokenFile: undefined,
+};
 const Shape = Type.Object({ n: Type.Number() });
 
 async function serve(t: Test, listener: RequestListener): Promise<string> {
@@ -80,8 +87,37 @@ t.test('of several supernodes the first that answers; one that answers wrongly i
   const [dead, other] = await Promise.all([nowhere(), nowhere()]);
   const live = await serve(t, (_request, response) => response.end('{"n":7}'));
   const wrong = await serve(t, (_request, response) => response.end('no'));
-  t.same(await askSupernode([dead, live], '/x', Shape), { url: live, answer: { n: 7 } });
-  await t.rejects(askSupernode([dead, other], '/x', Shape), { code: 'SERVICE_UNREACHABLE', params: { url: dead } });
-  await t.rejects(askSupernode([wrong, live], '/x', Shape), { code: 'SERVICE_BAD_ANSWER' });
-  await t.rejects(askSupernode([], '/x', Shape), { code: 'NO_SUPERNODE_NAMED' });
+  const ask = (supernodes: string[]) => askSupernode({ supernodes, cluster: OPEN }, '/x', Shape);
+  t.same(await ask([dead, live]), { url: live, answer: { n: 7 } });
+  await t.rejects(ask([dead, other]), { code: 'SERVICE_UNREACHABLE', params: { url: dead } });
+  await t.rejects(ask([wrong, live]), { code: 'SERVICE_BAD_ANSWER' });
+  await t.rejects(ask([]), { code: 'NO_SUPERNODE_NAMED' });
+});
+
+t.test('a token is read and sent only where it is wanted', async (t) => {
+  const seen: (string | undefined)[] = [];
+  const secret = 's'.repeat(40);
+  const home = t.testdir({ 'operator-token': `${'o'.repeat(40)}\n`, 'join-secret': `${secret}\n` });
+  const [operatorTokenFile, secretFile] = [join(home, 'operator-token'), join(home, 'join-secret')];
+  for (const file of [operatorTokenFile, secretFile]) chmodSync(file, 0o600);
+  const member = new Membership(secret).readerToken!;
+  let takes = '';
+  const url = await serve(t, (request, response) => {
+    seen.push(request.headers.authorization);
+    response.statusCode = takes === '' || request.headers.authorization === `Bearer ${takes}` ? 200 : 401;
+    response.end('{"n":7}');
+  });
+  const ask = (cluster: Partial<typeof OPEN>) =>
+    askSupernode({ supernodes: [url], cluster: { ...OPEN, ...cluster } }, '/x', Shape);
+  const nowhere = { secretFile: '/nowhere', operatorTokenFile: '/nowhere' };
+  t.match(await ask(nowhere), { answer: { n: 7 } }, 'nothing is read where no token is wanted');
+  takes = member;
+  t.match(await ask({ secretFile }), { answer: { n: 7 } });
+  t.same(seen.splice(0), [undefined, undefined, `Bearer ${member}`]);
+  takes = 'o'.repeat(40);
+  t.match(await ask({ secretFile, operatorTokenFile }), { answer: { n: 7 } }, "the operator's goes first");
+  takes = 'another';
+  await t.rejects(ask({ operatorTokenFile }), { code: 'API_REFUSED', message: /neither/ });
+  await t.rejects(ask({}), { code: 'API_REFUSED', message: /names none/ });
+  await t.rejects(ask(nowhere), { code: 'SECRET_UNUSABLE' });
 });

@@ -48,9 +48,10 @@ t.test('each command has the flags of what concerns it, and no others', async (t
     await flagsOf('supernode'),
     of((key) => /^(supernode|cluster|log)\./.test(key)),
   );
-  t.same(await flagsOf('peers'), new Set(['config', 'supernodes']));
-  t.same(await flagsOf('blobs'), new Set(['config', 'supernodes']));
-  t.same(await flagsOf('status'), new Set(['config', 'supernodes', 'api-listen']));
+  const ofSupernode = ['config', 'supernodes', 'cluster-secret-file', 'cluster-operator-token-file'];
+  t.same(await flagsOf('peers'), new Set(ofSupernode));
+  t.same(await flagsOf('blobs'), new Set(ofSupernode));
+  t.same(await flagsOf('status'), new Set([...ofSupernode, 'api-listen']));
   t.same(await flagsOf('token'), new Set(['config', 'secret-file']));
   const { status, err } = await run('supernode', '--store-quota', '1GiB');
   t.equal(status, 2);

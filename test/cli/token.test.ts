@@ -82,3 +82,20 @@ t.test('many at once: one makes it, all have the same', async (t) => {
   t.equal(results.filter(({ made }) => made).length, 1);
   await readSecretFile(path);
 });
+
+t.test("the operator's token has a file of its own", async (t) => {
+  const home = t.testdir({ 'h.yaml': 'cluster: {operatorTokenFile: mine}' });
+  const path = join(home, '.config/hawker/operator-token');
+  const { status, out } = await run(['--operator'], home);
+  t.equal(status, 0);
+  t.match(out, `Made an operator token: ${path}\n`);
+  t.match(out, `--cluster-operator-token-file ${path}`);
+  t.equal(modeOf(path), 0o600);
+  const token = await readSecretFile(path);
+  t.notMatch(out, token);
+  t.equal((await run(['--operator', '--show'], home)).out, `${token}\n`);
+  t.match(JSON.parse((await run(['--operator', '--json'], home)).out), { operatorTokenFile: path, made: false });
+  t.match((await run(['--operator', '--config', 'h.yaml'], home)).out, join(home, 'mine'));
+  t.ok(existsSync(join(home, 'mine')));
+  t.notOk(existsSync(join(home, '.config/hawker/join-secret')));
+});

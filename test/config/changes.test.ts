@@ -31,6 +31,7 @@ t.test('each setting that differs is named, and nothing else', async (t) => {
     'supernode.heartbeat': '1s',
     supernodes: 'http://a:6789,https://b',
     'cluster.secretFile': SECRET,
+    'cluster.operatorTokenFile': SECRET,
     'store.dir': '/d',
     'store.quota': '1TB',
     'store.containerd': '/c',

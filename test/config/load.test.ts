@@ -80,7 +80,7 @@ t.test('with nothing said, the defaults of the design', async (t) => {
     ['http://127.0.0.1:7000'],
     'the one on this machine is meant where none is named',
   );
-  t.same(config.cluster, { secretFile: undefined });
+  t.same(config.cluster, { secretFile: undefined, operatorTokenFile: undefined });
   t.same(config.store, { dir: '/home/me/.local/share/hawker', quotaBytes: 20 * GiB, containerd: undefined });
   t.same(config.log, { level: 'info', format: 'auto' });
   t.same(config.upstreams['docker.io'], { url: 'https://registry-1.docker.io', insecure: false, allow: [] });
@@ -135,6 +135,7 @@ t.test('every setting can be made by its variable and its flag', async (t) => {
     'supernode.heartbeat': '1s',
     supernodes: 'http://a:6789,https://b',
     'cluster.secretFile': SECRET,
+    'cluster.operatorTokenFile': SECRET,
     'store.dir': '/d',
     'store.quota': '1TB',
     'store.containerd': '/var/lib/containerd',
@@ -289,6 +290,10 @@ t.test('what is wrong is one line: the key, its place, what is allowed', async (
     [
       'cluster: {secretFile: nope}',
       /^CONFIG_REFUSED: cluster\.secretFile is \S+\/nope, .*ENOENT.*hawker token --secret-file/,
+    ],
+    [
+      'cluster: {operatorTokenFile: nope}',
+      /^CONFIG_REFUSED: cluster\.operatorTokenFile is \S+\/nope, .*ENOENT.*hawker token --operator --secret-file/,
     ],
     ['a: [', /^CONFIG_SYNTAX: h\.yaml:1:5: /],
     ['log: {}\nlog: {}', /^CONFIG_SYNTAX: h\.yaml:2:1: log is there twice/],

@@ -32,7 +32,7 @@ t.test('a wrong join secret', async (t) => {
   t.match(of(findings, 'SESSION'), { error: 'NOT_A_MEMBER', seen: /failed since/, todo: /secretFile/ });
   t.match(of(findings, 'REGISTRATION'), { error: 'NOT_A_MEMBER', seen: /has refused 127\.0\.0\.1/ });
   t.match(of(findings, 'DIAL_BACK'), { status: 'skipped', seen: /no session/ });
-  const unread = await doctor({ ...config, cluster: { secretFile: '/nowhere/at/all' } });
+  const unread = await doctor({ ...config, cluster: { ...config.cluster, secretFile: '/nowhere/at/all' } });
   t.match(of(unread, 'MEMBERSHIP'), { status: 'skipped', seen: /cannot be read/ });
   t.match(of(unread, 'SUPERNODE_PROTOCOL'), { status: 'ok', seen: /not tried/ });
   t.match(of(unread, 'PIECE_PORT').seen, /not checked/);
@@ -42,6 +42,28 @@ t.test('a wrong join secret', async (t) => {
     error: 'PORT_TAKEN',
     seen: /another join secret/,
   });
+});
+
+t.test('a supernode that other machines can reach tells members and operators who is there', async (t) => {
+  const right = secretFile(t, 'right', SECRET);
+  const operator = secretFile(t, 'operator-token', 'o'.repeat(40)).secretFile;
+  const supernode = await supernodeOf(t, { ...right, operatorTokenFile: operator }, '0.0.0.0');
+  const base = await stoppedConfig(t, [supernode]);
+  const found = (cluster: object) => doctor({ ...base, cluster: { ...base.cluster, ...cluster } });
+  for (const cluster of [right, { ...right, operatorTokenFile: operator }]) {
+    const findings = await found(cluster);
+    t.match(of(findings, 'SUPERNODE_API'), { status: 'ok' });
+    t.match(of(findings, 'SUPERNODE_HTTP'), { status: 'ok', seen: /a supernode of Hawker \d/ });
+    t.match(of(findings, 'REGISTRATIONS'), { status: 'ok' });
+  }
+  const wrongToken = await found({ ...right, operatorTokenFile: right.secretFile });
+  t.match(of(wrongToken, 'SUPERNODE_API'), { status: 'failed', error: 'OPERATOR_TOKEN_WRONG' });
+  t.match(of(wrongToken, 'MEMBERSHIP'), { status: 'ok' });
+  t.match(of(wrongToken, 'REGISTRATIONS'), { status: 'skipped' });
+  const stranger = await found(secretFile(t, 'wrong', 'w'.repeat(40)));
+  t.match(of(stranger, 'SUPERNODE_HTTP'), { status: 'ok', seen: /unknown version/ });
+  t.match(of(stranger, 'MEMBERSHIP'), { status: 'failed', error: 'NOT_A_MEMBER' });
+  t.match(of(stranger, 'SUPERNODE_API'), { status: 'skipped', seen: /no member/ });
 });
 
 t.test('a node that cannot be reached, as the supernode tries it', async (t) => {

@@ -1,18 +1,17 @@
 import fastify from 'fastify';
 import t from 'tap';
+import { ApiAccess } from '../../src/http/api-access.ts';
 import { Metrics } from '../../src/base/metrics.ts';
 import { opsRoutes } from '../../src/http/ops-routes.ts';
 
-async function app(options: { loopbackOnly?: boolean; reasons?: string[] } = {}) {
+async function app(options: { access?: ApiAccess; reasons?: string[] } = {}) {
   const metrics = new Metrics();
   metrics.clientBytes.inc({ source: 'store' }, 42);
   const server = fastify();
-  await server.register(opsRoutes, {
-    metrics,
-    notReady: () => options.reasons ?? [],
-    status: () => ({ version: '1.2.3' }),
-    loopbackOnly: options.loopbackOnly ?? true,
-  });
+  server.post('/api/v1/change', async () => ({}));
+  const { access = 'loopback', reasons = [] } = options;
+  const status = () => ({ version: '1.2.3' });
+  opsRoutes(server, { metrics, notReady: () => reasons, status, access }, () => undefined);
   return server;
 }
 
@@ -44,6 +43,39 @@ t.test('on loopback, a foreign Host is refused (DNS rebinding)', async (t) => {
     t.equal(answer.statusCode, 403, host);
     t.notMatch(answer.body, '1.2.3');
   }
-  const open = await app({ loopbackOnly: false });
+  const open = await app({ access: new ApiAccess({ operator: undefined, reader: undefined }) });
   t.equal((await open.inject({ url: '/livez', headers: { host: 'node7.example' } })).statusCode, 200);
+});
+
+t.test('beyond loopback all but the probes need a token', async (t) => {
+  const server = await app({ access: new ApiAccess({ operator: 'o'.repeat(32), reader: 'r'.repeat(32) }) });
+  const ask = (url: string, authorization?: string, method: 'GET' | 'POST' = 'GET') =>
+    server.inject({ url, method, headers: { host: 'node7.example', ...(authorization && { authorization }) } });
+  for (const url of ['/livez', '/readyz']) t.equal((await ask(url)).statusCode, 200, url);
+  for (const url of ['/api/v1/status', '/metrics', '/livez/x', '/nothing', '/']) {
+    const answer = await ask(url);
+    t.equal(answer.statusCode, 401, url);
+    t.match(answer.json(), { code: 'OPERATOR_TOKEN_NEEDED', todo: /hawker token --operator/ });
+    t.match(answer.headers['www-authenticate'], /^Basic /);
+  }
+  const bearer = (letter: string) => `Bearer ${letter.repeat(32)}`;
+  const basic = `Basic ${Buffer.from(`anybody:${'o'.repeat(32)}`).toString('base64')}`;
+  for (const good of [bearer('o'), bearer('r'), basic]) t.equal((await ask('/metrics', good)).statusCode, 200);
+  for (const bad of [bearer('x'), 'Basic eHg=', 'Basic !', 'Bearer', `Digest ${'o'.repeat(32)}`]) {
+    const answer = await ask('/api/v1/status', bad);
+    t.equal(answer.statusCode, 401, bad);
+    t.notMatch(answer.body, '1.2.3');
+  }
+  t.equal((await ask('/api/v1/change', bearer('o'), 'POST')).statusCode, 200);
+  t.match((await ask('/api/v1/change', bearer('r'), 'POST')).json(), { code: 'OPERATOR_TOKEN_WRONG' }, 'members ask');
+});
+
+t.test('a page of another site changes nothing', async (t) => {
+  const server = await app();
+  const post = (origin: string) =>
+    server.inject({ method: 'POST', url: '/api/v1/change', headers: { host: 'localhost:65003', origin } });
+  t.equal((await post('http://localhost:65003')).statusCode, 200);
+  for (const origin of ['http://evil.example', 'null', 'http://localhost:80', 'http://localhost:65003.evil.example']) {
+    t.match((await post(origin)).json(), { code: 'BROWSER_REFUSED' }, origin);
+  }
 });

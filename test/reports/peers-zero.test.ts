@@ -39,7 +39,11 @@ t.test('dragonfly#4865: the page of peers is empty though pieces go from peer to
   for (const node of nodes) await rig.pull(node);
   await supernode.held(rig.image, 2);
   // Checked against the schema, as the command does: a number that is none, or a field that is missing, is an error and no empty page.
-  const { answer } = await askSupernode([supernode.url], '/api/v1/peers', PeersAnswer);
+  const { answer } = await askSupernode(
+    { supernodes: [supernode.url], cluster: { secretFile: undefined, operatorTokenFile: undefined } },
+    '/api/v1/peers',
+    PeersAnswer,
+  );
   t.match(answer.peers, [
     { state: 'ready', blobs: 4, clockSkewMs: Number },
     { state: 'ready', blobs: 4, clockSkewMs: Number },

@@ -26,7 +26,7 @@ export function nodeConfig(options: { dir: string; origin: string; supernodes?: 
     },
     supernode: { listen: ANY, heartbeatMs: 5000 },
     supernodes: options.supernodes ?? ['http://127.0.0.1:0'],
-    cluster: { secretFile: undefined },
+    cluster: { secretFile: undefined, operatorTokenFile: undefined },
     store: { dir: options.dir, quotaBytes: GiB, containerd: undefined },
     upstreams: { [REGISTRY]: { url: options.origin, insecure: false, allow: [] } },
     log: { level: 'info', format: 'json' },

@@ -78,11 +78,13 @@ export async function stoppedConfig(t: Test, supernodes: string[], more: Partial
   };
 }
 
-export async function supernodeOf(t: Test, cluster: Config['cluster'] = { secretFile: undefined }): Promise<string> {
-  const config = { ...nodeConfig({ dir: '/nowhere', origin: ORIGIN }), cluster };
+export async function supernodeOf(t: Test, cluster?: Config['cluster'], host = '127.0.0.1'): Promise<string> {
+  const base = nodeConfig({ dir: '/nowhere', origin: ORIGIN });
+  const listen = { ...base.supernode.listen, host };
+  const config = { ...base, supernode: { ...base.supernode, listen }, cluster: cluster ?? base.cluster };
   const supernode = await startSupernode(config, { log: silentLogger });
   t.teardown(() => supernode.stop());
-  return urlOf(supernode, 'supernode');
+  return urlOf(supernode, 'supernode').replace('0.0.0.0', '127.0.0.1');
 }
 
 export function secretFile(t: Test, name: string, secret: string): Config['cluster'] {
@@ -90,7 +92,7 @@ export function secretFile(t: Test, name: string, secret: string): Config['clust
   t.teardown(() => rmSync(directory, { recursive: true }));
   const path = join(directory, name);
   writeFileSync(path, `${secret}\n`, { mode: 0o600 });
-  return { secretFile: path };
+  return { secretFile: path, operatorTokenFile: undefined };
 }
 
 /** Until the proxy of that configuration says so of its session. */

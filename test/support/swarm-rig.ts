@@ -50,7 +50,7 @@ export async function serve(
   { port = 0, metrics = new Metrics() }: { port?: number; metrics?: Metrics } = {},
 ): Promise<{ url: string; port: number; close: () => Promise<void> }> {
   const app = fastify();
-  await app.register(supernodeApi, { supernode, metrics, loopbackOnly: true });
+  await app.register(supernodeApi, { supernode, metrics, access: 'loopback' });
   await app.listen({ host: '127.0.0.1', port });
   const bound = (app.server.address() as AddressInfo).port;
   const close = async () => {

@@ -135,7 +135,7 @@ function configOf(of: { dir: string; origin: string; supernodes: readonly string
     api: { listen: LOOPBACK },
     supernode: { listen: LOOPBACK, heartbeatMs: 5000 },
     supernodes: of.supernodes,
-    cluster: { secretFile: undefined },
+    cluster: { secretFile: undefined, operatorTokenFile: undefined },
     store: { dir: of.dir, quotaBytes: 8 * GiB, containerd: undefined },
     upstreams: { [REGISTRY]: { url: of.origin, insecure: false, allow: [] } },
     log: { level: 'info', format: 'json' },

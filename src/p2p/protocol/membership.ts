@@ -1,6 +1,6 @@
 /*
  * Who belongs to the cluster. All members share one join secret; it never crosses the wire and is used for nothing itself:
- * keys for three purposes are derived from it (HKDF, RFC 5869), and each proof is an HMAC-SHA-256 over a label and fields that
+ * keys for four purposes are derived from it (HKDF, RFC 5869), and each proof is an HMAC-SHA-256 over a label and fields that
  * are told apart by their lengths, so that no proof can be taken for another.
  */
 import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
@@ -44,12 +44,15 @@ export interface PieceParties {
 export class Membership {
   /** There is no secret: whoever can connect belongs to it. */
   readonly isOpen: boolean;
+  /** With it, any member may read the supernode's API; undefined where the cluster is open. */
+  readonly readerToken: string | undefined;
   readonly #sessionKey: Buffer;
   readonly #pieceKey: Buffer;
   readonly #whoamiKey: Buffer;
 
   constructor(secret: string | undefined) {
     this.isOpen = secret === undefined;
+    this.readerToken = secret === undefined ? undefined : derive(secret, 'reader').toString('base64url');
     this.#sessionKey = derive(secret, 'session');
     this.#pieceKey = derive(secret, 'pieces');
     this.#whoamiKey = derive(secret, 'whoami');

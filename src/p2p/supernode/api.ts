@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Metrics } from '../../base/metrics.ts';
+import type { ApiAccess } from '../../http/api-access.ts';
 import { opsRoutes } from '../../http/ops-routes.ts';
 import { jsonParts } from './json-parts.ts';
 import type { Supernode } from './supernode.ts';
@@ -8,8 +9,8 @@ import { takeSessions } from './upgrade.ts';
 export interface SupernodeApiOptions {
   readonly supernode: Supernode;
   readonly metrics: Metrics;
-  /** The listener is on a loopback address: then only requests that name one are answered. */
-  readonly loopbackOnly: boolean;
+  /** See `OpsOptions`; sessions prove themselves. */
+  readonly access: ApiAccess | 'loopback';
 }
 
 /**
@@ -17,13 +18,13 @@ export interface SupernodeApiOptions {
  * `/readyz`, and sessions at `/api/v1/session`, which end with 1001 when the server closes.
  */
 export function supernodeApi(app: FastifyInstance, options: SupernodeApiOptions, done: () => void): void {
-  const { supernode, metrics, loopbackOnly } = options;
-  takeSessions(app.server, supernode, { loopbackOnly });
+  const { supernode, metrics, access } = options;
+  takeSessions(app.server, supernode, { loopbackOnly: access === 'loopback' });
   app.addHook('preClose', async () => supernode.close());
   app.get('/api/v1/peers', (_request, reply) => sendLists(reply, { ...supernode.peers() }));
   app.get('/api/v1/blobs', (_request, reply) => sendLists(reply, { blobs: supernode.blobs() }));
   // Its hooks hold for the routes above too.
-  opsRoutes(app, { metrics, loopbackOnly, notReady: () => [], status: () => supernode.status() }, done);
+  opsRoutes(app, { metrics, access, notReady: () => [], status: () => supernode.status() }, done);
 }
 
 function sendLists(reply: FastifyReply, lists: Readonly<Record<string, Iterable<unknown>>>): FastifyReply {

@@ -1,0 +1,49 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+
+/** What opens an API that other machines can reach. Secrets: never logged. */
+export interface ApiTokens {
+  /** Asks and commands; undefined: nobody can command. */
+  readonly operator: string | undefined;
+  /** Only asks. */
+  readonly reader: string | undefined;
+}
+
+/** `needed`: the request carries no token; `wrong`: not one of these, or one that is not enough for what it asks. */
+export type Access = 'granted' | 'needed' | 'wrong';
+
+const ASKS: ReadonlySet<string> = new Set(['GET', 'HEAD']);
+
+/**
+ * Whether a request may be answered. The token comes as `Bearer` (RFC 6750), or, from a browser's own dialogue, as the password of
+ * `Basic` under any name (RFC 7617). Compared by hash, so that the time taken says nothing.
+ */
+export class ApiAccess {
+  readonly #operator: Buffer | undefined;
+  readonly #reader: Buffer | undefined;
+
+  constructor({ operator, reader }: ApiTokens) {
+    this.#operator = operator === undefined ? undefined : hashOf(operator);
+    this.#reader = reader === undefined ? undefined : hashOf(reader);
+  }
+
+  of(method: string, authorization: string | undefined): Access {
+    const token = tokenIn(authorization);
+    if (token === undefined) return 'needed';
+    const given = hashOf(token);
+    const enough = ASKS.has(method) ? [this.#operator, this.#reader] : [this.#operator];
+    return enough.some((one) => one !== undefined && timingSafeEqual(one, given)) ? 'granted' : 'wrong';
+  }
+}
+
+function tokenIn(authorization = ''): string | undefined {
+  const [, scheme, value] = /^(Bearer|Basic) +(\S+) *$/i.exec(authorization) ?? [];
+  if (scheme === undefined || value === undefined) return undefined;
+  if (scheme.toLowerCase() === 'bearer') return value;
+  const text = Buffer.from(value, 'base64').toString();
+  const colon = text.indexOf(':');
+  return colon === -1 ? undefined : text.slice(colon + 1);
+}
+
+function hashOf(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}
