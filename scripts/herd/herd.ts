@@ -7,7 +7,7 @@ import { PeerSession } from '../../src/p2p/peer/session.ts';
 import { Membership } from '../../src/p2p/protocol/membership.ts';
 import { socketPair, type SessionSocket } from '../../src/p2p/protocol/socket.ts';
 import { Supernode } from '../../src/p2p/supernode/supernode.ts';
-import { randomFrom } from '../simulate/scenario.ts';
+import { randomFrom } from '../support/random.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
 /** In which registrations are counted to find the worst instant. */

@@ -1,12 +1,9 @@
-import { fileURLToPath } from 'node:url';
 import { Daemon, type Finished, must, run } from '../../test/e2e/support/programs.ts';
 import { until } from '../../test/e2e/support/wait.ts';
+import { PROGRAM } from '../support/build-copy.ts';
 import { within, type Host } from './host.ts';
 
-export { must, run, until, type Daemon, type Finished };
-
-/** The built program. */
-export const PROGRAM = fileURLToPath(new URL('../../../dist/main.js', import.meta.url));
+export { must, PROGRAM, run, until, type Daemon, type Finished };
 
 /** Starts a program that goes on running on a host, its output in a file. */
 export function startOn(

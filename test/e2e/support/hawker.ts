@@ -20,6 +20,9 @@ export interface Role {
   readonly main?: string;
   /** A program that it is run by, as `prlimit` with its options. */
   readonly by?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+  /** What `upstreams` says of the origin, beside its address. */
+  readonly upstream?: Readonly<Record<string, unknown>>;
 }
 
 const UP: Role = { command: 'up', config: { supernode: { listen: '127.0.0.1:0' } } };
@@ -92,7 +95,10 @@ export class Hawker {
         ...this.#role.config,
         store: { dir: this.storeDir, quota: '20GiB', ...(this.#role.config['store'] as object | undefined) },
         upstreams: Object.fromEntries(
-          ['docker.io', SECOND_UPSTREAM, THIRD_UPSTREAM].map((host) => [host, { url: this.#originUrl }]),
+          ['docker.io', SECOND_UPSTREAM, THIRD_UPSTREAM].map((host) => [
+            host,
+            { url: this.#originUrl, ...this.#role.upstream },
+          ]),
         ),
         log: { level: 'debug', format: 'json' },
       }),
@@ -106,7 +112,7 @@ export class Hawker {
       '--config',
       config,
     ];
-    const daemon = this.#rig.daemon(this.#name, command, args);
+    const daemon = this.#rig.daemon(this.#name, command, args, this.#role.env);
     this.#daemon = daemon;
     const address = (role: string) => listeningAddress(daemon.log().slice(before), role);
     this.address = await daemon.ready('LISTENING of the mirror', START_BOUND_MS, () => address('mirror'));

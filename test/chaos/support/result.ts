@@ -1,0 +1,46 @@
+import type { Result } from '../../../scripts/chaos/table.ts';
+import type { Blamed, Moved, Row, Seen } from './row.ts';
+
+/** A row that held, as the table of docs/reliability.md has it. */
+export function resultOf({ id, fault, seen, codes, moved, blamed, without }: Row, seconds: number): Result {
+  const cells = [
+    fault,
+    seenInWords(seen),
+    codes.map(asCode).join(', '),
+    moved.map(movedInWords).join('; '),
+    blamedInWords(blamed),
+  ];
+  return { id, cells, seconds, without: without.taken };
+}
+
+function seenInWords(seen: Seen): string {
+  switch (seen.kind) {
+    case 'whole':
+      return `all bytes, status ${seen.status ?? 200}, from ${typeof seen.source === 'string' ? seen.source : seen.source.source.replaceAll('|', ' or ')}`;
+    case 'refused':
+      return `404 with ${asCode(seen.code)}`;
+    case 'cut':
+      return 'an early FIN';
+    case 'told':
+      return seen.words;
+  }
+}
+
+function movedInWords({ name, labels = {}, by }: Moved): string {
+  const parts = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
+  return `${asCode(parts.length > 0 ? `${name}{${parts.join()}}` : name)} by ${amount(by)}`;
+}
+
+/** `2`, `2 or more`, `2 to 4` */
+export function amount(by: Moved['by']): string {
+  if (typeof by === 'number') return String(by);
+  return by.atMost === undefined ? `${by.atLeast} or more` : `${by.atLeast} to ${by.atMost}`;
+}
+
+function blamedInWords({ who, code, field }: Blamed): string {
+  return code === undefined ? who : `${who} (${asCode(field ?? '')} of ${asCode(code)})`;
+}
+
+function asCode(text: string): string {
+  return `\`${text}\``;
+}
