@@ -1,11 +1,17 @@
 import { CodedError, codeAndTodo, codeOf, describeError } from '../../base/errors.ts';
 import type { Digest } from '../../base/digest.ts';
 import type { Logger } from '../../base/log.ts';
-import { isOriginError } from '../../registry/errors.ts';
+import { isOriginError, OriginBadResponse } from '../../registry/errors.ts';
 import type { LeaseFailure } from '../protocol/coordinator.ts';
 import { BlobIncomplete, BlobWrongSize } from './errors.ts';
 import type { PieceSource } from './piece-source.ts';
 import { RunStopped, type RunWriter } from './run-writer.ts';
+
+/**
+ * Answers in a row that are none (a web page, another size), after which an origin is asked for this blob no more: one may come of a load balancer or
+ * a proxy that was restarted just then, and the next try gives the bytes.
+ */
+const MAX_ODD_ANSWERS = 3;
 
 /** Where one blob may be read from, for one client or another: the first is asked until it says no for good, then the next. */
 export class Origins {
@@ -13,6 +19,8 @@ export class Origins {
   readonly #log: Logger;
   readonly #list: PieceSource[];
   #lastError: unknown;
+  /** Odd answers of the first of the list since it gave bytes. */
+  #odd = 0;
 
   constructor(digest: Digest, first: PieceSource, log: Logger) {
     this.#digest = digest;
@@ -52,7 +60,9 @@ export class Origins {
       const origin = this.#list[0];
       if (!origin) return { code: codeOf(this.#lastError), final: true };
       const isOpen = end >= (blobSize ?? Number.POSITIVE_INFINITY);
+      const before = writer.position;
       const error = await this.#readFrom(origin, writer, isOpen ? undefined : end, signal);
+      if (writer.position > before) this.#odd = 0;
       if (error === undefined) return undefined;
       const failure = this.#failed(origin, error, signal.aborted);
       if (!failure.final) return failure;
@@ -83,9 +93,12 @@ export class Origins {
 
   #failed(origin: PieceSource, error: unknown, isExpected: boolean): LeaseFailure {
     this.#lastError = error;
-    const failure = failureOf(error);
+    const failure = this.#failureOf(error);
     const at = this.#list.indexOf(origin);
-    if (failure.final && at >= 0) this.#list.splice(at, 1);
+    if (failure.final && at >= 0) {
+      this.#list.splice(at, 1);
+      this.#odd = 0;
+    }
     if (!isExpected) {
       this.#log.warn(
         { ...codeAndTodo(error), code: failure.code, digest: this.#digest, origin: origin.name, final: failure.final },
@@ -94,6 +107,18 @@ export class Origins {
     }
     return failure;
   }
+
+  #failureOf(error: unknown): LeaseFailure {
+    const failure = failureOf(error);
+    if (!failure.final || !isOdd(error)) return failure;
+    this.#odd += 1;
+    return this.#odd < MAX_ODD_ANSWERS ? { ...failure, final: false } : failure;
+  }
+}
+
+/** The answer was not one to what was asked. */
+function isOdd(error: unknown): boolean {
+  return error instanceof BlobWrongSize || (isOriginError(error) && error.code === OriginBadResponse.code);
 }
 
 function failureOf(error: unknown): LeaseFailure {
