@@ -90,8 +90,10 @@ export class Access {
   }
 
   async #confirm(scope: Scope, digest: Digest, kind: 'blob' | 'manifest', link: Link | undefined): Promise<Grant> {
+    // What only a manifest names is never served on its word alone, so there is nothing to fall back on.
+    const fallback = link?.confirmed === true && this.isFresh(link);
     try {
-      const said = await this.#asking.ask<Said>(scope.upstream, link !== undefined && this.isFresh(link), (signal) =>
+      const said = await this.#asking.ask<Said>(scope.upstream, fallback, (signal) =>
         kind === 'blob'
           ? scope.upstream.confirmBlob(scope.repository, digest, signal)
           : confirmManifest(scope, digest, signal),
@@ -104,8 +106,7 @@ export class Access {
       return grantOf(confirmed, undefined);
     } catch (error) {
       await this.denied(scope, digest, error);
-      if (link?.confirmed && this.isFresh(link) && isUnanswered(error))
-        return grantOf(link, this.warning(scope, link.at, error));
+      if (fallback && isUnanswered(error)) return grantOf(link, this.warning(scope, link.at, error));
       throw error;
     }
   }

@@ -4,10 +4,10 @@ import { isOriginError, type OriginError } from '../registry/errors.ts';
 import type { Upstream } from '../registry/upstream.ts';
 import { OriginSlow } from './errors.ts';
 
-/** How long the origin may take to confirm something, in milliseconds. */
-const ASK_MS = 15_000;
-/** The same, when something that may be served stale is at hand. */
+/** How long the origin may take to confirm something, in milliseconds, when something that may be served stale is at hand. */
 const ASK_WITH_FALLBACK_MS = 5000;
+/** The same without that, try by try: one question that is lost on its way is not to cost a pull. */
+const ASK_MS = [5000, 10_000];
 /** For so long after a failure an origin is not asked again for what may be served stale, in milliseconds. */
 const FAILED_MS = 10_000;
 /** The longest that an origin's own `Retry-After` is heeded, in milliseconds. */
@@ -30,22 +30,34 @@ export class OriginAsking {
   async ask<T>(upstream: Upstream, fallback: boolean, question: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const failed = this.#failed.get(upstream.host);
     if (fallback && failed && failed.until > this.#clock.monotonic()) throw failed.error;
+    try {
+      const answer = await this.#askWithin(upstream, fallback ? [ASK_WITH_FALLBACK_MS] : ASK_MS, question);
+      this.#failed.delete(upstream.host);
+      return answer;
+    } catch (error) {
+      if (isUnanswered(error)) this.#remember(upstream, error);
+      throw error;
+    }
+  }
+
+  async #askWithin<T>(
+    upstream: Upstream,
+    [waitMs = 0, ...later]: readonly number[],
+    question: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
     const controller = new AbortController();
-    const waitMs = fallback ? ASK_WITH_FALLBACK_MS : ASK_MS;
     const cancel = this.#clock.after(waitMs, () =>
       controller.abort(new OriginSlow({ host: upstream.host, waitedMs: waitMs })),
     );
     try {
-      const answer = await question(controller.signal);
-      this.#failed.delete(upstream.host);
-      return answer;
-    } catch (thrown) {
-      const error: unknown = controller.signal.aborted ? controller.signal.reason : thrown;
-      if (isUnanswered(error)) this.#remember(upstream, error);
-      throw error;
+      return await question(controller.signal);
+    } catch (error) {
+      if (!controller.signal.aborted) throw error;
+      if (later.length === 0) throw controller.signal.reason;
     } finally {
       cancel();
     }
+    return this.#askWithin(upstream, later, question);
   }
 
   #remember(upstream: Upstream, error: unknown): void {

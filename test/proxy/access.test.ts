@@ -247,3 +247,14 @@ t.test('an origin that has failed is not asked again and again for what may be s
   const answer = await rig.ask(BLOB);
   t.notOk('warning' in answer.headers, 'after a while it is asked again');
 });
+
+t.test('what only a manifest names is asked for however lately the origin has failed', async (t) => {
+  const { rig, clock } = await start(t);
+  for (const path of ['manifests/latest', `manifests/${MANIFEST.digest}`]) await rig.ask(`/v2/org/app/${path}${NS}`);
+  await rig.ask(`/v2/org/app/manifests/latest${NS}`);
+  clock.shift(RIGHT_MS + 1000);
+  rig.origin.faults.on = ['manifest'];
+  rig.origin.faults.status = { code: 503, times: Infinity };
+  await rig.ask(`/v2/org/app/manifests/latest${NS}`);
+  t.equal((await rig.ask(BLOB)).status, 200, 'the origin gives it');
+});

@@ -29,6 +29,18 @@ t.test('an origin that does not answer is given up: sooner with something to fal
   }
 });
 
+t.test('a question that is lost on its way is asked once more, where there is nothing to fall back on', async (t) => {
+  const clock = new ManualClock();
+  let asked = 0;
+  const answer = new OriginAsking(clock).ask(upstream, false, (signal) => {
+    asked += 1;
+    return asked === 1 ? never(signal) : Promise.resolve('fine');
+  });
+  await clock.advance(5000);
+  t.equal(await answer, 'fine');
+  t.equal(clock.waiting, 0);
+});
+
 t.test('a failure is remembered for those with a fallback, for seconds', async (t) => {
   const clock = new ManualClock();
   const asking = new OriginAsking(clock);
