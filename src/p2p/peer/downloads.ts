@@ -10,7 +10,7 @@ import type { BlobStore, StoredBlob } from '../../store/blob-store.ts';
 import type { Coordinator } from '../protocol/coordinator.ts';
 import type { AskedRange } from './reader.ts';
 import { Download, type DownloadDeps, type DownloadRequest, type DownloadStatus } from './download.ts';
-import { BlobNotKept, DownloadsClosed, TooManyDownloads } from './errors.ts';
+import { BlobDigestMismatch, BlobNotKept, DownloadsClosed, TooManyDownloads } from './errors.ts';
 import type { PeerSources } from './fetcher.ts';
 import type { PartialBlob } from './inventory.ts';
 import type { OpenPart } from './upload.ts';
@@ -87,19 +87,28 @@ export class Downloads {
    * Opens a blob for one client, who must be allowed to read it (see `DownloadRequest.confirm`): from the store or a shelf, else from its download, which
    * is begun or joined. `range` undefined wants the whole. Resolves once the size is known and the first bytes of the range
    * may be sent (a blob up to 1 MiB: once it is verified); a range that begins at or behind the end resolves too.
+   * Wrong bytes that have reached nobody are fetched once more.
    * Rejects with BLOB_UNAVAILABLE (its cause is the last source's error), BLOB_DIGEST_MISMATCH, SHUTTING_DOWN,
    * TOO_MANY_DOWNLOADS, what `confirm` rejects with, or the signal's reason. Later failures reject `ready`.
    */
   async open(request: DownloadRequest, range: AskedRange | undefined, signal: AbortSignal): Promise<OpenBlob> {
-    for (;;) {
+    for (let wasWrong = false; ;) {
       const stored = await this.#openStored(request.digest);
       if (stored) return this.#serveStored(stored, request, signal);
       signal.throwIfAborted();
       // It may have been published while the shelves were asked.
       if (this.#store.sizeOf(request.digest) !== undefined) continue;
       const closing = this.#closing.get(request.digest);
-      if (!closing) return this.#join(request, range, signal);
-      await closing;
+      if (closing) {
+        await closing;
+        continue;
+      }
+      try {
+        return await this.#join(request, range, signal);
+      } catch (error) {
+        if (wasWrong || !(error instanceof BlobDigestMismatch)) throw error;
+        wasWrong = true;
+      }
     }
   }
 

@@ -119,11 +119,24 @@ t.test('bytes go out while the blob comes in, but not the end before the digest 
 t.test('a small blob is verified before its first byte', async (t) => {
   const { downloads } = rig();
   const blob = blobOf(MiB);
-  blob.source.mishaps.push({ flip: MiB - 1 });
+  blob.source.mishaps.push({ flip: MiB - 1 }, { flip: 3 });
   await t.rejects(downloads.open(request(blob), undefined, never), { code: 'BLOB_DIGEST_MISMATCH' });
+  t.equal(blob.source.reads.length, 2, 'no more than that');
   const body = await downloads.open(request(blob), { start: 100, end: 200 }, never);
   t.ok((await readFrom(body, 100, 200)).equals(blob.bytes.subarray(100, 200)), 'nothing of the lie was kept');
   body.close();
+});
+
+t.test('wrong bytes that have reached nobody are fetched once more, for all who wait', async (t) => {
+  const { downloads } = rig();
+  const blob = blobOf(MiB);
+  blob.source.mishaps.push({ flip: MiB - 1 });
+  const bodies = await Promise.all([1, 2].map(() => downloads.open(request(blob), undefined, never)));
+  for (const body of bodies) {
+    t.ok((await readFrom(body, 0)).equals(blob.bytes));
+    body.close();
+  }
+  t.equal(blob.source.reads.length, 2);
 });
 
 t.test('wrong bytes never make a whole response, and are not kept', async () => {
@@ -363,10 +376,12 @@ t.test('sizes: unknown, chunked, wrong, none', async (t) => {
 
   const wrong = blobOf(MiB);
   const asked = { ...request(wrong), size: MiB + 1 };
-  await t.rejects(downloads.open(asked, undefined, never), {
-    code: 'BLOB_UNAVAILABLE',
-    message: /which has 1048577 bytes/,
-  });
+  await ticking(clock, () =>
+    t.rejects(downloads.open(asked, undefined, never), {
+      code: 'BLOB_UNAVAILABLE',
+      message: /which has 1048577 bytes/,
+    }),
+  );
 
   const long = blobOf(MiB);
   long.source.total = undefined;
@@ -429,7 +444,7 @@ t.test('a blob that the store cannot take is streamed through, and verified all 
     range.close();
 
     const lying = blobOf(size);
-    lying.source.mishaps.push({ flip: 7 });
+    lying.source.mishaps.push({ flip: 7 }, { flip: 7 });
     const opening = downloads.open(request(lying), undefined, never).then((body) => readFrom(body, 0));
     await t.rejects(opening, { code: 'BLOB_DIGEST_MISMATCH' });
   }
