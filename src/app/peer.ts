@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import type { Clock } from '../base/clock.ts';
+import type { Digest } from '../base/digest.ts';
 import { Limiter } from '../base/limiter.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
@@ -21,10 +22,13 @@ import { PieceServer } from '../p2p/peer/piece-server.ts';
 import { RemoteCoordinator } from '../p2p/peer/remote-coordinator.ts';
 import { PeerSession } from '../p2p/peer/session.ts';
 import type { FindCandidates } from '../p2p/peer/supernode-dial.ts';
+import { readingOf, saidIn } from '../p2p/peer/readings.ts';
 import { UploadSlots } from '../p2p/peer/upload-slots.ts';
+import { PeerVouchers, type Vouchers } from '../p2p/peer/vouchers.ts';
 import type { Membership } from '../p2p/protocol/membership.ts';
 import { prepareToHear } from '../p2p/protocol/messages.ts';
 import type { BlobStore } from '../store/blob-store.ts';
+import type { Refs } from '../store/refs.ts';
 import { listenError } from './errors.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { Resources } from './resources.ts';
@@ -48,10 +52,20 @@ export interface PeerDeps {
   readonly resources: Resources;
 }
 
+/** What a node has that others may ask for. */
+interface PeerParts {
+  readonly downloads: Downloads;
+  readonly store: BlobStore;
+  readonly refs: Refs;
+  /** Further shelves. */
+  readonly more: readonly ListedShelf[];
+}
+
 /** This node's part in the swarm: what it fetches from others, what it gives to them, its session with a supernode. */
 export class Peer {
   readonly identity: PeerIdentity;
   readonly coordinator: RemoteCoordinator;
+  readonly vouchers: Vouchers;
   readonly #config: Config;
   readonly #deps: PeerDeps;
   readonly #client: PieceClient;
@@ -85,6 +99,13 @@ export class Peer {
       clock,
       onClosed: (digest) => this.#inventory?.ended(digest),
     });
+    this.vouchers = new PeerVouchers({
+      neighbours,
+      knownCount: () => this.#session?.knownPeers().length ?? 0,
+      giversOf: (digest) => this.coordinator.giversOf(digest),
+      client,
+      membership,
+    });
   }
 
   static async create(config: Config, deps: PeerDeps): Promise<Peer> {
@@ -97,13 +118,13 @@ export class Peer {
   };
 
   /** Opens the piece port and looks for a supernode. */
-  async start(downloads: Downloads, store: BlobStore, more: readonly ListedShelf[]): Promise<ListeningAddress> {
+  async start({ downloads, store, refs, more }: PeerParts): Promise<ListeningAddress> {
     const shelves = [store, ...more];
     const { lifecycle, resources } = this.#deps;
     const { listen } = this.#config.peer;
     const { server, port } = await lifecycle.start({
       name: 'pieces',
-      start: () => this.#listen(downloads, shelves),
+      start: () => this.#listen(downloads, refs, shelves),
       stop: async ({ server }) => {
         this.#client.close();
         await server.close();
@@ -140,10 +161,16 @@ export class Peer {
     return { supernode: session.status().find(({ state }) => state === 'connected')?.url ?? '', result };
   }
 
-  async #listen(downloads: Downloads, shelves: readonly ListedShelf[]): Promise<{ server: PieceServer; port: number }> {
+  async #listen(
+    downloads: Downloads,
+    refs: Refs,
+    shelves: readonly ListedShelf[],
+  ): Promise<{ server: PieceServer; port: number }> {
     const { membership, pool, clock, log, metrics, resources } = this.#deps;
     const { listen, uploadBytesPerSecond, uploadSlots } = this.#config.peer;
     const { peer, instance } = this.identity;
+    const isShared = (digest: Digest) => downloads.isShared(digest);
+    const staleMs = this.#config.proxy.staleTagsMs;
     const server = new PieceServer({
       shelves: shelves.map((shelf) => sharedOf(shelf, downloads)),
       incoming: downloads,
@@ -153,6 +180,11 @@ export class Peer {
       },
       identity: this.identity,
       prove: (nonce) => membership.whoamiProof({ nonce, peer, instance }),
+      vouch: async (key, nonce) => {
+        const reading = await readingOf(key, { refs, isShared, clock, staleMs });
+        if (!reading) return undefined;
+        return { reading, proof: membership.readingProof({ nonce, peer, instance, ...key, said: saidIn(reading) }) };
+      },
       slots: new UploadSlots(uploadSlots, resources.pressure),
       descriptors: resources.descriptors,
       limiter: new Limiter({ bytesPerSecond: uploadBytesPerSecond, clock }),

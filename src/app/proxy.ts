@@ -92,14 +92,16 @@ export async function startProxy(config: Config, { log, lifecycle, cluster }: Pr
     stop: (downloads) => downloads.close(),
   });
   resources.expectDescriptors(descriptorsWanted({ peers: peer !== undefined }));
-  const pieces = await peer?.start(downloads, store, shelves);
+  const pieces = await peer?.start({ downloads, store, refs, more: shelves });
 
   const settings = config.proxy;
   const mirrorAddresses = await lifecycle.start({
     name: 'mirror',
     start: async () => {
       const { descriptors } = resources;
-      const mirror = createMirror({ settings, upstreams, downloads, refs, pool, log, metrics, clock, descriptors });
+      const vouchers = peer?.vouchers;
+      const shared = { upstreams, downloads, refs, vouchers, pool, log, metrics, clock, descriptors };
+      const mirror = createMirror({ settings, ...shared });
       try {
         return { mirror, addresses: await mirror.listen() };
       } catch (error) {

@@ -6,10 +6,12 @@ import { codeOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { SingleFlight } from '../base/single-flight.ts';
 import { formatTime } from '../base/units.ts';
+import type { Vouchers } from '../p2p/peer/vouchers.ts';
 import { MANIFEST_ACCEPT } from '../registry/media-types.ts';
-import type { Link, Refs, RepoKey } from '../store/refs.ts';
-import { LoopbackOnly } from './errors.ts';
-import type { Scope } from './namespace.ts';
+import type { Link, Refs } from '../store/refs.ts';
+import { LoopbackOnly, OriginSlow } from './errors.ts';
+import { repoKey, type Scope } from './namespace.ts';
+import { Hearsay } from './hearsay.ts';
 import { denialIn, isUnanswered, type OriginAsking } from './origin-asking.ts';
 
 /** How long the origin's word that a repository may be read holds, in milliseconds. */
@@ -42,7 +44,8 @@ export interface Grant {
  * Whether a client may read something; knowing a digest is no right (I4). A digest is served under a repository when it is
  * linked to it (a manifest read through it names it, or the origin confirmed it there) and the origin has let us read the
  * repository within minutes; else the origin is asked. Its 401, 403 and 404 end the right and the link. While it cannot be
- * asked, only what was last read anonymously, within `staleMs`, is served, with a warning.
+ * asked, only what was last read anonymously, here or by another proxy that vouches for it, within `staleMs`, is served, with a
+ * warning.
  */
 export class Access {
   readonly #refs: Refs;
@@ -52,8 +55,20 @@ export class Access {
   readonly #staleMs: number;
   readonly #rights = new LRUCache<string, number>({ max: MAX_RIGHTS });
   readonly #flights = new SingleFlight<string, Grant>();
+  readonly #vouchers: Vouchers | undefined;
+  readonly #hearsay: Hearsay;
 
-  constructor(deps: { refs: Refs; asking: OriginAsking; clock: Clock; log: Logger; staleMs: number }) {
+  constructor(deps: {
+    refs: Refs;
+    asking: OriginAsking;
+    /** The other proxies; undefined: there are none. */
+    vouchers?: Vouchers | undefined;
+    clock: Clock;
+    log: Logger;
+    staleMs: number;
+  }) {
+    this.#vouchers = deps.vouchers;
+    this.#hearsay = new Hearsay(deps);
     this.#refs = deps.refs;
     this.#asking = deps.asking;
     this.#clock = deps.clock;
@@ -81,7 +96,8 @@ export class Access {
 
   /** The registry has given what the grant is for, under the repository. */
   async given(scope: Scope, { digest, mediaType, size, confirm }: Grant): Promise<void> {
-    if (confirm)
+    // Where peers vouched for it, the registry may not have been asked at all.
+    if (confirm && !this.#hearsay.of(scope, digest))
       await this.#refs.link(repoKey(scope), [this.newLink(scope, { digest, mediaType, size, confirmed: true })]);
   }
 
@@ -90,10 +106,48 @@ export class Access {
   }
 
   async #confirm(scope: Scope, digest: Digest, kind: 'blob' | 'manifest', link: Link | undefined): Promise<Grant> {
-    // What only a manifest names is never served on its word alone, so there is nothing to fall back on.
-    const fallback = link?.confirmed === true && this.isFresh(link);
+    const stale = link?.confirmed && this.isFresh(link) ? link : this.#hearsay.of(scope, digest);
+    const others = scope.upstream.usesCredentials || !this.#vouchers?.isAnybodyThere ? undefined : this.#vouchers;
+    const isInBrief = this.#asking.hasJustFailed(scope.upstream);
+    const ask = (hasFallback: boolean) => this.#confirmAtOrigin(scope, digest, kind, link, hasFallback);
+    let failure: unknown;
     try {
-      const said = await this.#asking.ask<Said>(scope.upstream, fallback, (signal) =>
+      return await ask(stale !== undefined || others !== undefined);
+    } catch (error) {
+      if (!isUnanswered(error)) throw error;
+      if (stale) return grantOf(stale, this.warning(scope, stale.at, error));
+      if (!others) throw error;
+      failure = error;
+    }
+    const hear = async (thorough: boolean): Promise<Grant | undefined> => {
+      const link = await this.#hearsay.hear(scope, digest, others, thorough);
+      return link && grantOf(link, this.warning(scope, link.at, failure));
+    };
+    const vouched = await hear(false);
+    if (vouched) return vouched;
+    if (isInBrief || failure instanceof OriginSlow) {
+      // Nobody vouches for it, and the origin has not really been asked yet.
+      try {
+        return await ask(false);
+      } catch (error) {
+        if (!isUnanswered(error)) throw error;
+        failure = error;
+      }
+    }
+    const lastResort = await hear(true);
+    if (lastResort) return lastResort;
+    throw failure;
+  }
+
+  async #confirmAtOrigin(
+    scope: Scope,
+    digest: Digest,
+    kind: 'blob' | 'manifest',
+    link: Link | undefined,
+    hasFallback: boolean,
+  ): Promise<Grant> {
+    try {
+      const said = await this.#asking.ask<Said>(scope.upstream, hasFallback, (signal) =>
         kind === 'blob'
           ? scope.upstream.confirmBlob(scope.repository, digest, signal)
           : confirmManifest(scope, digest, signal),
@@ -102,11 +156,11 @@ export class Access {
       const size = said.size ?? link?.size;
       const confirmed = this.newLink(scope, { digest, mediaType, size, confirmed: true });
       await this.#refs.link(repoKey(scope), [confirmed]);
+      this.#hearsay.forget(scope, digest);
       this.grant(scope);
       return grantOf(confirmed, undefined);
     } catch (error) {
       await this.denied(scope, digest, error);
-      if (fallback && isUnanswered(error)) return grantOf(link, this.warning(scope, link.at, error));
       throw error;
     }
   }
@@ -147,12 +201,14 @@ export class Access {
     if (!denial) return;
     if (denial.answer !== 404) return this.revoke(scope);
     this.#rights.delete(rightKey(scope));
+    if (digest !== undefined) this.#hearsay.denied(scope, digest);
     if (digest !== undefined) await this.#refs.unlink(repoKey(scope), digest);
   }
 
   /** Ends the right to a repository, and forgets what was read through it. */
   async revoke(scope: Scope): Promise<void> {
     this.#rights.delete(rightKey(scope));
+    this.#hearsay.denied(scope, undefined);
     await this.#refs.forget(repoKey(scope));
   }
 
@@ -178,10 +234,6 @@ export class Access {
 /** A media type that says what something is; some registries say `text/plain` or `application/json` for manifests. */
 export function precise(mediaType: string | undefined): string | undefined {
   return VAGUE_TYPES.has(mediaType ?? '') ? undefined : mediaType;
-}
-
-export function repoKey(scope: Scope): RepoKey {
-  return { registry: scope.upstream.host, repository: scope.repository };
 }
 
 function rightKey(scope: Scope): string {

@@ -9,12 +9,12 @@ import type { PieceSource } from '../p2p/peer/piece-source.ts';
 import { MANIFEST_MAX_BYTES, parseManifest, type ManifestChild } from '../registry/manifest.ts';
 import { acceptClass, isManifestType } from '../registry/media-types.ts';
 import type { Refs } from '../store/refs.ts';
-import { repoKey, type Access, type Grant } from './access.ts';
+import type { Access, Grant } from './access.ts';
 import { ManifestTooLarge } from './errors.ts';
 import { etagOf, noneMatch } from './etag.ts';
 import type { Exchange } from './exchange.ts';
 import type { ImageNames } from './image-names.ts';
-import type { Scope } from './namespace.ts';
+import { repoKey, type Scope } from './namespace.ts';
 import type { PassThrough } from './passthrough.ts';
 import { NOT_KEPT, type TagGrant, type Tags } from './tags.ts';
 

@@ -6,6 +6,7 @@ import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { BufferPool } from '../http/buffer-pool.ts';
 import type { Downloads } from '../p2p/peer/downloads.ts';
+import type { Vouchers } from '../p2p/peer/vouchers.ts';
 import type { Upstreams } from '../registry/upstreams.ts';
 import type { Refs } from '../store/refs.ts';
 import { Access } from './access.ts';
@@ -35,6 +36,8 @@ export interface MirrorOptions {
   readonly upstreams: Pick<Upstreams, 'find'>;
   readonly downloads: Pick<Downloads, 'open' | 'sizeOf'>;
   readonly refs: Refs;
+  /** The other proxies' word, where the origin cannot be asked; undefined: there are none. */
+  readonly vouchers?: Vouchers | undefined;
   /** Shared by all that holds bodies in memory. */
   readonly pool: BufferPool;
   readonly log: Logger;
@@ -55,9 +58,9 @@ export interface Mirror {
 
 /** Composes the mirror's HTTP face. */
 export function createMirror(options: MirrorOptions): Mirror {
-  const { settings, upstreams, downloads, refs, pool, log, metrics, clock, descriptors } = options;
+  const { settings, upstreams, downloads, refs, vouchers, pool, log, metrics, clock, descriptors } = options;
   const asking = new OriginAsking(clock);
-  const access = new Access({ refs, asking, clock, log, staleMs: settings.staleTagsMs });
+  const access = new Access({ refs, asking, vouchers, clock, log, staleMs: settings.staleTagsMs });
   const tags = new Tags({ refs, access, asking });
   const passThrough = new PassThrough({ access });
   const images = new ImageNames();

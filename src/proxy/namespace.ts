@@ -1,6 +1,7 @@
 import { canonicalHost, isHostComponent, isRepositoryName, withLibrary } from '../registry/reference.ts';
 import type { Upstream } from '../registry/upstream.ts';
 import type { Upstreams } from '../registry/upstreams.ts';
+import type { RepoKey } from '../store/refs.ts';
 import { NameInvalid, NamespaceConflict, UpstreamUnknown } from './errors.ts';
 import type { RequestPath } from './request-path.ts';
 
@@ -13,6 +14,11 @@ export interface Scope {
   readonly ns: string | undefined;
   /** The client's own path up to the end of the name: `/v2/docker.io/alpine`. Links that are passed on begin with it. */
   readonly clientPath: string;
+}
+
+/** The repository as what is kept on disk, and other proxies, know it. */
+export function repoKey({ upstream, repository }: Scope): RepoKey {
+  return { registry: upstream.host, repository };
 }
 
 /** What a listener adds to a request that names no registry. */

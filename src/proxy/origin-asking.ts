@@ -60,6 +60,11 @@ export class OriginAsking {
     return this.#askWithin(upstream, later, question);
   }
 
+  /** Whether it has failed a moment ago, so that a question with a fallback is not even asked. */
+  hasJustFailed({ host }: Upstream): boolean {
+    return (this.#failed.get(host)?.until ?? Number.NEGATIVE_INFINITY) > this.#clock.monotonic();
+  }
+
   #remember(upstream: Upstream, error: unknown): void {
     const retryAfterMs = (isOriginError(error) ? error.retryAfterMs : undefined) ?? FAILED_MS;
     const until = this.#clock.monotonic() + Math.min(retryAfterMs, MAX_RETRY_AFTER_MS);

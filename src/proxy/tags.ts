@@ -3,8 +3,8 @@ import { SingleFlight } from '../base/single-flight.ts';
 import { parseManifest } from '../registry/manifest.ts';
 import { isManifestType, MANIFEST_ACCEPT, SINGLE_MANIFEST_ACCEPT } from '../registry/media-types.ts';
 import type { Refs } from '../store/refs.ts';
-import { precise, repoKey, type Access, type Grant } from './access.ts';
-import type { Scope } from './namespace.ts';
+import { precise, type Access, type Grant } from './access.ts';
+import { repoKey, type Scope } from './namespace.ts';
 import { denialIn, isUnanswered, type OriginAsking } from './origin-asking.ts';
 
 /** Which manifests a client takes: any, or no lists. An origin may give another one for a tag by it. */

@@ -9,6 +9,7 @@ import { BufferPool } from '../../src/http/buffer-pool.ts';
 import { Downloads } from '../../src/p2p/peer/downloads.ts';
 import { SoloCoordinator } from '../../src/p2p/peer/solo-coordinator.ts';
 import { createMirror, type Mirror } from '../../src/proxy/mirror.ts';
+import type { Vouchers } from '../../src/p2p/peer/vouchers.ts';
 import { Upstreams, type UpstreamSettings } from '../../src/registry/upstreams.ts';
 import type { BlobStore } from '../../src/store/blob-store.ts';
 import { Refs } from '../../src/store/refs.ts';
@@ -41,6 +42,7 @@ export interface RigOptions {
   readonly clock?: Clock;
   readonly listenHost?: string;
   readonly staleTagsMs?: number;
+  readonly vouchers?: Vouchers;
 }
 
 /** A mirror in this process with everything real behind it but for the origin (hostile) and the disk (in memory). */
@@ -82,6 +84,7 @@ export class Rig {
       upstreams: this.#upstreams,
       downloads: this.#downloads,
       refs: this.refs,
+      vouchers: options.vouchers,
       pool,
       log,
       metrics,

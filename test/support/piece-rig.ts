@@ -95,6 +95,7 @@ export async function startPieceServer(t: Ends, options: Partial<PieceServerOpti
     auth: plainAuth(SERVER.peer),
     identity: SERVER,
     prove: (nonce) => `proof of ${nonce}`,
+    vouch: async () => undefined,
     slots,
     limiter: new Limiter({ bytesPerSecond: undefined, clock }),
     pool,

@@ -29,6 +29,20 @@ export interface Search {
   readonly except: ReadonlySet<string>;
   /** Everybody who is known is asked, those included that failed a moment ago: no other source is left. */
   readonly thorough: boolean;
+  /** Peers that are asked where not everybody is; MAX_ASKED where nothing is said. */
+  readonly most?: number;
+}
+
+/** What the peers are asked. */
+export interface Inquiry<T> {
+  /** What a peer answers; undefined: no. Rejects when it cannot be asked. */
+  readonly ask: (peer: PeerTarget, signal: AbortSignal) => Promise<T | undefined>;
+  /** Called with each answer, as it comes. */
+  readonly answered: (answer: T) => void;
+  /** So many answers are enough. */
+  readonly enough: number;
+  /** What was asked, for the log. */
+  readonly about: string;
 }
 
 /** The port to the other proxies that are known, for one that has no supernode. */
@@ -65,15 +79,21 @@ export class KnownNeighbours implements Neighbours {
   }
 
   find(search: Search, found: (peer: PeerTarget) => void, signal: AbortSignal): Promise<void> | undefined {
+    const ask = (peer: PeerTarget, late: AbortSignal) => this.#options.ask(peer, search.digest, late);
+    return this.inquire(search, { ask, answered: found, enough: MAX_HOLDERS, about: 'who has it' }, signal);
+  }
+
+  /** As `find`, with a question of one's own. */
+  inquire<T>(search: Search, inquiry: Inquiry<T>, signal: AbortSignal): Promise<void> | undefined {
     const queue = this.#inOrder(search);
-    return queue.length === 0 ? undefined : this.#askAll(search, queue, found, signal);
+    return queue.length === 0 ? undefined : this.#askAll(search, inquiry, queue, signal);
   }
 
   failed(peer: string): void {
     this.#failedUntil.set(peer, this.#options.clock.monotonic() + FAILED_MS);
   }
 
-  #inOrder({ first, except, thorough }: Search): PeerTarget[] {
+  #inOrder({ first, except, thorough, most = MAX_ASKED }: Search): PeerTarget[] {
     const { known, zone, random = Math.random } = this.#options;
     const ranked = known().map((peer) => ({ peer, rank: (peer.zone === zone ? 0 : 1) + random() }));
     ranked.sort((a, b) => a.rank - b.rank);
@@ -81,17 +101,17 @@ export class KnownNeighbours implements Neighbours {
     const byId = new Map<string, PeerTarget>();
     for (const target of [...first, ...targets]) if (!byId.has(target.peer)) byId.set(target.peer, target);
     const asked = [...byId.values()].filter(({ peer }) => !except.has(peer) && (thorough || !this.#hasFailed(peer)));
-    return thorough ? asked : asked.slice(0, MAX_ASKED);
+    return thorough ? asked : asked.slice(0, most);
   }
 
   #hasFailed(peer: string): boolean {
     return (this.#failedUntil.get(peer) ?? Number.NEGATIVE_INFINITY) > this.#options.clock.monotonic();
   }
 
-  async #askAll(
+  async #askAll<T>(
     { digest, thorough }: Search,
+    inquiry: Inquiry<T>,
     queue: PeerTarget[],
-    found: (peer: PeerTarget) => void,
     signal: AbortSignal,
   ): Promise<void> {
     const holders: string[] = [];
@@ -101,14 +121,14 @@ export class KnownNeighbours implements Neighbours {
       for (let peer = queue.shift(); peer; peer = queue.shift()) {
         await this.#turn();
         try {
-          if (signal.aborted || holders.length >= MAX_HOLDERS) return;
+          if (signal.aborted || holders.length >= inquiry.enough) return;
           // Another blob's question may have shown it meanwhile.
           if (!thorough && this.#hasFailed(peer.peer)) continue;
           asked += 1;
-          const holder = await this.#ask(peer, digest, signal);
-          if (!holder || signal.aborted) continue;
-          holders.push(holder.peer);
-          found(holder);
+          const answer = await this.#ask(peer, inquiry, signal);
+          if (answer === undefined || signal.aborted) continue;
+          holders.push(peer.peer);
+          inquiry.answered(answer);
         } catch (error) {
           failed[peer.peer] = codeOf(error);
         } finally {
@@ -119,12 +139,12 @@ export class KnownNeighbours implements Neighbours {
     await Promise.all(Array.from({ length: MAX_ASKS_PER_BLOB }, askSome));
     this.#options.log.debug(
       { code: 'NEIGHBOURS_ASKED', digest, asked, have: holders.length, holders, failed },
-      'with no supernode, known peers were asked for a blob',
+      `known peers were asked about a blob: ${inquiry.about}`,
     );
   }
 
   /** Rejects when the peer cannot be asked, which is remembered. */
-  async #ask(peer: PeerTarget, digest: Digest, signal: AbortSignal): Promise<PeerTarget | undefined> {
+  async #ask<T>(peer: PeerTarget, inquiry: Inquiry<T>, signal: AbortSignal): Promise<T | undefined> {
     const late = new AbortController();
     const stop = (): void => late.abort(signal.reason);
     signal.addEventListener('abort', stop, { once: true });
@@ -134,9 +154,9 @@ export class KnownNeighbours implements Neighbours {
       late.abort(new Error(`no answer within ${ASK_MS} ms`));
     });
     try {
-      const holder = await this.#options.ask(peer, digest, late.signal);
+      const answer = await inquiry.ask(peer, late.signal);
       this.#failedUntil.delete(peer.peer);
-      return holder;
+      return answer;
     } catch (error) {
       if (isLate || peerFailureOf(error) !== undefined) this.failed(peer.peer);
       throw error;

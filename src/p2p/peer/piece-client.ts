@@ -10,6 +10,8 @@ import { PeerBadResponse, PeerCut, PeerRefused, PeerUnreachable, TooManyPeerConn
 import { authorizationOf, type PeerIdentity, type PieceAuth } from './piece-auth.ts';
 import { PieceConnection, type AnswerTaker, type Endpoint } from './piece-connection.ts';
 import { RangeTaker } from './range-taker.ts';
+import { ReadingTaker } from './reading-taker.ts';
+import { parseAnswer, questionPath, type Reading, type ReadingKey } from './readings.ts';
 import { SizeTaker } from './size-taker.ts';
 
 /** Connections in use at the same time, to all peers. */
@@ -74,7 +76,7 @@ export class PieceClient {
       async (to) => {
         taker = new RangeTaker(to, digest, range, sink);
         try {
-          await this.#ask(to, this.#request('GET', peer, to, digest, fields), taker, signal);
+          await this.#ask(to, this.#request('GET', peer, to, `/v1/blobs/${digest}`, fields), taker, signal);
         } finally {
           if (taker.bytes > 0) this.#metrics.peerBytes.inc({ direction: 'in' }, taker.bytes);
         }
@@ -94,8 +96,31 @@ export class PieceClient {
       peer,
       async (to) => {
         const taker = new SizeTaker(to, digest);
-        await this.#ask(to, this.#request('HEAD', peer, to, digest), taker, signal);
+        await this.#ask(to, this.#request('HEAD', peer, to, `/v1/blobs/${digest}`), taker, signal);
         return { refusal: taker.refusal, answer: taker.size };
+      },
+      signal,
+    );
+  }
+
+  /**
+   * Asks a peer whether it has read something from its origin: what it says, not yet proved; undefined: it vouches for
+   * nothing. Rejects as `has`.
+   */
+  reading(
+    peer: PeerAddress,
+    key: ReadingKey,
+    nonce: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly reading: Reading; readonly proof: string } | undefined> {
+    return this.#atAnyAddress(
+      peer,
+      async (to) => {
+        const taker = new ReadingTaker(to);
+        await this.#ask(to, this.#request('GET', peer, to, questionPath(key, nonce)), taker, signal);
+        const answer = taker.body === undefined ? undefined : parseAnswer(taker.body);
+        if (taker.body !== undefined && !answer) throw taker.bad('something else than a reading');
+        return { refusal: taker.refusal, answer };
       },
       signal,
     );
@@ -154,11 +179,11 @@ export class PieceClient {
     method: 'GET' | 'HEAD',
     peer: PeerAddress,
     { address }: Endpoint,
-    digest: Digest,
+    path: string,
     fields: readonly string[] = [],
   ): string {
     return [
-      `${method} /v1/blobs/${digest} HTTP/1.1`,
+      `${method} ${path} HTTP/1.1`,
       `Host: ${address}`,
       ...fields,
       `Authorization: ${authorizationOf(this.#auth.token(peer))}`,

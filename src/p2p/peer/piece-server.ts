@@ -20,6 +20,7 @@ import type { BufferPool } from '../../http/buffer-pool.ts';
 import { limitConnections } from '../../http/connection-limit.ts';
 import { contentRange, parseRange } from '../../http/range.ts';
 import { tokenIn, type PieceAuth, type PeerIdentity } from './piece-auth.ts';
+import { encodeAnswer, isQuestion, parseQuestion, type Reading, type ReadingKey } from './readings.ts';
 import { openUpload, pacedBy, type Upload, type UploadPlaces } from './upload.ts';
 import type { UploadSlots } from './upload-slots.ts';
 
@@ -57,6 +58,8 @@ export interface PieceServerOptions extends UploadPlaces {
   readonly identity: PeerIdentity;
   /** Proves this peer and instance to the reachability test, over its nonce. */
   readonly prove: (nonce: string) => string;
+  /** What this proxy vouches for, and its proof that it said so; undefined: nothing. */
+  readonly vouch: (key: ReadingKey, nonce: string) => Promise<{ reading: Reading; proof: string } | undefined>;
   readonly slots: UploadSlots;
   readonly limiter: Limiter;
   readonly pool: BufferPool;
@@ -69,7 +72,8 @@ export interface PieceServerOptions extends UploadPlaces {
 
 /**
  * The piece port. `GET /v1/blobs/<digest>` with one range (or none: the whole of a verified blob), opened by a token in
- * `Authorization: Hawker <token>`, and `GET /v1/whoami?nonce=<nonce>`. Answers: 200 or 206; 404, it is not here (any more);
+ * `Authorization: Hawker <token>`; with a token too, `GET /v1/readings/<digest>` (see readings.ts); and without one
+ * `GET /v1/whoami?nonce=<nonce>`. Answers: 200 or 206; 404, it is not here (any more);
  * 503 with `X-Hawker-Reason: busy`; 416; 400; and without a good token 403, whatever was asked.
  */
 export class PieceServer {
@@ -154,7 +158,24 @@ export class PieceServer {
     if (nonce !== undefined) this.#whoami(response, nonce);
     else if (!this.#isMember(request)) this.#refuse(request, response, 403);
     else if (!this.#isWithinRate(connection)) this.#refuse(request, response, 429);
+    else if (isQuestion(request.url ?? '')) await this.#serveReading(request, response);
     else await this.#serveBlob(request, response);
+  }
+
+  async #serveReading(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const question = parseQuestion(request.url ?? '');
+    if (request.method !== 'GET' || !question || hasBody(request)) {
+      this.#refuse(request, response, 400);
+      return;
+    }
+    const vouched = await this.#options.vouch(question.key, question.nonce);
+    if (!vouched) {
+      answer(response, 404);
+      return;
+    }
+    const body = encodeAnswer(vouched.reading, vouched.proof);
+    response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) });
+    response.end(body);
   }
 
   #whoami(response: ServerResponse, nonce: string): void {

@@ -123,6 +123,11 @@ export class RemoteCoordinator implements Coordinator, SessionUser, TicketHost {
     for (const [wish, alone] of n ?? []) this.#joined.get(wish)?.none(alone === 1);
   }
 
+  /** Peers that the supernode named as ones to fetch this blob from, now. */
+  giversOf(digest: Digest): PeerTarget[] {
+    return [...this.#tickets].filter((ticket) => ticket.digest === digest).flatMap((ticket) => ticket.givers);
+  }
+
   // --- what tickets ask ---
 
   get link(): CoordinatorLink | undefined {

@@ -1,3 +1,4 @@
+import type { Digest } from '../../base/digest.ts';
 import { Pieces } from '../../base/pieces.ts';
 import type {
   Assignment,
@@ -189,6 +190,15 @@ export class RemoteTicket implements Ticket {
 
   // --- joining and leaving ---
 
+  /** Peers that were named as ones to fetch from and have not failed, the last one first. */
+  get givers(): PeerTarget[] {
+    return [...this.#givers.values()].toReversed();
+  }
+
+  get digest(): Digest {
+    return this.#want.digest;
+  }
+
   /** It is alone, or has not joined yet, and the supernode would have it. */
   get mayRejoin(): boolean {
     return this.#solo !== undefined && !this.#leftAlone;
@@ -299,7 +309,7 @@ export class RemoteTicket implements Ticket {
         pieceCount: this.#pieceCount,
         size: this.#size,
         held: this.#heldOrComing(),
-        holders: [...this.#givers.values()].toReversed(),
+        holders: this.givers,
       },
       (assignment) => this.#soloAssigned(assignment),
     );

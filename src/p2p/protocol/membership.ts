@@ -37,6 +37,18 @@ export interface PieceParties {
   readonly instance: string;
 }
 
+/** What a peer says of a blob or manifest that it has read, to whoever asked with `nonce`. */
+export interface ReadingFacts {
+  readonly nonce: string;
+  readonly peer: string;
+  readonly instance: string;
+  readonly registry: string;
+  readonly repository: string;
+  readonly digest: string;
+  /** The rest of what it says, as it stands in the answer. */
+  readonly said: string;
+}
+
 /**
  * The proofs of one cluster's members. Holds keys: never log it. Without a secret (on loopback, where everybody may take part)
  * the keys are public: the proofs then only tell a mistaken peer from the right one.
@@ -49,6 +61,7 @@ export class Membership {
   readonly #sessionKey: Buffer;
   readonly #pieceKey: Buffer;
   readonly #whoamiKey: Buffer;
+  readonly #readingKey: Buffer;
 
   constructor(secret: string | undefined) {
     this.isOpen = secret === undefined;
@@ -56,6 +69,7 @@ export class Membership {
     this.#sessionKey = derive(secret, 'session');
     this.#pieceKey = derive(secret, 'pieces');
     this.#whoamiKey = derive(secret, 'whoami');
+    this.#readingKey = derive(secret, 'readings');
   }
 
   /** The proof that one side of a session gives to the other. */
@@ -85,6 +99,15 @@ export class Membership {
     facts: { readonly nonce: string; readonly peer: string; readonly instance: string },
   ): boolean {
     return isSame(proof, this.whoamiProof(facts));
+  }
+
+  /** Proves that a member says so: a piece is checked by its digest, but a peer's word by nothing else. */
+  readingProof({ nonce, peer, instance, registry, repository, digest, said }: ReadingFacts): string {
+    return mac(this.#readingKey, [nonce, peer, instance, registry, repository, digest, said]);
+  }
+
+  isReadingProof(proof: string | undefined, facts: ReadingFacts): boolean {
+    return isSame(proof, this.readingProof(facts));
   }
 
   /** The token that opens a piece connection. `now`: milliseconds since 1970 by the supernode's clock. */

@@ -9,6 +9,7 @@ import { systemClock } from '../../../src/base/clock.ts';
 import { Limiter } from '../../../src/base/limiter.ts';
 import { KiB, MiB } from '../../../src/base/units.ts';
 import { MAX_PIPELINED_REQUESTS, MAX_REQUESTS_PER_SECOND } from '../../../src/p2p/peer/piece-server.ts';
+import { questionPath } from '../../../src/p2p/peer/readings.ts';
 import type { OpenPart } from '../../../src/p2p/peer/upload.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { partOf, RECEIVER, SERVER, startPieceServer, until } from '../../support/piece-rig.ts';
@@ -74,6 +75,45 @@ t.test('gives ranges of what is on a shelf, and nothing more than needed', async
   const sum = 1 + MiB + (2 * MiB - 5) + 77 + 77 + (blob.bytes.length - 5) + blob.bytes.length;
   t.match(text, `hawker_peer_bytes_total{direction="out"} ${sum}\n`);
   t.match(text, 'hawker_http_requests_total{handler="pieces",status="206"} 6\n');
+});
+
+t.test('vouches for what it has read: to members, and to well-formed questions only', async (t) => {
+  const reading = { ageMs: 5, size: 7, mediaType: 'text/x' };
+  const proof = 'p'.repeat(43);
+  const asked: unknown[] = [];
+  const { port } = await startPieceServer(t, {
+    vouch: async (key, nonce) => {
+      asked.push({ ...key, nonce });
+      return key.repository === 'library/alpine' ? { reading, proof } : undefined;
+    },
+  });
+  const nonce = 'n'.repeat(22);
+  const key = { registry: 'docker.io', repository: 'library/alpine', digest: blob.digest };
+  const path = questionPath(key, nonce);
+  const answer = await ask(port, path);
+  t.equal(answer.status, 200);
+  t.same(JSON.parse(answer.body.toString()), { ...reading, proof });
+  t.same(asked, [{ ...key, nonce }]);
+  t.equal((await ask(port, questionPath({ ...key, repository: 'library/other' }, nonce))).status, 404);
+
+  asked.length = 0;
+  t.equal((await ask(port, path, { headers: { authorization: 'Hawker wrong' } })).status, 403, 'a stranger');
+  for (const bad of [
+    path.replace('docker.io', '..%2F..'),
+    path.replace('docker.io', 'Docker.io'),
+    path.replace('library', '..'),
+    path.replace(nonce, 'short'),
+    path.replace('sha256', 'md5'),
+    `${path}&nonce=${nonce}`,
+    `${path}&more=1`,
+    path.slice(0, path.indexOf('&')),
+    path.slice(0, path.indexOf('?')),
+    path.replace('library', 'x'.repeat(1000)),
+  ]) {
+    t.equal((await ask(port, bad)).status, 400, bad.slice(0, 200));
+  }
+  t.equal((await ask(port, path, { method: 'HEAD' })).status, 400);
+  t.same(asked, []);
 });
 
 t.test('curl speaks it', async (t) => {

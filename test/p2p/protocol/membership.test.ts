@@ -43,6 +43,23 @@ t.test('a whoami proof names peer, instance and nonce, and is no session proof',
   t.notOk(ours.isWhoamiProof(undefined, who));
 });
 
+t.test('the proof of a reading is over all that is said, and to one question', async (t) => {
+  const facts = {
+    nonce: 'n',
+    peer: 'p',
+    instance: 'i',
+    registry: 'docker.io',
+    repository: 'library/alpine',
+    digest: 'sha256:0',
+    said: '[1,2,null]',
+  };
+  const proof = ours.readingProof(facts);
+  t.ok(ours.isReadingProof(proof, facts));
+  for (const name of Object.keys(facts)) t.notOk(ours.isReadingProof(proof, { ...facts, [name]: 'x' }), name);
+  t.notOk(theirs.isReadingProof(proof, facts));
+  t.notOk(ours.isReadingProof(undefined, facts));
+});
+
 t.test('a piece token opens one instance of one sender, for a while', async (t) => {
   const now = Date.UTC(2026, 5, 1);
   const parties = { sender: 'peer-sender', receiver: 'peer-receiver', instance: 'instance-1' };
