@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import { randomUUID } from 'node:crypto';
 import type { AddressInfo, Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
@@ -137,6 +137,14 @@ export class HostileRegistry {
     this.#signed.clear();
   }
 
+  /** A certificate in place of the one that it was started with: every connection is closed, the next ones get it. */
+  useTls(tls: { key: string; cert: string }): void {
+    for (const server of this.#servers) {
+      (server as TlsServer).setSecureContext(tls);
+      server.closeAllConnections();
+    }
+  }
+
   /** Body bytes of blobs sent so far, over both listeners. */
   blobBytes(): number {
     return [...this.of('blob'), ...this.of('cdn')].reduce((sum, r) => sum + r.bodyBytes, 0);
@@ -188,7 +196,7 @@ export class HostileRegistry {
     res.on('error', () => undefined);
     connection.requests += 1;
     const faults = this.faults.on.includes(route.kind) ? this.faults : undefined;
-    if (connection.requests > 1 && use(faults?.dropReused)) {
+    if (use(faults?.drop) || (connection.requests > 1 && use(faults?.dropReused))) {
       req.socket.destroy();
       return;
     }
@@ -325,7 +333,8 @@ async function reply(
   bodyFaults?: Faults,
 ): Promise<void> {
   record.status = status;
-  const bytes = typeof body === 'string' ? Buffer.from(body) : body;
+  const whole = typeof body === 'string' ? Buffer.from(body) : body;
+  const bytes = bodyFaults?.shorten && use(bodyFaults.shorten) ? whole.subarray(0, bodyFaults.shorten.bytes) : whole;
   const length = { 'content-length': String(bytes.length + (bodyFaults?.extraLength ?? 0)) };
   res.strictContentLength = false;
   res.writeHead(status, { ...(bodyFaults?.chunked ? {} : length), ...headers, ...faults?.headers });

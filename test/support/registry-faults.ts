@@ -14,8 +14,12 @@ export class Faults {
   cut: { bytes: number; times: number; reset?: boolean } | undefined;
   /** Send headers and this much of a body (-1: not even headers), then nothing more, with the connection open. */
   stall: { bytes: number; times: number } | undefined;
+  /** Take this much of a body for all of it: a proxy between has lost the rest, and says nothing. */
+  shorten: { bytes: number; times: number } | undefined;
   /** Invert the byte at this offset of the whole blob. */
   flip: { offset: number; times: number } | undefined;
+  /** Close the connection unanswered. */
+  drop: { times: number } | undefined;
   /** Close the connection unanswered when a request comes on one that has served before. */
   dropReused: { times: number } | undefined;
   /** Answer 200 with the whole body to a range. */

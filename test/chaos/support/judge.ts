@@ -1,7 +1,7 @@
-import { metricOf } from '../../e2e/support/swarm.ts';
 import type { Hawker } from '../../e2e/support/hawker.ts';
+import { metricsOf, sumOf, type Metrics } from './metrics.ts';
 import type { Pull } from './pull.ts';
-import { amount } from './result.ts';
+import { amount, metricInWords } from './result.ts';
 import type { Evidence, Moved, Row, Seen } from './row.ts';
 import { untilSo } from './until-so.ts';
 
@@ -11,11 +11,11 @@ const LOUD = new Set(['warn', 'error', 'fatal']);
 
 /** What is not as the row says, a line each; empty: all is. */
 export async function judge(row: Row, evidence: Evidence): Promise<string[]> {
-  const { node, pulls, faults = [] } = evidence;
+  const { node, pulls, before = '', faults = [] } = evidence;
   const ofPulls = pulls.flatMap((one) => pullFaults(row.seen, one));
   const ofNode = await untilSo(SETTLE_MS, async () => [
     ...logFaults(row, node, evidence.blamed),
-    ...(await metricFaults(row.moved, node)),
+    ...(node.running ? metricFaults(row.moved, before, await metricsOf(node)) : []),
   ]);
   const missing = pulls.length === 0 && row.seen.kind !== 'told' ? ['nothing was pulled'] : [];
   const ended = node.running ? [] : ['the node has ended'];
@@ -81,14 +81,12 @@ function logFaults({ codes, mayLog = [], blamed }: Row, node: Hawker, name = bla
   ];
 }
 
-async function metricFaults(moved: readonly Moved[], node: Hawker): Promise<string[]> {
-  if (!node.running) return [];
-  const looked = moved.map(async ({ name, labels = {}, by }) => {
-    const parts = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
-    const value = await metricOf(node, name, ...parts);
+function metricFaults(moved: readonly Moved[], before: Metrics, now: Metrics): string[] {
+  return moved.flatMap((one) => {
+    const { name, labels, by } = one;
+    const value = sumOf(now, name, labels) - sumOf(before, name, labels);
     const { atLeast, atMost = Infinity } = typeof by === 'number' ? { atLeast: by, atMost: by } : by;
     if (value >= atLeast && value <= atMost) return [];
-    return [`${name}{${parts.join()}} moved by ${value}, not by ${amount(by)}`];
+    return [`${metricInWords(one)} moved by ${value}, not by ${amount(by)}`];
   });
-  return (await Promise.all(looked)).flat();
 }

@@ -26,9 +26,14 @@ function seenInWords(seen: Seen): string {
   }
 }
 
-function movedInWords({ name, labels = {}, by }: Moved): string {
+function movedInWords(moved: Moved): string {
+  return `${asCode(metricInWords(moved))} by ${amount(moved.by)}`;
+}
+
+/** `hawker_peer_bytes_total{direction="in"}` */
+export function metricInWords({ name, labels = {} }: Moved): string {
   const parts = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
-  return `${asCode(parts.length > 0 ? `${name}{${parts.join()}}` : name)} by ${amount(by)}`;
+  return parts.length > 0 ? `${name}{${parts.join()}}` : name;
 }
 
 /** `2`, `2 or more`, `2 to 4` */

@@ -1,5 +1,6 @@
 import type { Edit } from '../../../scripts/support/build-copy.ts';
 import type { Hawker } from '../../e2e/support/hawker.ts';
+import type { Metrics } from './metrics.ts';
 import type { Pull } from './pull.ts';
 import type { Scene } from './scene.ts';
 
@@ -34,7 +35,7 @@ export type Seen =
   /** It is all said by `Evidence.faults`; the words are for the table. */
   | { readonly kind: 'told'; readonly words: string };
 
-/** A metric of the node that must have moved, since its start or the row's `mark`. */
+/** A metric of the node that must have moved, since its start or `Evidence.before`. */
 export interface Moved {
   readonly name: string;
   readonly labels?: Readonly<Record<string, string>>;
@@ -62,6 +63,8 @@ export interface Without {
 export interface Evidence {
   /** The node whose log and metrics count. */
   readonly node: Hawker;
+  /** The node's metrics before the fault; undefined: it has just started. */
+  readonly before?: Metrics | undefined;
   /** Each of them is to be as `seen` says. */
   readonly pulls: readonly Pull[];
   /** Who is to be blamed, where that is known only now. */

@@ -67,9 +67,18 @@ export class Scene {
     });
   }
 
-  /** A supernode; `join` of it starts proxies, `this.main` being the last thing to give it. */
+  /** A supernode; `join` puts proxies to it. */
   swarm(originUrl: string): Promise<Swarm> {
     return Swarm.start(this.rig, originUrl, this.main);
+  }
+
+  /** A proxy that has joined, and can be reached; its registry is at that URL. */
+  async join(swarm: Swarm, name: string, originUrl: string, role: Partial<Role> = {}): Promise<Hawker> {
+    const { config, ...more } = role;
+    const member = { supernodes: [swarm.url], cluster: { secretFile: swarm.secretFile } };
+    const node = await this.node(originUrl, { name, ...more, config: { ...member, ...config } });
+    await swarm.ready(`${name} is ready`, [node]);
+    return node;
   }
 
   /** Reads the manifests as a client does before it pulls blobs. Throws where that does not work: no row is about it. */
