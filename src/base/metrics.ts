@@ -60,6 +60,17 @@ export class Metrics {
     help: 'The quota of the store',
     ...this.#on,
   });
+  readonly storeDroppedBlobs = new Counter({
+    name: 'hawker_store_dropped_blobs_total',
+    help: 'Stored blobs that were dropped: changed, cut, gone or unreadable (damaged), or with other bytes than were stored (rotten)',
+    labelNames: ['reason'],
+    ...this.#on,
+  });
+  readonly storeScrubbedBytes = new Counter({
+    name: 'hawker_store_scrubbed_bytes_total',
+    help: 'Bytes of stored blobs that were read and hashed in the background, to find those that rot',
+    ...this.#on,
+  });
   readonly timeToFirstByte = new Histogram({
     name: 'hawker_time_to_first_byte_seconds',
     help: 'From a blob or manifest request to its first body byte, by where the bytes came from',

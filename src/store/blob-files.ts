@@ -3,14 +3,18 @@ import type { Clock } from '../base/clock.ts';
 import type { Digest } from '../base/digest.ts';
 import { codeOf, describeError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import type { Metrics } from '../base/metrics.ts';
 import type { StoredBlob } from './blob-store.ts';
 import type { CrcFiles } from './crc-files.ts';
 import { LOOK_AT_DISK, StoreReadFailed } from './errors.ts';
-import type { FilePort, OpenFile } from './files.ts';
+import type { FilePort, OpenFile, ReadableFile } from './files.ts';
 import type { Layout } from './layout.ts';
+import type { PacedHasher } from './paced-hasher.ts';
 import type { BlobEntry, Quota } from './quota.ts';
+import { BlobDamage, ReadChecks } from './read-checks.ts';
 import type { Removals } from './removals.ts';
 import { StoredFile } from './stored-file.ts';
+import type { Verified } from './verified.ts';
 
 /** How far the noted time of a blob's last use may lag behind: it is written at most so often. */
 const TOUCH_INTERVAL_MS = 3_600_000;
@@ -22,7 +26,10 @@ export class BlobFiles {
   readonly #quota: Quota;
   readonly #removals: Removals;
   readonly #crcs: CrcFiles;
+  readonly #verified: Verified;
+  readonly #checks: ReadChecks;
   readonly #log: Logger;
+  readonly #metrics: Metrics;
   readonly #clock: Clock;
 
   constructor(deps: {
@@ -31,7 +38,9 @@ export class BlobFiles {
     quota: Quota;
     removals: Removals;
     crcs: CrcFiles;
+    verified: Verified;
     log: Logger;
+    metrics: Metrics;
     clock: Clock;
   }) {
     this.#files = deps.files;
@@ -39,16 +48,21 @@ export class BlobFiles {
     this.#quota = deps.quota;
     this.#removals = deps.removals;
     this.#crcs = deps.crcs;
+    this.#verified = deps.verified;
+    this.#checks = new ReadChecks(deps);
     this.#log = deps.log;
+    this.#metrics = deps.metrics;
     this.#clock = deps.clock;
   }
 
   /** Opens a blob, which is in use until it is closed. Undefined: it was damaged, and is dropped. Throws STORE_READ_FAILED. */
   async open(entry: BlobEntry): Promise<StoredBlob | undefined> {
     this.#quota.use(entry);
-    let file: OpenFile | undefined;
+    let file: ReadableFile | undefined;
     try {
-      file = await this.#openChecked(entry);
+      const opened = await this.#openSound(entry);
+      if (opened) await this.#touch(entry, opened);
+      file = opened && (await this.#guard(entry, opened));
     } finally {
       if (!file) this.#quota.release(entry);
     }
@@ -56,9 +70,29 @@ export class BlobFiles {
     return new StoredFile(file, {
       digest: entry.digest,
       size: entry.size,
-      onFailure: (error) => this.#dropDamaged(entry, describeError(error)),
+      onFailure: (error) => this.#dropFailed(entry, error),
       onClose: () => this.#quota.release(entry),
     });
+  }
+
+  /**
+   * Reads a blob through, paced, and drops it where its bytes are others than were stored. It is no use of the blob, which may go
+   * meanwhile. Throws STORE_READ_FAILED where its file cannot be opened, or the signal's reason.
+   */
+  async verify(entry: BlobEntry, hasher: PacedHasher, signal: AbortSignal): Promise<void> {
+    const file = await this.#openSound(entry);
+    if (!file) return;
+    try {
+      const actual = await hasher.digestOf(entry.digest, file, entry.size, signal);
+      this.#metrics.storeScrubbedBytes.inc(entry.size);
+      if (actual === entry.digest) this.#verified.mark(entry);
+      else this.#dropRotten(entry, `its bytes have the digest ${actual}`);
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#dropDamaged(entry, describeError(error));
+    } finally {
+      await file.close();
+    }
   }
 
   /** Takes a blob out of the books and unlinks it; who has it open can go on reading. */
@@ -86,6 +120,12 @@ export class BlobFiles {
     }
   }
 
+  /** Notes what a file is like after it was moved in, which changed it. Never rejects: else the blob is checked when it is read. */
+  async noteChange(entry: BlobEntry): Promise<void> {
+    const info = await this.#files.lstat(this.#layout.blob(entry.digest)).catch(() => undefined);
+    if (info) this.#verified.changed(entry, info);
+  }
+
   /** Makes the rename last. What fails here costs a download after a power cut, no more. */
   async syncName(digest: Digest): Promise<void> {
     const path = dirname(this.#layout.blob(digest));
@@ -108,7 +148,17 @@ export class BlobFiles {
     }
   }
 
-  async #openChecked(entry: BlobEntry): Promise<OpenFile | undefined> {
+  async #guard(entry: BlobEntry, file: OpenFile): Promise<ReadableFile | undefined> {
+    try {
+      return await this.#checks.guard(entry, file);
+    } catch (error) {
+      await file.close();
+      this.#dropFailed(entry, error);
+      return undefined;
+    }
+  }
+
+  async #openSound(entry: BlobEntry): Promise<OpenFile | undefined> {
     const { digest } = entry;
     const file = await this.#files.open(this.#layout.blob(digest), 'read').catch((error: unknown) => {
       // ELOOP: a symlink has taken its place.
@@ -119,11 +169,8 @@ export class BlobFiles {
       this.#dropDamaged(entry, 'its file is gone');
       return undefined;
     }
-    const damage = await findDamage(entry, file);
-    if (damage === undefined) {
-      await this.#touch(entry, file);
-      return file;
-    }
+    const damage = await this.#findDamage(entry, file);
+    if (damage === undefined) return file;
     await file.close();
     this.#dropDamaged(entry, damage);
     return undefined;
@@ -136,27 +183,53 @@ export class BlobFiles {
     if (Math.abs(now - entry.modifiedMs) < TOUCH_INTERVAL_MS) return;
     entry.olderMs = entry.modifiedMs;
     entry.modifiedMs = now;
-    await file.setModified(now).catch(() => {
+    try {
+      await file.setModified(now);
+    } catch {
       entry.modifiedMs = entry.olderMs;
-    });
+      return;
+    }
+    const info = await file.stat().catch(() => undefined);
+    if (info) this.#verified.changed(entry, info);
+  }
+
+  /** What gives the file away as another than was published; also notes what makes a closer look worth while. */
+  async #findDamage(entry: BlobEntry, file: OpenFile): Promise<string | undefined> {
+    try {
+      const info = await file.stat();
+      const { size, modifiedMs } = info;
+      if (size !== entry.size) return `its file has ${size} bytes, not ${entry.size}`;
+      if (modifiedMs !== entry.modifiedMs && modifiedMs !== entry.olderMs) return 'its file was written to';
+      this.#verified.see(entry, info);
+      return undefined;
+    } catch (error) {
+      return describeError(error);
+    }
+  }
+
+  #dropFailed(entry: BlobEntry, error: unknown): void {
+    const damage = error instanceof Error && error.cause instanceof BlobDamage ? error.cause : error;
+    if (damage instanceof BlobDamage && damage.isRotten) this.#dropRotten(entry, damage.message);
+    else this.#dropDamaged(entry, describeError(error));
+  }
+
+  #dropRotten(entry: BlobEntry, damage: string): void {
+    if (entry.dropped) return;
+    this.#metrics.storeDroppedBlobs.inc({ reason: 'rotten' });
+    this.#log.warn(
+      { code: 'STORE_BLOB_ROTTEN', digest: entry.digest, damage, todo: LOOK_AT_DISK },
+      'a stored blob has other bytes than were stored, and is dropped; it is fetched anew when it is wanted',
+    );
+    this.drop(entry);
   }
 
   #dropDamaged(entry: BlobEntry, damage: string): void {
     if (entry.dropped) return;
+    this.#metrics.storeDroppedBlobs.inc({ reason: 'damaged' });
     this.#log.warn(
       { code: 'STORE_BLOB_DAMAGED', digest: entry.digest, damage, todo: LOOK_AT_DISK },
       'a stored blob was found damaged and is dropped; it is fetched anew when it is wanted',
     );
     this.drop(entry);
-  }
-}
-
-async function findDamage(entry: BlobEntry, file: OpenFile): Promise<string | undefined> {
-  try {
-    const { size, modifiedMs } = await file.stat();
-    if (size !== entry.size) return `its file has ${size} bytes, not ${entry.size}`;
-    return modifiedMs === entry.modifiedMs || modifiedMs === entry.olderMs ? undefined : 'its file was written to';
-  } catch (error) {
-    return describeError(error);
   }
 }

@@ -17,6 +17,8 @@ import { BlobEntry, chargeFor, Quota, type Hold } from './quota.ts';
 import { Removals } from './removals.ts';
 import { DISK_RESERVE_BYTES, Room } from './room.ts';
 import { scanBlobs, scanIncoming } from './scan.ts';
+import { Scrub } from './scrub.ts';
+import { Verified } from './verified.ts';
 
 export interface DiskStoreOptions {
   /** Absolute path; made where it is missing. */
@@ -51,6 +53,8 @@ export class DiskStore implements BlobStore {
   readonly #crcs: CrcFiles;
   readonly #health: DiskHealth;
   readonly #incoming = new Map<Digest, IncomingSlot>();
+  readonly #verified: Verified;
+  readonly #scrub: Scrub;
   #closing: Promise<void> | undefined;
 
   private constructor(options: DiskStoreOptions, files: FilePort, layout: Layout, lock: StoreLock) {
@@ -79,7 +83,9 @@ export class DiskStore implements BlobStore {
     this.#crcs = crcs;
     const probeDir = layout.incoming;
     this.#health = new DiskHealth({ files, dir, probeDir, quota, clock, reserveBytes: diskReserveBytes });
-    this.#blobs = new BlobFiles({ files, layout, quota, removals, crcs, log, clock });
+    this.#verified = new Verified({ files, layout, log, clock });
+    this.#blobs = new BlobFiles({ files, layout, quota, removals, crcs, verified: this.#verified, log, metrics, clock });
+    this.#scrub = new Scrub({ quota, blobs: this.#blobs, verified: this.#verified, clock, log });
   }
 
   /** Throws STORE_DIR_UNUSABLE, STORE_LOCKED, or the disk's own error where what is there cannot be listed. */
@@ -90,6 +96,7 @@ export class DiskStore implements BlobStore {
     const store = new DiskStore(options, files, layout, lock);
     try {
       await store.#load();
+      store.#scrub.start();
     } catch (error) {
       await lock.release();
       throw error;
@@ -160,6 +167,7 @@ export class DiskStore implements BlobStore {
   async #close(): Promise<void> {
     const openings = await Promise.allSettled(Array.from(this.#incoming.values(), ({ opening }) => opening));
     await Promise.all(openings.flatMap((opening) => (opening.status === 'fulfilled' ? [opening.value.close()] : [])));
+    await this.#scrub.close();
     await this.#removals.allSettled();
     await this.#lock.release();
   }
@@ -172,6 +180,7 @@ export class DiskStore implements BlobStore {
       if (!this.#quota.load(entry)) this.#removals.remove(this.#layout.blob(entry.digest));
     }
     this.#quota.trim();
+    await this.#verified.load((digest) => this.#quota.find(digest));
     await this.#crcs.sweep((digest) => this.#quota.find(digest) !== undefined);
     await this.#removals.allSettled();
   }
@@ -224,7 +233,9 @@ export class DiskStore implements BlobStore {
       place: async (file) => {
         await this.#blobs.moveIn(digest);
         published = new BlobEntry(digest, file.size, file.modifiedMs);
+        this.#verified.mark(published);
         this.#quota.settle(hold, published);
+        await this.#blobs.noteChange(published);
         await this.#crcs.keep(digest, file.size);
         await this.#blobs.syncName(digest);
       },

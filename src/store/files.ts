@@ -32,6 +32,9 @@ export interface OpenFile {
   close(): Promise<void>;
 }
 
+/** An open file, for who only reads it. */
+export type ReadableFile = Pick<OpenFile, 'read' | 'close'>;
+
 export type FileKind = 'file' | 'directory' | 'other';
 
 export interface FileInfo {
@@ -40,6 +43,8 @@ export interface FileInfo {
   /** What the file takes on the disk; less than its size where it has holes. */
   readonly allocatedBytes: number;
   readonly modifiedMs: number;
+  /** When anything of it was changed, its name and times too (`st_ctim`): nobody can set it. */
+  readonly changedMs: number;
   readonly inode: number;
   readonly ownerId: number;
   readonly mode: number;
@@ -135,6 +140,7 @@ function infoOf(stats: Stats): FileInfo {
     size: stats.size,
     allocatedBytes: stats.blocks * STAT_BLOCK_BYTES,
     modifiedMs: stats.mtimeMs,
+    changedMs: stats.ctimeMs,
     inode: stats.ino,
     ownerId: stats.uid,
     mode: stats.mode,

@@ -21,6 +21,8 @@ export class Layout {
   readonly incoming: string;
   readonly refs: string;
   readonly crcsDir: string;
+  /** When each blob was last verified. */
+  readonly verified: string;
 
   constructor(dir: string) {
     this.dir = dir;
@@ -29,6 +31,7 @@ export class Layout {
     this.incoming = join(this.version, 'incoming');
     this.refs = join(this.version, 'refs');
     this.crcsDir = join(this.version, 'crcs');
+    this.verified = join(this.version, 'verified');
   }
 
   /** `blobs/sha256`: holds a directory for each first two hex digits. */

@@ -132,7 +132,7 @@ async function goodPieces(
 }
 
 /** The CRC-32 of a stretch of a file; undefined where the file ends before, or cannot be read there. */
-async function crcOf(file: OpenFile, start: number, end: number, buffer: Buffer): Promise<number | undefined> {
+export async function crcOf(file: OpenFile, start: number, end: number, buffer: Buffer): Promise<number | undefined> {
   let crc = 0;
   for (let at = start; at < end;) {
     const count = await file.read(buffer.subarray(0, Math.min(buffer.length, end - at)), at).catch(() => 0);

@@ -20,16 +20,21 @@ export class BlobEntry {
   modifiedMs: number;
   /** The time before the last such setting: seen by who looked while it was under way. */
   olderMs: number;
+  /** The file's time of change of any kind, its times too: when another is seen, its bytes are checked before they are given away. */
+  changedMs: number;
+  /** When its bytes were last known to be right, in milliseconds since 1970; 0: not known. */
+  verifiedAt = 0;
   /** How many have it open. */
   users = 0;
   /** No longer to be found; its bytes count until the last user is gone. */
   dropped = false;
 
-  constructor(digest: Digest, size: number, modifiedMs: number) {
+  constructor(digest: Digest, size: number, modifiedMs: number, changedMs = 0) {
     this.digest = digest;
     this.size = size;
     this.modifiedMs = modifiedMs;
     this.olderMs = modifiedMs;
+    this.changedMs = changedMs;
   }
 }
 

@@ -37,8 +37,8 @@ async function scanPrefix(
   await eachWithLimit(names, SCAN_CONCURRENCY, async ({ name, kind }) => {
     const digest = kind === 'file' ? digestOfBlobName(algorithm, prefix, name) : undefined;
     if (!digest) return;
-    const { size, modifiedMs } = await files.lstat(layout.blob(digest));
-    entries.push(new BlobEntry(digest, size, modifiedMs));
+    const { size, modifiedMs, changedMs } = await files.lstat(layout.blob(digest));
+    entries.push(new BlobEntry(digest, size, modifiedMs, changedMs));
   });
 }
 

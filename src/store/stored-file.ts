@@ -2,20 +2,20 @@ import type { Digest } from '../base/digest.ts';
 import { describeError } from '../base/errors.ts';
 import type { StoredBlob } from './blob-store.ts';
 import { StoreReadFailed } from './errors.ts';
-import type { OpenFile } from './files.ts';
+import type { ReadableFile } from './files.ts';
 
 /** An open blob on disk. It keeps the file it opened, whatever becomes of its name. */
 export class StoredFile implements StoredBlob {
   readonly digest: Digest;
   readonly size: number;
-  readonly #file: OpenFile;
+  readonly #file: ReadableFile;
   readonly #onFailure: (error: unknown) => void;
   readonly #onClose: () => void;
   #closing: Promise<void> | undefined;
 
   /** `onFailure`: the disk did not give its bytes. `onClose`: once, after the file is closed. */
   constructor(
-    file: OpenFile,
+    file: ReadableFile,
     blob: { digest: Digest; size: number; onFailure: (error: unknown) => void; onClose: () => void },
   ) {
     this.#file = file;
@@ -45,7 +45,7 @@ export class StoredFile implements StoredBlob {
  * STORE_READ_FAILED, also where the file ends before the blob does.
  */
 export async function readWithin(
-  file: OpenFile,
+  file: Pick<ReadableFile, 'read'>,
   blob: { readonly digest: Digest; readonly size: number },
   buffer: Uint8Array,
   position: number,

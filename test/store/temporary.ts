@@ -42,7 +42,7 @@ export const KiB4 = 4096;
 export async function bytesOnDisk(dir: string): Promise<number> {
   let bytes = 0;
   for (const entry of await readdir(join(dir, 'v1'), { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile() || entry.name.endsWith('.journal')) continue;
+    if (!entry.isFile() || entry.name.endsWith('.journal') || /^verified(\.new)?$/.test(entry.name)) continue;
     const { size, blocks } = await stat(join(entry.parentPath, entry.name));
     bytes += Math.max(KiB4, Math.min(blocks * 512, Math.ceil(size / KiB4) * KiB4));
   }

@@ -1,0 +1,69 @@
+import { crc32 } from 'node:zlib';
+import { digestAlgorithm, digestHex, parseDigest, type Digest } from '../base/digest.ts';
+
+/**
+ * The file that says when each blob was last verified. A header, records, and a check, all big-endian:
+ *
+ *     header  magic and version (8)
+ *     record  bytes of the digest, 32 or 64, which tells the algorithm (1) | digest | size (6) | modified (8) | changed (8) | verified (6)
+ *     check   CRC-32 of all before it (4)
+ *
+ * It is replaced whole. What it says of a blob counts for as long as its file has this size and these times.
+ */
+const MAGIC = Buffer.from('hwkvrfy1', 'latin1');
+const TIMES_BYTES = 28;
+const CHECK_BYTES = 4;
+const ALGORITHMS = new Map([
+  [32, 'sha256'],
+  [64, 'sha512'],
+]);
+
+/** That a blob was verified, and what its file was like. Bytes; milliseconds since 1970. */
+export interface VerifiedBlob {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly modifiedMs: number;
+  readonly changedMs: number;
+  readonly verifiedAt: number;
+}
+
+export function encodeVerified(blobs: readonly VerifiedBlob[]): Buffer {
+  const lengths = blobs.map(({ digest }) => 1 + digestHex(digest).length / 2 + TIMES_BYTES);
+  const bytes = Buffer.allocUnsafe(MAGIC.length + lengths.reduce((sum, length) => sum + length, 0) + CHECK_BYTES);
+  let at = MAGIC.copy(bytes);
+  for (const { digest, size, modifiedMs, changedMs, verifiedAt } of blobs) {
+    const digestBytes = digestAlgorithm(digest) === 'sha512' ? 64 : 32;
+    at = bytes.writeUInt8(digestBytes, at);
+    at += bytes.write(digestHex(digest), at, 'hex');
+    at = bytes.writeUIntBE(size, at, 6);
+    at = bytes.writeDoubleBE(modifiedMs, at);
+    at = bytes.writeDoubleBE(changedMs, at);
+    at = bytes.writeUIntBE(Math.floor(verifiedAt), at, 6);
+  }
+  bytes.writeUInt32BE(crc32(bytes.subarray(0, at)), at);
+  return bytes;
+}
+
+/** Calls `take` for each record; false, and no call, where the bytes are not a sound file. Never throws. */
+export function parseVerified(bytes: Buffer, take: (blob: VerifiedBlob) => void): boolean {
+  const end = bytes.length - CHECK_BYTES;
+  if (end < MAGIC.length || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) return false;
+  if (bytes.readUInt32BE(end) !== crc32(bytes.subarray(0, end))) return false;
+  for (let at = MAGIC.length; at < end; ) {
+    const digestBytes = bytes.readUInt8(at);
+    const next = at + 1 + digestBytes + TIMES_BYTES;
+    const hex = bytes.toString('hex', at + 1, at + 1 + digestBytes);
+    const digest = parseDigest(`${ALGORITHMS.get(digestBytes)}:${hex}`);
+    if (next > end || !digest) return true;
+    const rest = bytes.subarray(at + 1 + digestBytes, next);
+    take({
+      digest,
+      size: rest.readUIntBE(0, 6),
+      modifiedMs: rest.readDoubleBE(6),
+      changedMs: rest.readDoubleBE(14),
+      verifiedAt: rest.readUIntBE(22, 6),
+    });
+    at = next;
+  }
+  return true;
+}
