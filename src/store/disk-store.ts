@@ -84,7 +84,17 @@ export class DiskStore implements BlobStore {
     const probeDir = layout.incoming;
     this.#health = new DiskHealth({ files, dir, probeDir, quota, clock, reserveBytes: diskReserveBytes });
     this.#verified = new Verified({ files, layout, log, clock });
-    this.#blobs = new BlobFiles({ files, layout, quota, removals, crcs, verified: this.#verified, log, metrics, clock });
+    this.#blobs = new BlobFiles({
+      files,
+      layout,
+      quota,
+      removals,
+      crcs,
+      verified: this.#verified,
+      log,
+      metrics,
+      clock,
+    });
     this.#scrub = new Scrub({ quota, blobs: this.#blobs, verified: this.#verified, clock, log });
   }
 

@@ -130,7 +130,8 @@ class PieceChecks {
     const [start, end] = [this.#pieces.start(piece), this.#pieces.end(piece)];
     const crc = await this.#turns.take((buffer) => crcOf(file, start, end, buffer));
     if (crc === undefined) throw new BlobDamage(`bytes ${start} to ${end - 1} cannot be read`, false);
-    if (crc !== this.#crcs[piece]) throw new BlobDamage(`bytes ${start} to ${end - 1} are not those that were stored`, true);
+    if (crc !== this.#crcs[piece])
+      throw new BlobDamage(`bytes ${start} to ${end - 1} are not those that were stored`, true);
     this.#right[piece] = 1;
     this.#left -= 1;
     if (this.#left === 0) this.#onWhole();

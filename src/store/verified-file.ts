@@ -49,7 +49,7 @@ export function parseVerified(bytes: Buffer, take: (blob: VerifiedBlob) => void)
   const end = bytes.length - CHECK_BYTES;
   if (end < MAGIC.length || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) return false;
   if (bytes.readUInt32BE(end) !== crc32(bytes.subarray(0, end))) return false;
-  for (let at = MAGIC.length; at < end; ) {
+  for (let at = MAGIC.length; at < end;) {
     const digestBytes = bytes.readUInt8(at);
     const next = at + 1 + digestBytes + TIMES_BYTES;
     const hex = bytes.toString('hex', at + 1, at + 1 + digestBytes);

@@ -62,11 +62,14 @@ export class Verified {
   async load(find: (digest: Digest) => BlobEntry | undefined): Promise<void> {
     try {
       const bytes = await readWhole(this.#files, this.#path, MAX_FILE_BYTES);
-      const isSound = parseVerified(bytes ?? encodeVerified([]), ({ digest, size, modifiedMs, changedMs, verifiedAt }) => {
-        const entry = find(digest);
-        if (entry?.size !== size || entry.modifiedMs !== modifiedMs || entry.changedMs !== changedMs) return;
-        entry.verifiedAt = verifiedAt;
-      });
+      const isSound = parseVerified(
+        bytes ?? encodeVerified([]),
+        ({ digest, size, modifiedMs, changedMs, verifiedAt }) => {
+          const entry = find(digest);
+          if (entry?.size !== size || entry.modifiedMs !== modifiedMs || entry.changedMs !== changedMs) return;
+          entry.verifiedAt = verifiedAt;
+        },
+      );
       if (!isSound) throw new Error('it is not what was written');
     } catch (error) {
       this.#log.warn(

@@ -1,4 +1,5 @@
-import { nodeFiles, type FilePort, type OpenFile } from '../../src/store/files.ts';
+import { open } from 'node:fs/promises';
+import { nodeFiles, type FileInfo, type FilePort, type OpenFile } from '../../src/store/files.ts';
 
 /** One call of the port: `op` as `rename`, or `file.write` for a call on an open file. */
 export interface Call {
@@ -43,9 +44,27 @@ export class FaultyFiles implements FilePort {
   /** The call before which the process is gone; nothing reaches the disk from there on (of a write perhaps the first half). */
   dieAt = Infinity;
   freeDiskBytes: number | undefined;
+  /** Times that files are said to have, by path. */
+  readonly #times = new Map<string, Pick<FileInfo, 'modifiedMs' | 'changedMs'>>();
 
   get isDead(): boolean {
     return this.calls.length > this.dieAt;
+  }
+
+  /** Flips a bit of a file's byte as a bad disk does: nothing that `stat` says is another afterwards. */
+  async rot(path: string, position: number): Promise<void> {
+    const { modifiedMs, changedMs } = this.#said(path, await nodeFiles.lstat(path));
+    const file = await open(path, 'r+');
+    const byte = Buffer.alloc(1);
+    await file.read(byte, 0, 1, position);
+    byte[0]! ^= 1;
+    await file.write(byte, 0, 1, position);
+    await file.close();
+    this.#times.set(path, { modifiedMs, changedMs });
+  }
+
+  #said(path: string, info: FileInfo): FileInfo {
+    return { ...info, ...this.#times.get(path) };
   }
 
   async open(path: string, mode: 'read' | 'update' | 'create'): Promise<OpenFile> {
@@ -58,7 +77,7 @@ export class FaultyFiles implements FilePort {
         if (dies) await file.write(buffer.subarray(0, buffer.byteLength >> 1), position);
         await this.#run('file.write', path, () => file.write(buffer, position));
       },
-      stat: () => this.#run('file.stat', path, () => file.stat()),
+      stat: () => this.#run('file.stat', path, async () => this.#said(path, await file.stat())),
       truncate: (length) => this.#run('file.truncate', path, () => file.truncate(length)),
       sync: () => this.#run('file.sync', path, () => file.sync()),
       setModified: (ms) => this.#run('file.setModified', path, () => file.setModified(ms)),
@@ -69,11 +88,15 @@ export class FaultyFiles implements FilePort {
     };
   }
 
-  lstat = (path: string) => this.#run('lstat', path, () => nodeFiles.lstat(path));
+  lstat = (path: string) => this.#run('lstat', path, async () => this.#said(path, await nodeFiles.lstat(path)));
   readdir = (path: string) => this.#run('readdir', path, () => nodeFiles.readdir(path));
   mkdir = (path: string) => this.#run('mkdir', path, () => nodeFiles.mkdir(path));
   rename = (from: string, to: string) => this.#run('rename', to, () => nodeFiles.rename(from, to));
-  unlink = (path: string) => this.#run('unlink', path, () => nodeFiles.unlink(path));
+  unlink = (path: string) =>
+    this.#run('unlink', path, () => {
+      this.#times.delete(path);
+      return nodeFiles.unlink(path);
+    });
   syncDirectory = (path: string) => this.#run('syncDirectory', path, () => nodeFiles.syncDirectory(path));
   freeBytes = (path: string) =>
     this.#run('freeBytes', path, async () => this.freeDiskBytes ?? (await nodeFiles.freeBytes(path)));
