@@ -5,7 +5,7 @@ import type { Logger } from '../base/log.ts';
 import { MiB } from '../base/units.ts';
 import { isPassing } from './disk-health.ts';
 import { LOOK_AT_DISK } from './errors.ts';
-import { readWhole, replaceWhole } from './file-helpers.ts';
+import { readWhole, replaceWhole, unlinkIfThere } from './file-helpers.ts';
 import type { FileInfo, FilePort } from './files.ts';
 import type { Layout } from './layout.ts';
 import type { BlobEntry } from './quota.ts';
@@ -60,6 +60,8 @@ export class Verified {
 
   /** Takes up what earlier processes have noted. Never rejects. */
   async load(find: (digest: Digest) => BlobEntry | undefined): Promise<void> {
+    // What a process left that was killed as it wrote it.
+    await unlinkIfThere(this.#files, `${this.#path}.new`).catch(() => undefined);
     try {
       const bytes = await readWhole(this.#files, this.#path, MAX_FILE_BYTES);
       const isSound = parseVerified(
