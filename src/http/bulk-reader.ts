@@ -7,6 +7,8 @@ export interface BulkHandler {
   head(status: number, headers: IncomingHttpHeaders): void;
   /** A chunk of the body, good until it returns. */
   data(chunk: Uint8Array): void;
+  /** As `ByteSink.room`; asked while a body comes as it is, without chunks. */
+  room?(): Uint8Array | undefined;
   /** The body is whole. */
   end(): void;
   /** It is over: no (whole) answer came. */

@@ -23,5 +23,10 @@ export interface ByteSink {
   head(head: BlobHead): void;
   /** False: hold on until `drained` resolves. What it throws ends the read with that error. */
   write(chunk: Uint8Array): boolean;
+  /**
+   * Where the next bytes may be put: a source that reads them into the front of it gives `write` just that view, and nothing is
+   * copied. It is the source's to write to until then, or until the read ends. Undefined: anywhere else.
+   */
+  room?(): Uint8Array | undefined;
   drained(): Promise<void>;
 }

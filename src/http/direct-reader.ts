@@ -68,6 +68,7 @@ class Read implements BulkRead {
     connection.ask(this.#request, {
       head: (status, headers) => handler.head(status, headers),
       data: (chunk) => handler.data(chunk),
+      room: () => handler.room?.(),
       end: () => {
         over();
         handler.end();

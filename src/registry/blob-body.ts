@@ -65,6 +65,10 @@ export class BlobBody implements BodyTaker {
     return next;
   }
 
+  room(): Uint8Array | undefined {
+    return this.#decoded ? undefined : this.#filter?.room();
+  }
+
   async drained(): Promise<void> {
     await (this.#decoded ?? this.#progress.sink).drained();
   }

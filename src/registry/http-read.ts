@@ -21,6 +21,8 @@ export interface BodyTaker {
   head(head: ResponseHead): 'take' | 'words' | 'stop';
   /** A chunk of the body, good until it returns; `hold`: no more until `drained`; `stop`: no more at all. */
   data(chunk: Uint8Array): 'more' | 'hold' | 'stop';
+  /** As `ByteSink.room`. */
+  room?(): Uint8Array | undefined;
   drained(): Promise<void>;
 }
 
@@ -122,6 +124,10 @@ class Exchange implements BulkHandler {
       if (next === 'stop') this.#finish('stopped');
       else if (next === 'hold' && !this.#paused) this.#hold();
     });
+  }
+
+  room(): Uint8Array | undefined {
+    return this.#over || this.#mode === 'words' ? undefined : this.#taker.room?.();
   }
 
   end(): void {

@@ -30,6 +30,11 @@ export class RangeFilter {
     return this.#skip;
   }
 
+  /** As `ByteSink.room`. */
+  room(): Uint8Array | undefined {
+    return this.#skip > 0 || this.#position >= this.#end ? undefined : this.#sink.room?.();
+  }
+
   write(chunk: Uint8Array): 'more' | 'hold' | 'stop' {
     const skipped = Math.min(this.#skip, chunk.length);
     this.#skip -= skipped;

@@ -47,14 +47,21 @@ export class PeerPiece implements ByteSink {
 
   write(chunk: Uint8Array): boolean {
     for (let taken = 0; taken < chunk.length && this.#fill < this.#length;) {
-      const at = this.#fill % MiB;
-      if (at === 0) this.#take();
-      const count = Math.min(chunk.length - taken, MiB - at, this.#length - this.#fill);
-      this.#buffers.at(-1)!.set(chunk.subarray(taken, taken + count), at);
+      const to = this.room()!;
+      const count = Math.min(chunk.length - taken, to.length);
+      const isThere = chunk.buffer === to.buffer && chunk.byteOffset === to.byteOffset;
+      if (!isThere) to.set(chunk.subarray(taken, taken + count));
       taken += count;
       this.#fill += count;
     }
     return true;
+  }
+
+  room(): Uint8Array | undefined {
+    if (this.#fill === this.#length) return undefined;
+    if (this.#fill === this.#buffers.length * MiB) this.#take();
+    const at = this.#fill % MiB;
+    return this.#buffers.at(-1)!.subarray(at, Math.min(MiB, at + this.#length - this.#fill));
   }
 
   drained(): Promise<void> {

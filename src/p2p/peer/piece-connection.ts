@@ -8,7 +8,7 @@ import { BadResponseHead } from '../../http/response-head.ts';
 import { NoDescriptor, PeerBadResponse, PeerCut, PeerStalled, PeerUnreachable } from './errors.ts';
 import { ResponseHeadParser, type ResponseHead } from './response-head.ts';
 
-/** Each connection reads into one buffer of this size, again and again; larger ones are hardly faster. */
+/** Each connection reads into one buffer of this size, again and again, where the taker has no room of its own. */
 const RECEIVE_BUFFER_BYTES = 128 * KiB;
 /** A first SYN that is lost is sent again after 1 s. */
 export const CONNECT_MS = 1500;
@@ -23,6 +23,8 @@ export interface AnswerTaker {
   /** A chunk of the body, good until it returns; false: no more until `drained`. */
   write(chunk: Uint8Array): boolean;
   drained(): Promise<void>;
+  /** As `ByteSink.room`. */
+  room?(): Uint8Array | undefined;
 }
 
 export interface ConnectionDeps {
@@ -51,14 +53,15 @@ export interface Endpoint {
 }
 
 /**
- * A kept-alive connection to a piece server: one exchange at a time. Bytes go from the kernel into one reused buffer and from
- * there to the taker; nothing is allocated for a chunk but a view of that buffer.
+ * A kept-alive connection to a piece server: one exchange at a time. Bytes go from the kernel right into the taker's room, where
+ * it has some, else into one reused buffer and from there to the taker; nothing is allocated for a chunk but a view.
  */
 export class PieceConnection {
   readonly address: string;
   readonly #socket: Socket;
   readonly #clock: Clock;
   readonly #limiter: Limiter;
+  readonly #buffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES);
   #exchange: Exchange | undefined;
   #held = false;
   /** When the last byte came, or the taker was ready for the next, on the monotonic clock. */
@@ -82,15 +85,15 @@ export class PieceConnection {
     this.#clock = clock;
     this.#limiter = limiter;
     const url = new URL(`http://${address}`);
-    const buffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES);
     this.#socket = connect({
       host: url.hostname.replaceAll(/^\[|\]$/g, ''),
       port: Number(url.port || 80),
       noDelay: true,
       onread: {
-        buffer,
-        callback: (count) => {
-          this.#received(buffer, count);
+        // Asked once a read, after the callback: what is no more of the body never lands in the taker's memory.
+        buffer: () => this.#room(),
+        callback: (count, buffer) => {
+          this.#received(buffer.subarray(0, count));
           return !this.#held;
         },
       },
@@ -157,7 +160,12 @@ export class PieceConnection {
     });
   }
 
-  #received(buffer: Buffer, count: number): void {
+  #room(): Uint8Array {
+    const exchange = this.#exchange;
+    return (exchange && exchange.remaining > 0 && exchange.taker.room?.()) || this.#buffer;
+  }
+
+  #received(bytes: Uint8Array): void {
     const exchange = this.#exchange;
     if (!exchange) {
       // Nothing was asked.
@@ -167,15 +175,15 @@ export class PieceConnection {
     this.#answered = true;
     this.#progressAt = this.#clock.monotonic();
     try {
-      const start = exchange.parser.head ? 0 : this.#takeHead(exchange, buffer.subarray(0, count));
-      if (exchange.parser.head) this.#takeBody(exchange, buffer.subarray(start, count));
+      const start = exchange.parser.head ? 0 : this.#takeHead(exchange, bytes);
+      if (exchange.parser.head) this.#takeBody(exchange, start === 0 ? bytes : bytes.subarray(start));
     } catch (error) {
       const seen = error instanceof BadResponseHead ? this.#bad(exchange, error.message) : error;
       this.#fail(exchange, seen);
     }
   }
 
-  #takeHead(exchange: Exchange, chunk: Buffer): number {
+  #takeHead(exchange: Exchange, chunk: Uint8Array): number {
     const length = exchange.parser.feed(chunk);
     const { head } = exchange.parser;
     if (head) {
@@ -185,7 +193,7 @@ export class PieceConnection {
     return length;
   }
 
-  #takeBody(exchange: Exchange, chunk: Buffer): void {
+  #takeBody(exchange: Exchange, chunk: Uint8Array): void {
     if (chunk.length > exchange.remaining) throw this.#bad(exchange, 'more bytes than its Content-Length');
     const goOn = chunk.length === 0 || exchange.taker.write(chunk);
     exchange.remaining -= chunk.length;

@@ -48,6 +48,10 @@ export class RangeTaker implements AnswerTaker {
     return this.#sink.write(chunk);
   }
 
+  room(): Uint8Array | undefined {
+    return this.#refusal ? undefined : this.#sink.room?.();
+  }
+
   drained(): Promise<void> {
     return this.#sink.drained();
   }

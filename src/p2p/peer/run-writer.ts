@@ -30,16 +30,24 @@ export interface RunTarget {
   flowChanged(): Promise<void>;
 }
 
+/** A buffer that is being filled; given back when it is full, or not filled any more, and all writes of parts of it are done. */
+interface Slab {
+  readonly buffer: Buffer;
+  writes: number;
+}
+
 /** One read from a source into a blob that is coming in: gathers chunks, writes them, holds the source back. */
 export class RunWriter implements ByteSink {
   readonly #target: RunTarget;
   readonly #pool: BufferPool;
   /** Where the read was to end when it began. */
   readonly #end: number;
-  #buffer: Buffer | undefined;
+  #slab: Slab | undefined;
+  /** Of the slab's buffer, what is under way to the file or in it, and what has come. */
+  #flushed = 0;
   #fill = 0;
-  /** Where the buffer's first byte belongs. */
-  #bufferStart: number;
+  /** Where the first byte belongs that has come and is not under way to the file. */
+  #unwritten: number;
   #position: number;
   #stopAt: number;
   #inFlight = 0;
@@ -55,7 +63,7 @@ export class RunWriter implements ByteSink {
     this.#target = target;
     this.#pool = pool;
     this.#position = start;
-    this.#bufferStart = start;
+    this.#unwritten = start;
     this.#stopAt = stopAt;
     this.#end = stopAt;
   }
@@ -97,17 +105,24 @@ export class RunWriter implements ByteSink {
     let taken = 0;
     while (taken < chunk.length) {
       if (this.#position >= this.#stopAt) break;
-      this.#buffer ??= this.#takeBuffer();
-      const count = Math.min(chunk.length - taken, this.#buffer.length - this.#fill, this.#stopAt - this.#position);
-      this.#buffer.set(chunk.subarray(taken, taken + count), this.#fill);
+      const { buffer } = (this.#slab ??= this.#takeSlab());
+      const count = Math.min(chunk.length - taken, buffer.length - this.#fill, this.#stopAt - this.#position);
+      const isThere = chunk.buffer === buffer.buffer && chunk.byteOffset === buffer.byteOffset + this.#fill;
+      if (!isThere) buffer.set(chunk.subarray(taken, taken + count), this.#fill);
       taken += count;
       this.#fill += count;
       this.#position += count;
-      if (this.#fill === this.#buffer.length || this.#position >= this.#stopAt) this.#flush();
+      if (this.#fill === buffer.length || this.#position >= this.#stopAt) this.#flush();
     }
     if (this.#position >= this.#stopAt && (taken < chunk.length || this.#stopAt < this.#end)) throw new RunStopped();
     this.#flushIfAwaited();
     return this.#mayGoOn();
+  }
+
+  room(): Uint8Array | undefined {
+    if (this.#failure !== undefined || this.#position >= this.#stopAt) return undefined;
+    this.#slab ??= this.#takeSlab();
+    return this.#slab.buffer.subarray(this.#fill);
   }
 
   async drained(): Promise<void> {
@@ -119,18 +134,16 @@ export class RunWriter implements ByteSink {
     }
   }
 
-  /** Writes what is left and waits for every write; throws if one failed. */
+  /** The read has ended: writes what is left and waits for every write; throws if one failed. */
   async finish(): Promise<void> {
     this.#flush();
+    this.#dropSlab();
     while (this.#inFlight > 0) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
     }
-    if (this.#failure === undefined) return;
-    if (this.#buffer) this.#giveBack(this.#buffer);
-    this.#buffer = undefined;
-    throw this.#failure;
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   #mayGoOn(): boolean {
@@ -140,33 +153,46 @@ export class RunWriter implements ByteSink {
   }
 
   /** Large writes cost less: bytes are gathered to 1 MiB where the pool has the room. */
-  #takeBuffer(): Buffer {
-    const wanted = this.#end - this.#bufferStart;
+  #takeSlab(): Slab {
+    const wanted = this.#end - this.#position;
     const pooled = wanted > SMALL_BUFFER_BYTES ? this.#pool.take(this.#inFlight > 0) : undefined;
-    return pooled ?? Buffer.allocUnsafeSlow(Math.min(wanted, SMALL_BUFFER_BYTES));
+    this.#flushed = 0;
+    this.#fill = 0;
+    return { buffer: pooled ?? Buffer.allocUnsafeSlow(Math.min(wanted, SMALL_BUFFER_BYTES)), writes: 0 };
   }
 
-  #giveBack(buffer: Buffer): void {
-    if (buffer.length === POOLED_BUFFER_BYTES) this.#pool.give(buffer);
+  /** Nothing more comes into it. */
+  #dropSlab(): void {
+    const slab = this.#slab;
+    this.#slab = undefined;
+    if (slab) this.#giveBackUnused(slab);
+  }
+
+  #giveBackUnused(slab: Slab): void {
+    const isInUse = slab === this.#slab || slab.writes > 0;
+    if (!isInUse && slab.buffer.length === POOLED_BUFFER_BYTES) this.#pool.give(slab.buffer);
   }
 
   #flushIfAwaited(): void {
-    if (this.#fill === 0 || this.#inFlight > 0 || !this.#target.isAwaited(this.#bufferStart, this.#position)) return;
+    if (this.#position === this.#unwritten || this.#inFlight > 0) return;
+    if (!this.#target.isAwaited(this.#unwritten, this.#position)) return;
     // The first bytes go out at once: somebody waits for an answer to begin.
-    if (!this.#wroteSomething || this.#fill >= EAGER_WRITE_BYTES) this.#flush();
+    if (!this.#wroteSomething || this.#position - this.#unwritten >= EAGER_WRITE_BYTES) this.#flush();
     else this.#timer ??= setTimeout(() => this.#flush(), EAGER_WRITE_MS);
   }
 
   #flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const buffer = this.#buffer;
-    if (!buffer || this.#fill === 0 || this.#failure !== undefined) return;
-    const bytes = buffer.subarray(0, this.#fill);
-    const start = this.#bufferStart;
-    this.#buffer = undefined;
-    this.#fill = 0;
-    this.#bufferStart = this.#position;
+    const slab = this.#slab;
+    if (!slab || this.#fill === this.#flushed || this.#failure !== undefined) return;
+    const bytes = slab.buffer.subarray(this.#flushed, this.#fill);
+    const start = this.#unwritten;
+    slab.writes += 1;
+    // The rest of it takes what comes next: a source may be reading right into it.
+    this.#flushed = this.#fill;
+    if (this.#fill === slab.buffer.length) this.#slab = undefined;
+    this.#unwritten = this.#position;
     this.#wroteSomething = true;
     this.#inFlight += 1;
     this.#target
@@ -176,7 +202,8 @@ export class RunWriter implements ByteSink {
       })
       .finally(() => {
         this.#inFlight -= 1;
-        this.#giveBack(buffer);
+        slab.writes -= 1;
+        this.#giveBackUnused(slab);
         this.#signal();
         // What came while this write was under way goes out now, if somebody waits for it.
         this.#flushIfAwaited();
