@@ -5,6 +5,7 @@ import type { Logger } from '../base/log.ts';
 import { formatAddress, type Address } from '../config/formats.ts';
 import type { Config } from '../config/config.ts';
 import { Downloads } from '../p2p/peer/downloads.ts';
+import { HashThread } from '../p2p/peer/hash-thread.ts';
 import { SoloCoordinator } from '../p2p/peer/solo-coordinator.ts';
 import { createMirror } from '../proxy/mirror.ts';
 import { BufferPool } from '../http/buffer-pool.ts';
@@ -81,13 +82,18 @@ export async function startProxy(config: Config, { log, lifecycle, cluster }: Pr
   const isHere = (digest: Digest) => !(store instanceof DiskStore) || store.sizeOf(digest) !== undefined;
   const privateBlobs = PrivateBlobs.open(dir, isHere);
   const peer = await cluster?.({ pool, clock, metrics, resources });
+  const hashThread = await lifecycle.start({
+    name: 'hash thread',
+    start: () => Promise.resolve(new HashThread(log)),
+    stop: (thread) => thread.close(),
+  });
   const downloads = await lifecycle.start({
     name: 'downloads',
     start: async () => {
       const swarm = peer && { coordinator: peer.coordinator, peers: peer.sources };
       const { pressure } = resources;
       const alone = { store, shelves, coordinator: solo, solo, privateBlobs, pool, clock, log, metrics, pressure };
-      return new Downloads({ ...alone, ...swarm });
+      return new Downloads({ ...alone, ...swarm, hashThread });
     },
     stop: (downloads) => downloads.close(),
   });

@@ -36,7 +36,8 @@ export class BufferPool {
     if (free) return free;
     if (this.#made >= this.#most) return undefined;
     this.#made += 1;
-    return Buffer.allocUnsafeSlow(POOLED_BUFFER_BYTES);
+    // Shared, so that another thread can hash what is in it.
+    return Buffer.from(new SharedArrayBuffer(POOLED_BUFFER_BYTES));
   }
 
   /**

@@ -25,6 +25,7 @@ import { Corrections, type CorrectionsHost } from './corrections.ts';
 import type { Demand } from './demand.ts';
 import { BlobDigestMismatch, BlobNotKept, BlobUnavailable, BlobWrongSize, DownloadsClosed } from './errors.ts';
 import { Fetcher, type FetchTarget, type PeerSources } from './fetcher.ts';
+import type { HashThread } from './hash-thread.ts';
 import { IncomingBytes } from './incoming-bytes.ts';
 import type { PartialBlob } from './inventory.ts';
 import { Origins } from './origins.ts';
@@ -44,6 +45,8 @@ export interface DownloadDeps {
   readonly solo: Coordinator;
   readonly peers?: PeerSources | undefined;
   readonly pool: BufferPool;
+  /** Hashes large blobs; undefined: the main thread does. */
+  readonly hashThread?: HashThread | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -118,7 +121,7 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
     ({ clock: this.clock, log: this.log, metrics: this.metrics } = deps);
     this.digest = request.digest;
     this.isPrivate = request.isPrivate ?? false;
-    this.bytes = new IncomingBytes(request.digest, deps.store, deps.pool);
+    this.bytes = new IncomingBytes(request.digest, deps.store, deps.pool, deps.hashThread);
     this.readers = new Readers(this);
     this.corrections = new Corrections(this);
     this.#origins = new Origins(request.digest, request.origin, deps.log);

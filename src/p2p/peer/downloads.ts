@@ -12,6 +12,7 @@ import type { AskedRange } from './reader.ts';
 import { Download, type DownloadDeps, type DownloadRequest, type DownloadStatus } from './download.ts';
 import { BlobDigestMismatch, BlobNotKept, DownloadsClosed, TooManyDownloads } from './errors.ts';
 import type { PeerSources } from './fetcher.ts';
+import type { HashThread } from './hash-thread.ts';
 import type { PartialBlob } from './inventory.ts';
 import type { OpenPart } from './upload.ts';
 import type { PrivateBlobs } from '../../store/private-blobs.ts';
@@ -57,6 +58,8 @@ export class Downloads {
     privateBlobs?: PrivateBlobs;
     /** Memory for what comes in; may be shared with what goes out. */
     pool: BufferPool;
+    /** Hashes large blobs; undefined: the main thread does. */
+    hashThread?: HashThread;
     clock: Clock;
     log: Logger;
     metrics: Metrics;

@@ -51,6 +51,11 @@ export const TooManyDownloads = codedError('TOO_MANY_DOWNLOADS', {
   todo: 'ask again; if it stays so, find out which clients ask for so many different blobs at once',
 });
 
+export const HashThreadDied = codedError('HASH_THREAD_DIED', {
+  message: (p: { seen: string }) => `the thread that hashes large blobs has died: ${p.seen}`,
+  todo: 'nothing is lost, they are hashed in the main thread; if it happens again, look at this node’s memory, and report it',
+});
+
 export const PeerUnreachable = codedError('PEER_UNREACHABLE', {
   message: (p: { peer: string; address: string; seen: string }) => `peer ${p.peer} at ${p.address}: ${p.seen}`,
   todo: 'check that its piece port is open to this node, and that its peer.advertise names an address that this node can reach',

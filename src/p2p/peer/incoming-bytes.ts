@@ -1,16 +1,19 @@
 import { createHash, type Hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
-import { hasherFor, type Digest } from '../../base/digest.ts';
+import { digestAlgorithm, hasherFor, type Digest } from '../../base/digest.ts';
 import { Pieces } from '../../base/pieces.ts';
 import { MiB } from '../../base/units.ts';
 import type { ByteSource } from '../../base/metrics.ts';
 import type { BufferPool } from '../../http/buffer-pool.ts';
 import type { BlobStore, IncomingBlob } from '../../store/blob-store.ts';
 import type { PieceRun } from '../protocol/coordinator.ts';
+import { HashThreadDied } from './errors.ts';
+import { HASH_THREAD_LEAST_BYTES, type HashThread } from './hash-thread.ts';
 import { HotBytes } from './hot-bytes.ts';
 import { Intervals } from './intervals.ts';
-import { PieceCrcs, type WholePiece } from './piece-crcs.ts';
+import { PieceStretches, type WholePiece } from './piece-crcs.ts';
 import { PrefixHash } from './prefix-hash.ts';
+import { LocalSums } from './sums.ts';
 
 const NO_PIECES: ReadonlyMap<number, number> = new Map();
 
@@ -18,6 +21,7 @@ const NO_PIECES: ReadonlyMap<number, number> = new Map();
 export class IncomingBytes {
   readonly #digest: Digest;
   readonly #store: BlobStore;
+  readonly #hashThread: HashThread | undefined;
   #hash: PrefixHash;
   readonly #available = new Intervals();
   readonly #kept = new Intervals();
@@ -31,17 +35,18 @@ export class IncomingBytes {
   #file: IncomingBlob | undefined;
   #opening: Promise<void> | undefined;
   #pieces: Pieces | undefined;
-  #crcs: PieceCrcs | undefined;
+  #stretches: PieceStretches | undefined;
   #size: number | undefined;
   #losses = 0;
   readonly #hot: HotBytes;
 
-  /** `pool`: of the buffers that are written. */
-  constructor(digest: Digest, store: BlobStore, pool: BufferPool) {
+  /** `pool`: of the buffers that are written. `hashThread` undefined: all is hashed in this thread. */
+  constructor(digest: Digest, store: BlobStore, pool: BufferPool, hashThread?: HashThread) {
     this.#hot = new HotBytes(pool);
     this.#digest = digest;
     this.#store = store;
-    this.#hash = new PrefixHash(digest);
+    this.#hashThread = hashThread;
+    this.#hash = this.#freshHash();
   }
 
   /** The blob's size in bytes, once known. */
@@ -63,7 +68,11 @@ export class IncomingBytes {
   sizeIs(size: number): Pieces {
     this.#size = size;
     this.#pieces = new Pieces(size);
-    this.#crcs = new PieceCrcs(this.#pieces);
+    this.#stretches = new PieceStretches(this.#pieces);
+    if (size >= HASH_THREAD_LEAST_BYTES && this.#hash.cursor === 0) {
+      const sums = this.#hashThread?.open(digestAlgorithm(this.#digest));
+      if (sums) this.#hash = new PrefixHash(sums);
+    }
     // Who waits for it hears of a failure.
     this.opened().catch(() => undefined);
     return this.#pieces;
@@ -147,9 +156,13 @@ export class IncomingBytes {
     // Two reads may bring the same bytes; the second must not write into what may be verified by now.
     if (this.#available.covers(position, position + bytes.length)) return [];
     if (pieceCrc32 !== undefined) this.#crcOf.set(this.#pieces!.at(position), pieceCrc32);
-    else for (const { piece, crc32 } of this.#crcs?.feed(bytes, position) ?? []) this.#crcOf.set(piece, crc32);
-    this.#hash.feed(bytes, position);
-    await this.#file!.write(bytes, position);
+    const summing = this.#summed(bytes, position, pieceCrc32 === undefined);
+    try {
+      await this.#file!.write(bytes, position);
+    } finally {
+      // Where they are hashed in the other thread they are not to be changed before.
+      if (summing) await summing;
+    }
     this.#hot.keep(bytes, position);
     this.#available.add(position, position + bytes.length);
     if (source === 'peers') this.#fromPeers.add(position, position + bytes.length);
@@ -166,7 +179,13 @@ export class IncomingBytes {
     if (!file) return;
     const hash = this.#hash;
     const end = () => this.#available.endFrom(hash.cursor);
-    await hash.catchUp((buffer, position) => file.read(buffer, position), end);
+    try {
+      await hash.catchUp((buffer, position) => file.read(buffer, position), end);
+    } catch (error) {
+      if (!(error instanceof HashThreadDied)) throw error;
+      this.#hashHere(hash);
+      await this.catchUp();
+    }
   }
 
   /** Whether every byte is here and hashed. */
@@ -183,7 +202,8 @@ export class IncomingBytes {
 
   /** As `digestOfAll`, but hashed anew from the file; undefined where not all is here, or a piece was lost meanwhile. */
   async hashAgain(): Promise<Digest | undefined> {
-    const hash = new PrefixHash(this.#digest);
+    const hash = this.#freshHash();
+    this.#hash.close();
     this.#hash = hash;
     await this.catchUp();
     return this.#hash === hash && this.isComplete ? hash.finish() : undefined;
@@ -247,7 +267,8 @@ export class IncomingBytes {
     this.#whole.delete(piece);
     this.#noted.delete(piece);
     for (const known of [this.#available, this.#kept, this.#fromPeers]) known.remove(...this.#span(piece));
-    this.#hash = new PrefixHash(this.#digest);
+    this.#hash.close();
+    this.#hash = this.#freshHash();
     return true;
   }
 
@@ -282,8 +303,39 @@ export class IncomingBytes {
   /** Closes the file, once it is open: an incoming file that is just being opened must not stay behind. */
   async close(what: 'keep' | 'discard'): Promise<void> {
     this.#hot.close();
+    this.#hash.close();
     await this.#opening?.catch(() => undefined);
     await (what === 'keep' ? this.#file?.close() : this.#file?.discard());
+  }
+
+  // --- its sums ---
+
+  #freshHash(): PrefixHash {
+    return new PrefixHash(new LocalSums(digestAlgorithm(this.#digest)));
+  }
+
+  /** Takes bytes into hash and CRCs (`withCrcs`); undefined: that is done. */
+  #summed(bytes: Uint8Array, position: number, withCrcs: boolean): Promise<void> | undefined {
+    const hash = this.#hash;
+    const stretches = (withCrcs && this.#stretches?.take(bytes.length, position)) || [];
+    const whole = hash.feed(bytes, position, stretches);
+    if (!(whole instanceof Promise)) {
+      this.#know(whole);
+      return undefined;
+    }
+    return whole.then(
+      (pieces) => this.#know(pieces),
+      () => this.#hashHere(hash),
+    );
+  }
+
+  #know(pieces: readonly WholePiece[]): void {
+    for (const { piece, crc32 } of pieces) this.#crcOf.set(piece, crc32);
+  }
+
+  /** The other thread has died with what it had hashed: all is read back, and hashed in this one. */
+  #hashHere(lost: PrefixHash): void {
+    if (this.#hash === lost) this.#hash = this.#freshHash();
   }
 
   async #open(): Promise<void> {

@@ -7,40 +7,62 @@ export interface WholePiece {
   readonly crc32: number;
 }
 
-/** Computes pieces' CRC-32 in the pass in which their bytes come. The bytes of one piece must come in order. */
-export class PieceCrcs {
+/** The part of one piece among bytes that have come. */
+export interface Stretch {
+  readonly piece: number;
+  /** Where in those bytes it begins, and ends (exclusive). */
+  readonly from: number;
+  readonly to: number;
+  readonly isFirst: boolean;
+  readonly isLast: boolean;
+}
+
+/** Finds, in what comes, the parts of pieces whose bytes come in order: see `PieceCrcs`. */
+export class PieceStretches {
   readonly #pieces: Pieces;
-  readonly #open = new Map<number, { crc: number; upTo: number }>();
+  readonly #upTo = new Map<number, number>();
 
   constructor(pieces: Pieces) {
     this.#pieces = pieces;
   }
 
-  /** Takes bytes at `position`; the pieces that they complete. A piece of which a part is missing is left out. */
-  feed(bytes: Uint8Array, position: number): WholePiece[] {
-    const whole: WholePiece[] = [];
-    const end = position + bytes.length;
+  /** Of `length` bytes at `position`; a piece of which a part is missing is left out. */
+  take(length: number, position: number): Stretch[] {
+    const stretches: Stretch[] = [];
+    const end = position + length;
     for (let at = position; at < end;) {
       const piece = this.#pieces.at(at);
       const until = Math.min(end, this.#pieces.end(piece));
-      const crc = this.#add(piece, bytes.subarray(at - position, until - position), at);
-      if (crc !== undefined && until === this.#pieces.end(piece)) {
-        this.#open.delete(piece);
-        whole.push({ piece, crc32: crc });
+      const isFirst = at === this.#pieces.start(piece);
+      const isLast = until === this.#pieces.end(piece);
+      if (!isFirst && this.#upTo.get(piece) !== at) this.#upTo.delete(piece);
+      else {
+        if (isLast) this.#upTo.delete(piece);
+        else this.#upTo.set(piece, until);
+        stretches.push({ piece, from: at - position, to: until - position, isFirst, isLast });
       }
       at = until;
     }
-    return whole;
+    return stretches;
   }
+}
 
-  #add(piece: number, bytes: Uint8Array, at: number): number | undefined {
-    const known = at === this.#pieces.start(piece) ? { crc: 0, upTo: at } : this.#open.get(piece);
-    if (known?.upTo !== at) {
-      this.#open.delete(piece);
-      return undefined;
+/** Computes pieces' CRC-32 from their stretches, which must come in order. */
+export class PieceCrcs {
+  readonly #open = new Map<number, number>();
+
+  /** The pieces that end in these bytes; without those of which it has not seen the beginning. */
+  add(bytes: Uint8Array, stretches: readonly Stretch[]): WholePiece[] {
+    const whole: WholePiece[] = [];
+    for (const { piece, from, to, isFirst, isLast } of stretches) {
+      const before = isFirst ? 0 : this.#open.get(piece);
+      if (before === undefined) continue;
+      const crc = crc32(from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to), before);
+      if (isLast) {
+        this.#open.delete(piece);
+        whole.push({ piece, crc32: crc });
+      } else this.#open.set(piece, crc);
     }
-    const crc = crc32(bytes, known.crc);
-    this.#open.set(piece, { crc, upTo: at + bytes.length });
-    return crc;
+    return whole;
   }
 }

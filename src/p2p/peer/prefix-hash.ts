@@ -1,35 +1,36 @@
-import type { Hash } from 'node:crypto';
-import { digestAlgorithm, digestFrom, hasherFor, type Digest } from '../../base/digest.ts';
+import type { Digest } from '../../base/digest.ts';
 import { MiB } from '../../base/units.ts';
+import type { Stretch, WholePiece } from './piece-crcs.ts';
+import type { BlobSums } from './sums.ts';
 
 const READ_BACK_BYTES = MiB;
 
 /**
- * The hash of a blob over its in-order prefix: from memory where bytes come in order (one pass while they are hot), read
- * back from the disk where a piece came early.
+ * The hash of a blob over its in-order prefix: from memory where bytes come in order (one pass while they are hot, with the
+ * CRCs of pieces), read back from the disk where a piece came early.
  */
 export class PrefixHash {
-  readonly #digest: Digest;
-  readonly #hash: Hash;
+  readonly #sums: BlobSums;
   #cursor = 0;
   #catchingUp: Promise<void> | undefined;
 
-  constructor(digest: Digest) {
-    this.#digest = digest;
-    this.#hash = hasherFor(digest);
+  constructor(sums: BlobSums) {
+    this.#sums = sums;
   }
 
-  /** How many bytes have been hashed. */
+  /** How many bytes have been hashed, or are with the sums to be hashed. */
   get cursor(): number {
     return this.#cursor;
   }
 
-  /** Takes the bytes at `position` if they are the next ones; false: they must be read back later. */
-  feed(bytes: Uint8Array, position: number): boolean {
-    if (position !== this.#cursor || this.#catchingUp) return false;
-    this.#hash.update(bytes);
-    this.#cursor += bytes.length;
-    return true;
+  /**
+   * Takes bytes at `position` into their pieces' CRCs, and hashes them if they are the next ones; else they must be read back
+   * later. As `BlobSums.add`.
+   */
+  feed(bytes: Uint8Array, position: number, stretches: readonly Stretch[]): WholePiece[] | Promise<WholePiece[]> {
+    const isNext = position === this.#cursor && !this.#catchingUp;
+    if (isNext) this.#cursor += bytes.length;
+    return isNext || stretches.length > 0 ? this.#sums.add(bytes, isNext, stretches) : [];
   }
 
   /** Reads back and hashes up to `end()`, which may grow meanwhile. One at a time; later calls join the running one. */
@@ -43,15 +44,19 @@ export class PrefixHash {
 
   /** The digest of all that was hashed; ends the hash. */
   finish(): Digest {
-    return digestFrom(digestAlgorithm(this.#digest), this.#hash);
+    return this.#sums.finish();
+  }
+
+  close(): void {
+    this.#sums.close();
   }
 
   async #readBack(read: (buffer: Uint8Array, position: number) => Promise<number>, end: () => number): Promise<void> {
-    const buffer = Buffer.allocUnsafe(READ_BACK_BYTES);
+    const buffer = Buffer.from(new SharedArrayBuffer(READ_BACK_BYTES));
     while (this.#cursor < end()) {
       const count = await read(buffer.subarray(0, Math.min(buffer.length, end() - this.#cursor)), this.#cursor);
       if (count === 0) throw new Error(`nothing to read back at byte ${this.#cursor}`);
-      this.#hash.update(buffer.subarray(0, count));
+      await this.#sums.add(buffer.subarray(0, count), true, []);
       this.#cursor += count;
     }
   }
