@@ -9,4 +9,15 @@ export interface BodySource {
   ready(position: number): Promise<number>;
   /** Reads bytes from `position`, which `ready` has released, into `buffer`; the count is 1 or more, and may be short. */
   read(buffer: Uint8Array, position: number): Promise<number>;
+  /**
+   * Bytes from `position`, which `ready` has released, where they are in memory already: at most `length`, which stay as they are
+   * until `release` is called. Undefined: they are not, and `read` is to be called.
+   */
+  lend?(position: number, length: number): LentBytes | undefined;
+}
+
+/** Memory that somebody else reads from, too. */
+export interface LentBytes {
+  readonly bytes: Uint8Array;
+  release(): void;
 }

@@ -1,3 +1,4 @@
+import type { LentBytes } from '../../http/body-source.ts';
 import type { BufferPool } from '../../http/buffer-pool.ts';
 
 /** Written buffers of one blob that are kept for those who read close behind. */
@@ -29,6 +30,15 @@ export class HotBytes {
     if (this.#kept.length === MOST) this.#pool.give(this.#kept.shift()!.shared);
     const shared = this.#pool.share(bytes);
     if (shared) this.#kept.push({ bytes, position, shared });
+  }
+
+  /** The bytes from `position` on, at most `length`, as they are in memory; undefined where they are not, or the pool runs low. */
+  lend(position: number, length: number): LentBytes | undefined {
+    const found = this.#at(position);
+    const shared = found && this.#pool.share(found.bytes);
+    if (!shared) return undefined;
+    const from = position - found.position;
+    return { bytes: found.bytes.subarray(from, from + length), release: () => this.#pool.give(shared) };
   }
 
   /** Fills `buffer` from `position` on, as far as that is here without a gap; how many bytes, 0 where nothing is. */

@@ -4,6 +4,7 @@ import { digestAlgorithm, hasherFor, type Digest } from '../../base/digest.ts';
 import { Pieces } from '../../base/pieces.ts';
 import { MiB } from '../../base/units.ts';
 import type { ByteSource } from '../../base/metrics.ts';
+import type { LentBytes } from '../../http/body-source.ts';
 import type { BufferPool } from '../../http/buffer-pool.ts';
 import type { BlobStore, IncomingBlob } from '../../store/blob-store.ts';
 import type { PieceRun } from '../protocol/coordinator.ts';
@@ -171,6 +172,11 @@ export class IncomingBytes {
 
   async read(buffer: Uint8Array, position: number): Promise<number> {
     return this.#hot.read(buffer, position) || this.#file!.read(buffer, position);
+  }
+
+  /** As `BodySource.lend`. */
+  lend(position: number, length: number): LentBytes | undefined {
+    return this.#hot.lend(position, length);
   }
 
   /** Hashes what came early, up to the first gap. Rejects when it cannot be read back. */

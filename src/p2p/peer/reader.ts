@@ -1,6 +1,6 @@
 import type { Digest } from '../../base/digest.ts';
 import type { ByteSource } from '../../base/metrics.ts';
-import type { BodySource } from '../../http/body-source.ts';
+import type { BodySource, LentBytes } from '../../http/body-source.ts';
 import type { PieceSource } from './piece-source.ts';
 import type { Readers } from './readers.ts';
 import type { ThroughBody } from './through-body.ts';
@@ -103,6 +103,12 @@ export class Reader implements BodySource {
     const count = await this.#readers.readFor(this, buffer, position);
     this.#givenTo = position + count;
     return count;
+  }
+
+  lend(position: number, length: number): LentBytes | undefined {
+    const lent = this.through ? undefined : this.#readers.lendFor(this, position, length);
+    if (lent) this.#givenTo = position + lent.bytes.length;
+    return lent;
   }
 
   sourceAt(position: number): ByteSource {

@@ -3,6 +3,7 @@ import type { Digest } from '../../base/digest.ts';
 import { asError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { ByteSource } from '../../base/metrics.ts';
+import type { LentBytes } from '../../http/body-source.ts';
 import { Demand } from './demand.ts';
 import { BlobPieceWrong } from './errors.ts';
 import type { IncomingBytes } from './incoming-bytes.ts';
@@ -164,6 +165,12 @@ export class Readers {
       const count = reader.through ? await reader.through.read(to, position) : await this.#bytes.read(to, position);
       if (this.#bytes.losses === losses) return count;
     }
+  }
+
+  /** As `BodySource.lend`; nothing of what was lost once, or is disputed. */
+  lendFor(reader: Reader, position: number, length: number): LentBytes | undefined {
+    const isSure = this.#bytes.losses === 0 && this.#holds !== 'everything' && !this.#failureOf(reader);
+    return isSure ? this.#bytes.lend(position, length) : undefined;
   }
 
   /** Who gave the byte at `position`. */
