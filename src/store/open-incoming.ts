@@ -68,9 +68,15 @@ async function startOver(
   header: JournalHeader,
   onError: OnJournalError,
 ): Promise<OpenedIncoming> {
-  const file = await files.open(data, 'create');
+  // Both at once: a client may be waiting for the first byte.
+  const [opening, openingJournal] = [files.open(data, 'create'), files.open(journal, 'create')];
+  openingJournal.catch(ignore);
+  const file = await opening.catch(async (error: unknown) => {
+    await openingJournal.then((opened) => opened.close(), ignore);
+    throw error;
+  });
   return closeOnError(file, async () => {
-    const journalFile = await files.open(journal, 'create');
+    const journalFile = await openingJournal;
     return closeOnError(journalFile, async () => {
       const bytes = encodeHeader(header);
       await journalFile.write(bytes, 0);
@@ -142,6 +148,8 @@ export async function crcOf(file: OpenFile, start: number, end: number, buffer: 
   }
   return crc;
 }
+
+function ignore(): void {}
 
 async function closeOnError<T>(file: OpenFile, work: () => Promise<T>): Promise<T> {
   try {

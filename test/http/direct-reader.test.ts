@@ -6,6 +6,7 @@ import t, { type Test } from 'tap';
 import { AddressGate } from '../../src/http/address-gate.ts';
 import type { BulkHandler, BulkRead } from '../../src/http/bulk-reader.ts';
 import { DirectReader } from '../../src/http/direct-reader.ts';
+import { until } from '../support/piece-rig.ts';
 import { TEST_TLS } from '../support/registry-tls.ts';
 
 /** An origin that answers the n-th request on all its connections with the n-th text; undefined: it says nothing. */
@@ -219,3 +220,41 @@ t.test('closing ends what runs and what waits', async (t) => {
   await Promise.all(all.map(({ over }) => over));
   t.ok(all.every(({ error }) => error !== undefined));
 });
+
+/** Reads bodies into memory of its own. */
+class Roomy extends Got {
+  readonly memory = Buffer.alloc(10);
+  #fill = 0;
+
+  room(): Uint8Array | undefined {
+    return this.#fill < this.memory.length ? this.memory.subarray(this.#fill) : undefined;
+  }
+  override data(chunk: Uint8Array): void {
+    if (chunk.buffer === this.memory.buffer) this.#fill += chunk.length;
+    super.data(chunk);
+  }
+  get filled(): string {
+    return this.memory.subarray(0, this.#fill).toString();
+  }
+}
+
+for (const tls of [false, true]) {
+  t.test(`a body is read right into its handler's room${tls ? ', over TLS too' : ''}`, async (t) => {
+    const origin = await Origin.start(t, ['HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\nab', OK], tls);
+    const { reader, get } = open(t, { insecure: tls });
+    const got = new Roomy();
+    reader.get(new URL(origin.url), {}, got);
+    for (const part of ['cdefgh', 'ijklmn', 'op']) {
+      const before = got.text.length;
+      await until(() => got.text.length > 1 && origin.sockets.length === 1);
+      origin.sockets[0]!.write(part);
+      await until(() => got.text.length > before);
+    }
+    await got.over;
+    t.equal(got.text, 'abcdefghijklmnop');
+    t.equal(got.filled, 'cdefghijkl', 'what came with the head, or found no room, came otherwise');
+    t.match(await get(origin.url), { text: 'abc' });
+    t.equal(origin.connections, 1);
+    t.equal(got.filled, 'cdefghijkl', 'the next answer is not read into it');
+  });
+}

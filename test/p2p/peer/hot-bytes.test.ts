@@ -72,3 +72,20 @@ t.test('whatever is written and read, what is read is right', async () => {
     }),
   );
 });
+
+t.test('what is lent stays as it is until it is given back', async (t) => {
+  const pool = new BufferPool(16 * MiB);
+  const hot = new HotBytes(pool);
+  const { buffer, bytes } = written(pool, 1000, 500);
+  hot.keep(bytes, 1000);
+  pool.give(buffer);
+  t.equal(hot.lend(1500, 10), undefined, 'it is not here');
+  const lent = hot.lend(1100, 100)!;
+  t.equal(hot.lend(1450, 100)!.bytes.length, 50, 'as much as there is');
+  t.equal(lent.bytes.length, 100);
+  t.equal(lent.bytes[0], 1100 % 251);
+  hot.close();
+  t.equal(pool.available, 15);
+  lent.release();
+  t.equal(pool.available, 15, 'the other one is still out');
+});

@@ -33,3 +33,21 @@ t.test('a blob of another size is refused; where nobody knows it, the peer says 
   t.ok(piece.isWhole);
   t.equal(Buffer.concat(piece.parts()).toString(), 'abc');
 });
+
+t.test('what is read into its room is not copied', async (t) => {
+  const pool = new BufferPool(4 * MiB);
+  const bytes = randomBytes(MiB + 100);
+  const piece = new PeerPiece(pool, bytes.length, 10 * MiB, ignore);
+  for (let at = 0; at < bytes.length;) {
+    const room = piece.room()!;
+    const count = bytes.copy(room, 0, at, at + 300_000);
+    const before = room.subarray(0, count);
+    piece.write(before);
+    at += count;
+    t.ok(piece.parts().some((part) => part.buffer === before.buffer));
+  }
+  t.equal(piece.room(), undefined, 'it has no room for more than its length');
+  t.equal(piece.crc32, crc32(bytes));
+  piece.release();
+  t.equal(pool.available, 4);
+});
