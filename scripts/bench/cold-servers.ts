@@ -23,7 +23,7 @@ export const COLD_SERVERS: Readonly<Record<string, (bench: Bench, originUrl: str
 
 /**
  * Contenders that are started anew for every run, with nothing in their stores. Before the measured work each gets `warmUp` once, so
- * that code is compiled and connections stand, as where it has been up for a while; and then nothing happens for a moment.
+ * that code is compiled and connections stand, as where it has been up for weeks; and then nothing happens for a moment.
  */
 export function coldContenders(
   bench: Bench,

@@ -51,7 +51,8 @@ interface Exchange {
 /**
  * A connection to an origin that reads bodies from the kernel into one reused buffer (`onread`): that costs a quarter of the
  * CPU time of undici's dispatch, which allocates a buffer a read and copies it into its parser (measured: 0.2 against 0.86 s
- * a GiB). Where the handler has room, a body is read right into that: see `ByteSink.room`. One GET at a time.
+ * a GiB). Where the handler has room, a body is read
+ * right into that, up to 1 MiB at once (`ByteSink.room`; measured: 0.1 s a GiB less). One GET at a time.
  */
 export class BulkConnection {
   readonly #socket: Socket;

@@ -185,41 +185,44 @@ function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
   return { promise, resolve };
 }
 
-t.test('what a body lends goes out as it is, and every loan is given back, also of a client that has gone', async (t) => {
-  let [out, most] = [0, 0];
-  const lending = (every: number): BodySource => ({
-    ...memory(BODY),
-    lend: (position, length) => {
-      if (position % every !== 0) return undefined;
-      out += 1;
-      most = Math.max(most, out);
-      let isOut = true;
-      const release = (): void => {
-        if (!isOut) throw new Error('given back twice');
-        isOut = false;
-        out -= 1;
-      };
-      return { bytes: BODY.subarray(position, position + Math.min(length, 77_777)), release };
-    },
-  });
-  const pool = new BufferPool(8 * MiB);
-  for (const every of [1, 2]) {
-    const done = deferred<number>();
-    const port = await serve(t, async (_, response) => {
-      done.resolve(await sendBody(response, lending(every), { start: 4, end: BODY.length }, pool));
-      response.end();
+t.test(
+  'what a body lends goes out as it is, and every loan is given back, also of a client that has gone',
+  async (t) => {
+    let [out, most] = [0, 0];
+    const lending = (every: number): BodySource => ({
+      ...memory(BODY),
+      lend: (position, length) => {
+        if (position % every !== 0) return undefined;
+        out += 1;
+        most = Math.max(most, out);
+        let isOut = true;
+        const release = (): void => {
+          if (!isOut) throw new Error('given back twice');
+          isOut = false;
+          out -= 1;
+        };
+        return { bytes: BODY.subarray(position, position + Math.min(length, 77_777)), release };
+      },
     });
-    t.ok((await bytesOf(await get(port))).equals(BODY.subarray(4)));
-    t.equal(await done.promise, BODY.length - 4);
+    const pool = new BufferPool(8 * MiB);
+    for (const every of [1, 2]) {
+      const done = deferred<number>();
+      const port = await serve(t, async (_, response) => {
+        done.resolve(await sendBody(response, lending(every), { start: 4, end: BODY.length }, pool));
+        response.end();
+      });
+      t.ok((await bytesOf(await get(port))).equals(BODY.subarray(4)));
+      t.equal(await done.promise, BODY.length - 4);
+      t.equal(out, 0);
+    }
+    t.ok(most > 0 && most <= 3, 'few at a time');
+    const cut = deferred<number>();
+    const port = await serve(t, async (_, response) => {
+      cut.resolve(await sendBody(response, lending(1), { start: 0, end: BODY.length }, pool));
+    });
+    (await get(port)).destroy();
+    t.ok((await cut.promise) < BODY.length);
     t.equal(out, 0);
-  }
-  t.ok(most > 0 && most <= 3, 'few at a time');
-  const cut = deferred<number>();
-  const port = await serve(t, async (_, response) => {
-    cut.resolve(await sendBody(response, lending(1), { start: 0, end: BODY.length }, pool));
-  });
-  (await get(port)).destroy();
-  t.ok((await cut.promise) < BODY.length);
-  t.equal(out, 0);
-  t.equal(pool.available, 8);
-});
+    t.equal(pool.available, 8);
+  },
+);

@@ -39,7 +39,12 @@ class Target implements RunTarget {
 }
 
 /** Feeds the bytes up to `end` as a source would: into the room that there is (`inPlace`), or from memory of its own. */
-async function feed(writer: RunWriter, target: Target, chunks: readonly { size: number; inPlace: boolean }[], end: number) {
+async function feed(
+  writer: RunWriter,
+  target: Target,
+  chunks: readonly { size: number; inPlace: boolean }[],
+  end: number,
+) {
   for (let i = 0, at = 0; at < end; i += 1) {
     const { size, inPlace } = chunks[i % chunks.length]!;
     const room = inPlace ? writer.room() : undefined;
