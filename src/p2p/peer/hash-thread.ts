@@ -97,7 +97,7 @@ export class HashThread {
     this.#deaths += 1;
     const error = new HashThreadDied({ seen: describeError(cause) }, { cause: asError(cause) });
     if (!this.#isClosed) this.#log.warn(codeAndTodo(error), error.message);
-    for (const { reject } of waiting) reject(error);
+    for (const request of waiting) request.reject(error);
   }
 }
 

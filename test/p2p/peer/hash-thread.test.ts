@@ -72,7 +72,7 @@ t.test('the sums of several blobs at once, of shared bytes and of others', async
   const parts = [Buffer.from(new SharedArrayBuffer(1000)).fill('x'), Buffer.from('not shared')];
   const stretch = { piece: 7, from: 0, isFirst: true, isLast: true };
   const told = await Promise.all(
-    three.flatMap((sums) => parts.map((part) => sums.add(part, true, [{ ...stretch, to: part.length }]))),
+    three.flatMap((sums) => parts.map(async (part) => sums.add(part, true, [{ ...stretch, to: part.length }]))),
   );
   for (const [i, whole] of told.entries()) t.same(whole, [{ piece: 7, crc32: crc32(parts[i % 2]!) }]);
   const all = Buffer.concat(parts);
