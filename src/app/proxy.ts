@@ -84,8 +84,8 @@ export async function startProxy(config: Config, { log, lifecycle, cluster }: Pr
   const peer = await cluster?.({ pool, clock, metrics, resources });
   const hashThread = await lifecycle.start({
     name: 'hash thread',
-    start: () => Promise.resolve(new HashThread(log)),
-    stop: (thread) => thread.close(),
+    start: async () => HashThread.where(log),
+    stop: async (thread) => thread?.close(),
   });
   const downloads = await lifecycle.start({
     name: 'downloads',

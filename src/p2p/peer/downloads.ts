@@ -59,7 +59,7 @@ export class Downloads {
     /** Memory for what comes in; may be shared with what goes out. */
     pool: BufferPool;
     /** Hashes large blobs; undefined: the main thread does. */
-    hashThread?: HashThread;
+    hashThread?: HashThread | undefined;
     clock: Clock;
     log: Logger;
     metrics: Metrics;

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { Digest, DigestAlgorithm } from '../../base/digest.ts';
 import { asError, codeAndTodo, describeError } from '../../base/errors.ts';
@@ -9,6 +10,12 @@ import type { BlobSums } from './sums.ts';
 
 /** A smaller blob is hashed where its bytes come in: the messages would cost it more time than they save. */
 export const HASH_THREAD_LEAST_BYTES = 8 * MiB;
+/**
+ * With fewer processors there is none: two are busy with origin, proxy and client anyway, so that only the sum of CPU time counts, and
+ * messages between threads add to it (measured on cold pulls of 512 MiB: 1.0 instead of 1.7 CPU-s a GiB in the main thread, but 0.1
+ * to 0.2 more in all).
+ */
+const LEAST_PROCESSORS = 3;
 /** After so many deaths it is not started again. */
 const MOST_DEATHS = 3;
 /** Its heap holds little: the bytes are shared, not sent. */
@@ -35,9 +42,9 @@ interface Waiting {
 }
 
 /**
- * One thread that computes the sums of all large blobs that come in, so that the main thread is free to receive and to send
- * (measured on cold pulls of 512 MiB: 1.0 instead of 1.9 CPU-s a GiB in the main thread, 0.1 more in all). It starts when the first
- * such blob comes, which does not wait for it. Buffers of the pool are memory that both threads see; other bytes are copied.
+ * One thread that computes the sums of all large blobs that come in, so that the main thread is free to receive and to send. It
+ * starts when the first such blob comes, which does not wait for it. Buffers of the pool are memory that both threads see; other
+ * bytes are copied.
  */
 export class HashThread {
   readonly #log: Logger;
@@ -51,6 +58,11 @@ export class HashThread {
 
   constructor(log: Logger) {
     this.#log = log;
+  }
+
+  /** One, where this machine has the processors for it. */
+  static where(log: Logger, processors = availableParallelism()): HashThread | undefined {
+    return processors < LEAST_PROCESSORS ? undefined : new HashThread(log);
   }
 
   /** The sums of one blob. Undefined: they are to be computed in this thread, because the other is not up. */

@@ -186,7 +186,11 @@ export class IncomingBytes {
     const hash = this.#hash;
     const end = () => this.#available.endFrom(hash.cursor);
     try {
-      await hash.catchUp((buffer, position) => file.read(buffer, position), end);
+      const from = {
+        lend: (position: number, length: number) => this.#hot.lend(position, length),
+        read: (buffer: Uint8Array, position: number) => file.read(buffer, position),
+      };
+      await hash.catchUp(from, end);
     } catch (error) {
       if (!(error instanceof HashThreadDied)) throw error;
       this.#hashHere(hash);

@@ -116,3 +116,8 @@ t.test('its death is survived, and said; the next one starts anew, but not for e
   t.ok(isRight(await bringIn(last, new BufferPool())), 'and all is hashed in the main thread');
   t.equal(last.digestOfAll(), digest);
 });
+
+t.test('with two processors there is none', async (t) => {
+  t.equal(HashThread.where(silentLogger, 2), undefined);
+  t.ok(HashThread.where(silentLogger, 4));
+});

@@ -26,13 +26,24 @@ t.test('bytes in any order hash to the digest, read back where they came early',
           buffer.set(bytes.subarray(position, position + count));
           return Promise.resolve(count);
         };
+        let isLent = false;
+        const lend = (position: number, length: number) => {
+          // Every third position or so is still in memory.
+          if (isLent || position % 3 !== 0) return undefined;
+          isLent = true;
+          const release = () => {
+            isLent = false;
+          };
+          return { bytes: bytes.subarray(position, position + Math.min(length, 4)), release };
+        };
         for (const at of spans) {
           void hash.feed(bytes.subarray(at, at + 10), at, []);
           written.add(at);
-          const first = hash.catchUp(read, endOfPrefix);
-          await Promise.all([first, hash.catchUp(read, endOfPrefix)]);
+          const from = { read, lend };
+          const first = hash.catchUp(from, endOfPrefix);
+          await Promise.all([first, hash.catchUp(from, endOfPrefix)]);
         }
-        return hash.cursor === bytes.length && hash.finish() === digest;
+        return hash.cursor === bytes.length && !isLent && hash.finish() === digest;
       },
     ),
     { numRuns: 50 },
@@ -42,10 +53,7 @@ t.test('bytes in any order hash to the digest, read back where they came early',
 t.test('what is not there to be read back is an error, not a wait for ever', async (t) => {
   const hash = new PrefixHash(new LocalSums('sha256'));
   await t.rejects(
-    hash.catchUp(
-      () => Promise.resolve(0),
-      () => 1,
-    ),
+    hash.catchUp({ read: () => Promise.resolve(0), lend: () => undefined }, () => 1),
     /nothing to read back at byte 0/,
   );
   await hash.feed(Buffer.from('x'), 0, []);
