@@ -215,6 +215,7 @@ export class IncomingBytes {
     const hash = this.#freshHash();
     this.#hash.close();
     this.#hash = hash;
+    this.#hot.clear();
     await this.catchUp();
     return this.#hash === hash && this.isComplete ? hash.finish() : undefined;
   }

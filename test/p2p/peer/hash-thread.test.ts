@@ -111,9 +111,10 @@ t.test('its death is survived, and said; the next one starts anew, but not for e
   }
   t.match(JSON.parse(lines[0]!), { code: 'HASH_THREAD_DIED', todo: /main thread/ });
   t.equal(thread.open('sha256'), undefined);
-  const last = new IncomingBytes(digest, new MemoryStore(), new BufferPool(), thread);
+  const pool = new BufferPool();
+  const last = new IncomingBytes(digest, new MemoryStore(), pool, thread);
   last.sizeIs(blob.length);
-  t.ok(isRight(await bringIn(last, new BufferPool())), 'and all is hashed in the main thread');
+  t.ok(isRight(await bringIn(last, pool)), 'and all is hashed in the main thread');
   t.equal(last.digestOfAll(), digest);
 });
 
