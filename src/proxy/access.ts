@@ -17,6 +17,8 @@ import { denialIn, isUnanswered, type OriginAsking } from './origin-asking.ts';
 /** How long the origin's word that a repository may be read holds, in milliseconds. */
 export const RIGHT_MS = 5 * 60_000;
 const MAX_RIGHTS = 10_000;
+/** For so long a repository that is not for everybody is asked for with a client's own credential first, in milliseconds. */
+const REFUSED_MS = 60_000;
 
 const VAGUE_TYPES = new Set(['text/plain', 'application/json', 'application/octet-stream']);
 
@@ -54,6 +56,7 @@ export class Access {
   readonly #log: Logger;
   readonly #staleMs: number;
   readonly #rights = new LRUCache<string, number>({ max: MAX_RIGHTS });
+  readonly #refused = new LRUCache<string, number>({ max: MAX_RIGHTS });
   readonly #flights = new SingleFlight<string, Grant>();
   readonly #vouchers: Vouchers | undefined;
   readonly #hearsay: Hearsay;
@@ -78,6 +81,7 @@ export class Access {
 
   /** Throws LOOPBACK_ONLY for a client that may not use the credential configured for the upstream. */
   admit({ upstream }: Scope, clientAddress: string | undefined): void {
+    if (upstream.principal !== undefined) return;
     if (upstream.usesCredentials && !isLoopback(clientAddress)) throw new LoopbackOnly({ host: upstream.host });
   }
 
@@ -98,7 +102,21 @@ export class Access {
   async given(scope: Scope, { digest, mediaType, size, confirm }: Grant): Promise<void> {
     // Where peers vouched for it, the registry may not have been asked at all.
     if (confirm && !this.#hearsay.of(scope, digest))
-      await this.#refs.link(repoKey(scope), [this.newLink(scope, { digest, mediaType, size, confirmed: true })]);
+      await this.link(scope, [this.newLink(scope, { digest, mediaType, size, confirmed: true })]);
+  }
+
+  /** Notes what was read through the repository. What anybody may read does not become private by being read with a credential. */
+  async link(scope: Scope, links: readonly Link[]): Promise<void> {
+    const repo = repoKey(scope);
+    const isOpen = async ({ digest, confirmed }: Link) => {
+      const known = scope.upstream.principal === undefined ? undefined : await this.#refs.linkOf(repo, digest);
+      return known !== undefined && this.isFresh(known) && (known.confirmed || !confirmed);
+    };
+    const open = await Promise.all(links.map(isOpen));
+    await this.#refs.link(
+      repo,
+      links.filter((_, index) => !open[index]),
+    );
   }
 
   #askOnce(scope: Scope, digest: Digest, kind: 'blob' | 'manifest', link: Link | undefined): Promise<Grant> {
@@ -155,7 +173,7 @@ export class Access {
       const mediaType = precise(said.mediaType) ?? link?.mediaType;
       const size = said.size ?? link?.size;
       const confirmed = this.newLink(scope, { digest, mediaType, size, confirmed: true });
-      await this.#refs.link(repoKey(scope), [confirmed]);
+      await this.link(scope, [confirmed]);
       this.#hearsay.forget(scope, digest);
       this.grant(scope);
       return grantOf(confirmed, undefined);
@@ -192,13 +210,21 @@ export class Access {
 
   /** The origin has just let us read the repository. */
   grant(scope: Scope): void {
+    this.#refused.delete(rightKey(scope));
     this.#rights.set(rightKey(scope), this.#clock.monotonic());
   }
 
-  /** Ends right and link if `error` is the origin's "no": one about the repository (401, 403) ends all that was known of it. */
+  /**
+   * Ends right and link if `error` is the origin's "no": one about the repository (401, 403) ends all that was known of it. One to a
+   * client's own credential ends the right of that credential only.
+   */
   async denied(scope: Scope, digest: Digest | undefined, error: unknown): Promise<void> {
     const denial = denialIn(error);
     if (!denial) return;
+    if (scope.upstream.principal !== undefined) {
+      this.#rights.delete(rightKey(scope));
+      return;
+    }
     if (denial.answer !== 404) return this.revoke(scope);
     this.#rights.delete(rightKey(scope));
     if (digest !== undefined) this.#hearsay.denied(scope, digest);
@@ -208,6 +234,8 @@ export class Access {
   /** Ends the right to a repository, and forgets what was read through it. */
   async revoke(scope: Scope): Promise<void> {
     this.#rights.delete(rightKey(scope));
+    if (scope.upstream.principal !== undefined) return;
+    this.#refused.set(rightKey(scope), this.#clock.monotonic());
     this.#hearsay.denied(scope, undefined);
     await this.#refs.forget(repoKey(scope));
   }
@@ -225,6 +253,12 @@ export class Access {
     return `299 - "Hawker served this stale, as it was ${age} ago: ${host} cannot be asked (${codeOf(error)})"`;
   }
 
+  /** Whether the origin has just said that nobody reads the repository without a credential of his own. */
+  wasRefused(scope: Scope): boolean {
+    const since = this.#refused.get(rightKey(scope));
+    return since !== undefined && this.#clock.monotonic() - since <= REFUSED_MS;
+  }
+
   #hasRight(scope: Scope): boolean {
     const since = this.#rights.get(rightKey(scope));
     return since !== undefined && this.#clock.monotonic() - since <= RIGHT_MS;
@@ -237,7 +271,7 @@ export function precise(mediaType: string | undefined): string | undefined {
 }
 
 function rightKey(scope: Scope): string {
-  return `${scope.upstream.host}/${scope.repository}`;
+  return `${scope.upstream.host}/${scope.repository} ${scope.upstream.principal ?? ''}`;
 }
 
 /** By HEAD, and by GET where the registry does not do HEAD, whose answer then is no word on this manifest. */

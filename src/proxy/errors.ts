@@ -94,3 +94,10 @@ export const OriginSlow = codedError('ORIGIN_SLOW', {
   message: (p: { host: string; waitedMs: number }) => `${p.host} did not answer within ${p.waitedMs / 1000} s`,
   todo: 'check the way to the registry; what was read before is served meanwhile',
 });
+
+/** The one error that becomes a 401: the client may log in where the registry says, and come again with what it gets there. */
+export const LoginNeeded = codedError('LOGIN_NEEDED', {
+  message: (p: { host: string; repository: string; challenge: string }) =>
+    `${p.host} does not let everybody read ${p.repository}`,
+  todo: 'give the client a credential for that registry; it logs in at the registry itself, and the mirror gets a token only',
+});

@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import type { ByteSource, Metrics } from '../base/metrics.ts';
 import { asError } from '../base/errors.ts';
 import { onClientGone } from '../http/abort.ts';
+import type { Upstream } from '../registry/upstream.ts';
 import { FirstByteLate } from './errors.ts';
 import type { Scope } from './namespace.ts';
 
@@ -16,13 +17,13 @@ export const FIRST_BYTE_MS = 25_000;
 export class Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  readonly scope: Scope;
   /** Aborts when the client has gone, or (FIRST_BYTE_LATE) when the head is not out in time. */
   readonly signal: AbortSignal;
   readonly #metrics: Metrics;
   readonly #clock: Clock;
   readonly #startedAt: number;
   readonly #cancelDeadline: () => void;
+  #scope: Scope;
   #whenHead: () => void = () => undefined;
 
   constructor(
@@ -33,7 +34,7 @@ export class Exchange {
   ) {
     this.request = request;
     this.response = response;
-    this.scope = scope;
+    this.#scope = scope;
     this.#metrics = deps.metrics;
     this.#clock = deps.clock;
     this.#startedAt = deps.clock.monotonic();
@@ -44,6 +45,15 @@ export class Exchange {
     );
     onClientGone(response, (reason) => controller.abort(reason));
     response.once('close', this.#cancelDeadline);
+  }
+
+  get scope(): Scope {
+    return this.#scope;
+  }
+
+  /** From here on the registry is asked with what the client has sent for it. */
+  askBy(upstream: Upstream): void {
+    this.#scope = { ...this.#scope, upstream };
   }
 
   get isHead(): boolean {

@@ -153,7 +153,7 @@ export class Manifests {
       if ((await this.#refs.linkOf(repo, digest))?.confirmed) continue;
       links.push(this.#access.newLink(scope, { digest, mediaType, size, confirmed: false }));
     }
-    await this.#refs.link(repo, links);
+    await this.#access.link(scope, links);
     this.#linked.set(key, this.#clock.monotonic());
   }
 }

@@ -66,7 +66,7 @@ export function createMirror(options: MirrorOptions): Mirror {
   const images = new ImageNames();
   const manifests = new Manifests({ access, tags, refs, downloads, clock, images, passThrough });
   const blobs = new Blobs({ access, downloads, images, pool });
-  const deps = { upstreams, manifests, blobs, passThrough, log, metrics, clock, descriptors };
+  const deps = { upstreams, access, manifests, blobs, passThrough, log, metrics, clock, descriptors };
   const listeners = [
     { address: settings.listen, scope: { upstream: settings.defaultUpstream, bound: false } },
     ...settings.listeners.map(({ listen, upstream }) => ({ address: listen, scope: { upstream, bound: true } })),

@@ -10,7 +10,8 @@ type OciCode =
   | 'NAME_UNKNOWN'
   | 'MANIFEST_UNKNOWN'
   | 'BLOB_UNKNOWN'
-  | 'RANGE_INVALID';
+  | 'RANGE_INVALID'
+  | 'UNAUTHORIZED';
 
 /** What a request was for, which decides how its failure is called. */
 export type Subject = 'manifest' | 'blob' | 'other';
@@ -33,6 +34,7 @@ const REFUSALS: Readonly<Record<string, readonly [number, OciCode]>> = {
   [errors.RangeUnsatisfiable.code]: [416, 'RANGE_INVALID'],
   [errors.WriteUnsupported.code]: [405, 'UNSUPPORTED'],
   [errors.CatalogUnsupported.code]: [404, 'UNSUPPORTED'],
+  [errors.LoginNeeded.code]: [401, 'UNAUTHORIZED'],
   [errors.UpstreamUnknown.code]: [404, 'NAME_UNKNOWN'],
 };
 
@@ -60,6 +62,7 @@ export function ociAnswer(error: unknown, subject: Subject): OciAnswer {
     'Docker-Distribution-Api-Version': 'registry/2.0',
   };
   if (status === 405) headers['Allow'] = 'GET, HEAD';
+  if (error instanceof errors.LoginNeeded) headers['WWW-Authenticate'] = error.params.challenge;
   if (error instanceof errors.RangeUnsatisfiable) headers['Content-Range'] = `bytes */${error.params.size}`;
   return { status, headers, body };
 }

@@ -1,25 +1,32 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import fastify, { type FastifyInstance } from 'fastify';
 import type { Clock } from '../base/clock.ts';
+import { codeOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { Descriptors } from '../base/descriptors.ts';
 import { endConnection } from '../http/abort.ts';
 import { limitConnections } from '../http/connection-limit.ts';
 import type { Upstreams } from '../registry/upstreams.ts';
+import type { Access } from './access.ts';
 import { AccessLog } from './access-log.ts';
 import type { Blobs } from './blobs.ts';
-import { CatalogUnsupported, WriteUnsupported } from './errors.ts';
+import { CatalogUnsupported, LoginNeeded, WriteUnsupported } from './errors.ts';
 import { Exchange } from './exchange.ts';
 import { answerMalformed, createHttpServer, refuse } from './http-server.ts';
 import type { Manifests } from './manifests.ts';
 import { resolveScope, type ListenerScope } from './namespace.ts';
 import { ociAnswer, type Subject } from './oci-errors.ts';
+import { serveByOwnCredential } from './own-credential.ts';
 import type { PassThrough } from './passthrough.ts';
 import { parseRequestPath, type RequestPath } from './request-path.ts';
 
+/** How long a registry may take to say how to log in, in milliseconds; a client waits for it before its pull begins. */
+const CHALLENGE_MS = 3000;
+
 export interface ServerDeps {
   readonly upstreams: Pick<Upstreams, 'find'>;
+  readonly access: Access;
   readonly manifests: Manifests;
   readonly blobs: Blobs;
   readonly passThrough: PassThrough;
@@ -77,26 +84,48 @@ export function createMirrorServer(listener: ListenerScope, deps: ServerDeps): F
   async function dispatch(request: IncomingMessage, response: ServerResponse, path: RequestPath): Promise<void> {
     const { target } = path;
     if (target.kind === 'base') {
-      answerBase(response);
+      await answerBase(request, response);
       return;
     }
     if (target.kind === 'catalog') throw new CatalogUnsupported({});
     const exchange = new Exchange(request, response, resolveScope(path, listener, deps.upstreams), deps);
     if (deps.descriptors) exchange.onHead(await deps.descriptors.enter(exchange.signal));
-    if (target.kind === 'manifest') await deps.manifests.serve(exchange, target.reference);
-    else if (target.kind === 'blob') await deps.blobs.serve(exchange, target.digest);
-    else await deps.passThrough.serve(exchange, target.rest, path.query);
+    // docker and podman learn of a login at `/v2/` only, and get by with a 404 here; containerd and BuildKit, which send `ns`, learn of it anywhere.
+    const mayLogIn = listener.bound || path.ns !== undefined;
+    await serveByOwnCredential(exchange, deps.access, { mayLogIn }, async () => {
+      if (target.kind === 'manifest') await deps.manifests.serve(exchange, target.reference);
+      else if (target.kind === 'blob') await deps.blobs.serve(exchange, target.digest);
+      else await deps.passThrough.serve(exchange, target.rest, path.query);
+    });
   }
-}
 
-/** Answered here, at once, without a challenge: docker would send its user's Docker Hub password to whoever asks for one. */
-function answerBase(response: ServerResponse): void {
-  response.writeHead(200, {
-    'Content-Type': 'application/json',
-    'Content-Length': 2,
-    'Docker-Distribution-Api-Version': 'registry/2.0',
-  });
-  response.end('{}');
+  /**
+   * On a listener for one registry, that registry's own challenge, if it is for a token: docker and podman ask here only. Never on the
+   * shared one: docker would send its user's Docker Hub password to whoever asks for it. Where the registry cannot be asked, what
+   * is here is served without.
+   */
+  async function answerBase(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (listener.bound && request.headers.authorization === undefined) {
+      const upstream = deps.upstreams.find(listener.upstream);
+      const challenge = await upstream
+        ?.challenge(undefined, AbortSignal.timeout(CHALLENGE_MS))
+        .catch((error: unknown) => {
+          deps.log.debug(
+            { code: 'NO_CHALLENGE', upstream: upstream.key, cause: codeOf(error) },
+            'the registry cannot be asked how to log in',
+          );
+          return undefined;
+        });
+      if (upstream && challenge !== undefined)
+        throw new LoginNeeded({ host: upstream.host, repository: 'everything', challenge });
+    }
+    response.writeHead(200, {
+      'Content-Type': 'application/json',
+      'Content-Length': 2,
+      'Docker-Distribution-Api-Version': 'registry/2.0',
+    });
+    response.end('{}');
+  }
 }
 
 function refuseWrite(request: IncomingMessage, response: ServerResponse, accessLog: AccessLog): void {

@@ -46,7 +46,10 @@ export class Tags {
   /** What `tag` stands for, and leave to serve it; throws the origin's error where there is none. */
   resolve(scope: Scope, tag: string, variant: Variant): Promise<TagGrant | typeof NOT_KEPT> {
     const { registry, repository } = repoKey(scope);
-    return this.#flights.run(`${registry}/${repository}:${tag} ${variant}`, () => this.#resolve(scope, tag, variant));
+    const asker = scope.upstream.principal ?? '';
+    return this.#flights.run(`${registry}/${repository}:${tag} ${variant} ${asker}`, () =>
+      this.#resolve(scope, tag, variant),
+    );
   }
 
   async #resolve(scope: Scope, tag: string, variant: Variant): Promise<TagGrant | typeof NOT_KEPT> {
@@ -59,7 +62,7 @@ export class Tags {
       return { ...said, warning: undefined };
     } catch (error) {
       if (denialIn(error)) {
-        await this.#refs.dropTag(repoKey(scope), tag);
+        if (scope.upstream.principal === undefined) await this.#refs.dropTag(repoKey(scope), tag);
         await this.#access.denied(scope, undefined, error);
       }
       if (!known || !fallback || !isUnanswered(error)) throw error;
@@ -93,7 +96,7 @@ export class Tags {
   async #keep(scope: Scope, tag: string, variant: Variant, said: Said): Promise<void> {
     const { digest, mediaType, size } = said;
     const link = this.#access.newLink(scope, { digest, mediaType, size, confirmed: true });
-    await this.#refs.link(repoKey(scope), [link]);
+    await this.#access.link(scope, [link]);
     await this.#refs.setTag(repoKey(scope), tag, variant, {
       digest,
       mediaType,

@@ -1,9 +1,10 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../base/clock.ts';
-import { parseChallenges, type Challenge } from './challenge.ts';
+import type { Authoriser, Refusable } from './authoriser.ts';
+import { formatChallenge, parseChallenges, type Challenge } from './challenge.ts';
 import type { Client } from './client.ts';
-import { basicAuthorization, credentialId, type Credential, type Credentials } from './credentials.ts';
+import { basicAuthorization, credentialId, type Credential, type CredentialSource } from './credentials.ts';
 import { isOriginError } from './errors.ts';
 import type { Errand } from './failures.ts';
 import { tokenRealm } from './realm.ts';
@@ -14,24 +15,27 @@ const MAX_ROUNDS = 3;
 const MAX_REPOSITORIES = 2000;
 /** How long a registry that asked for nothing is taken to be open, in milliseconds. */
 const OPEN_KEPT_MS = 300_000;
+/** How long what the registry said at `/v2/` is passed on without asking it again, in milliseconds. */
+const PING_KEPT_MS = 60_000;
 const MAX_PING_BYTES = 64 * 1024;
 
-interface Refusable {
-  readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-}
-
 /** Gets requests to one registry authorised: learns from its challenges what it wants, and gets that. */
-export class Authenticator {
+export class Authenticator implements Authoriser {
   readonly #upstream: string;
   readonly #registry: URL;
   readonly #client: Client;
   readonly #tokens: Tokens;
-  readonly #credentials: Credentials;
+  readonly #credentials: CredentialSource;
   readonly #isConfigured: (host: string) => boolean;
   /** What to ask the token endpoint for, by repository. */
   readonly #learnt = new LRUCache<string, TokenRequest>({ max: MAX_REPOSITORIES });
+  /** As the registry last asked for it, whether or not a token was to be had. */
+  readonly #challenged = new LRUCache<string, TokenRequest>({ max: MAX_REPOSITORIES });
   readonly #clock: Clock;
+  #pinged: { readonly request: TokenRequest | undefined; readonly until: number } = {
+    request: undefined,
+    until: -Infinity,
+  };
   #wantsBasic = false;
   #openUntil = -Infinity;
 
@@ -40,7 +44,7 @@ export class Authenticator {
     registry: URL;
     client: Client;
     tokens: Tokens;
-    credentials: Credentials;
+    credentials: CredentialSource;
     clock: Clock;
     /** Whether the configuration names a host as one that may give tokens. */
     isConfigured: (host: string) => boolean;
@@ -54,10 +58,6 @@ export class Authenticator {
     this.#isConfigured = options.isConfigured;
   }
 
-  /**
-   * Sends a request for a repository with what it needs. `send` gets the `Authorization` (undefined: none) and returns the
-   * answer; it is called again where that is a 401 that can be mended. The last answer is returned, whatever it is.
-   */
   async authorised<T extends Refusable>(
     repository: string,
     send: (authorization: string | undefined) => Promise<T>,
@@ -75,7 +75,7 @@ export class Authenticator {
     }
   }
 
-  /** What a request for a repository needs, found out without making it: a ping tells. */
+  /** A ping tells. */
   async authorization(repository: string, signal?: AbortSignal): Promise<string | undefined> {
     const known = await unlessAborted(this.#known(repository), signal);
     if (known !== undefined || this.#clock.monotonic() < this.#openUntil) return known;
@@ -83,6 +83,25 @@ export class Authenticator {
     if (answer.status === 401) return this.#next(repository, answer.headers, undefined);
     this.#openUntil = this.#clock.monotonic() + OPEN_KEPT_MS;
     return undefined;
+  }
+
+  /**
+   * What the registry would have a client log in with, as it said it last for that repository (undefined: what it says at
+   * `/v2/`), in the form of `WWW-Authenticate`: `Bearer` only, for a password would come to us. Undefined: it says nothing of the
+   * kind, or names a token service that is not its own.
+   */
+  async challenge(repository: string | undefined, signal?: AbortSignal): Promise<string | undefined> {
+    const request = repository === undefined ? await this.#askedAtPing(signal) : this.#challenged.get(repository);
+    return request && formatChallenge(request);
+  }
+
+  async #askedAtPing(signal: AbortSignal | undefined): Promise<TokenRequest | undefined> {
+    if (this.#clock.monotonic() < this.#pinged.until) return this.#pinged.request;
+    const { headers } = await this.#ping(signal);
+    const bearer = parseChallenges(headers['www-authenticate']).find(({ scheme }) => scheme === 'bearer');
+    const request = bearer && { ...this.#requestOf('asking how to log in', bearer), scope: '' };
+    this.#pinged = { request, until: this.#clock.monotonic() + PING_KEPT_MS };
+    return request;
   }
 
   async #known(repository: string): Promise<string | undefined> {
@@ -105,17 +124,21 @@ export class Authenticator {
     return basicOf(credential);
   }
 
-  async #answerBearer(repository: string, { parameters }: Challenge, sent: string | undefined): Promise<string> {
-    const errand: Errand = { upstream: this.#upstream, step: `getting a token for ${repository}` };
-    const realm = tokenRealm(errand, parameters.get('realm'), this.#registry, this.#isConfigured);
+  async #answerBearer(repository: string, challenge: Challenge, sent: string | undefined): Promise<string> {
     const request = {
-      realm,
-      service: parameters.get('service'),
-      scope: pullScope(repository, parameters.get('scope')),
+      ...this.#requestOf(`getting a token for ${repository}`, challenge),
+      scope: pullScope(repository, challenge.parameters.get('scope')),
     };
+    this.#challenged.set(repository, request);
     const token = await this.#token(request, sent?.replace(/^Bearer /, ''));
     this.#learnt.set(repository, request);
     return bearer(token);
+  }
+
+  #requestOf(step: string, { parameters }: Challenge): Omit<TokenRequest, 'scope'> {
+    const errand: Errand = { upstream: this.#upstream, step };
+    const realm = tokenRealm(errand, parameters.get('realm'), this.#registry, this.#isConfigured);
+    return { realm, service: parameters.get('service') };
   }
 
   async #token(request: TokenRequest, refused: string | undefined): Promise<string> {

@@ -31,7 +31,7 @@ export async function confirmBlob(
   const once = async () => {
     const send = (authorization?: string) =>
       client.ask({ method: 'HEAD', url, ...withAuthorization(authorization), maxBytes: 0, errand, signal });
-    const answer = await origin.authenticator.authorised(repository, send, signal);
+    const answer = await origin.authoriser.authorised(repository, send, signal);
     if (USELESS_HEAD.has(answer.status)) return probe(origin, repository, url, errand, digest, signal);
     if (isRedirect(answer.status)) return {};
     if (answer.status === 200) return sizeOf(errand, answer, digest);
@@ -57,7 +57,7 @@ async function probe(
     const headers = { range: 'bytes=0-0', ...withAuthorization(authorization).headers };
     return httpRead(origin.reading, { url, headers, errand, signal }, taker);
   };
-  const answer = await origin.authenticator.authorised(repository, send, signal);
+  const answer = await origin.authoriser.authorised(repository, send, signal);
   const { status, headers, words } = answer;
   if (isRedirect(status)) return {};
   if (status === 206) return known(parseContentRange(headers['content-range'])?.total);

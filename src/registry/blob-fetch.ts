@@ -1,6 +1,6 @@
 import type { ByteRange, ByteSink } from '../http/byte-sink.ts';
 import type { Digest } from '../base/digest.ts';
-import type { Authenticator } from './authenticator.ts';
+import type { Authoriser } from './authoriser.ts';
 import { BlobBody, type ReadProgress } from './blob-body.ts';
 import { isOriginError, OriginBadRange, OriginBadResponse, OriginCut, type OriginError } from './errors.ts';
 import { failureOfStatus, type Errand } from './failures.ts';
@@ -27,7 +27,7 @@ export interface BlobOrigin {
   /** Canonical host. */
   readonly upstream: string;
   readonly baseUrl: URL;
-  readonly authenticator: Authenticator;
+  readonly authoriser: Authoriser;
   readonly reading: ReadContext;
   readonly now: () => number;
 }
@@ -93,7 +93,7 @@ export class RegistryBlob implements OriginBlob {
     const send = (authorization?: string) => this.#send(url, authorization, progress, errand, signal);
     try {
       return mayCarryAuthorization(this.#origin.baseUrl, url)
-        ? await this.#origin.authenticator.authorised(this.#repository, send, signal).then(toHop)
+        ? await this.#origin.authoriser.authorised(this.#repository, send, signal).then(toHop)
         : toHop(await send());
     } catch (error) {
       // Whatever stood at the end of the redirect is not relied on a second time.

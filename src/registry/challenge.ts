@@ -23,6 +23,25 @@ export function parseChallenges(headers: string | readonly string[] | undefined)
   return lines.flatMap((line) => new HeaderReader(line).challenges()).slice(0, MAX_CHALLENGES);
 }
 
+/** A `Bearer` challenge as a registry sends it (distribution's token spec). */
+export function formatChallenge(request: {
+  readonly realm: URL;
+  readonly service: string | undefined;
+  readonly scope: string;
+}): string {
+  const parts = [
+    ['realm', request.realm.href],
+    ['service', request.service ?? ''],
+    ['scope', request.scope],
+  ].filter(([, value]) => value !== '');
+  return `Bearer ${parts.map(([name, value]) => `${name}="${quotable(value!)}"`).join(',')}`;
+}
+
+/** What may stand in a quoted string, and in a header at all (RFC 9110, 5.6.4). */
+function quotable(text: string): string {
+  return text.replaceAll(/[^\t\x20-\x7E]/g, '').replaceAll(/["\\]/g, String.raw`\$&`);
+}
+
 class HeaderReader {
   readonly #text: string;
   #at = 0;

@@ -19,13 +19,20 @@ export interface CredentialSettings {
   readonly credentialHelper?: string | undefined;
 }
 
+/** Where a registry's credential comes from. */
+export interface CredentialSource {
+  readonly configured: boolean;
+  /** `renew`: the registry refused the last one. Undefined: anonymous. */
+  read(renew?: boolean): Promise<Credential | undefined>;
+}
+
 /** A helper is asked again after this long, or at once when the registry refuses what it gave. In milliseconds. */
 const HELPER_ANSWER_KEPT_MS = 300_000;
 /** docker-credential-helpers: a Username of `<token>` says that the Secret is an identity token. */
 const TOKEN_USER = '<token>';
 
 /** The configured credential of one registry. Files are read at each use, so that a renewed secret counts at once. */
-export class Credentials {
+export class Credentials implements CredentialSource {
   readonly #host: string;
   readonly #settings: CredentialSettings;
   readonly #clock: Clock;

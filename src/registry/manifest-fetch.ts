@@ -1,5 +1,5 @@
 import { digestAlgorithm, digestOf, parseDigest, type Digest } from '../base/digest.ts';
-import type { Authenticator } from './authenticator.ts';
+import type { Authoriser } from './authoriser.ts';
 import type { Answer, Client } from './client.ts';
 import { codingOf } from './content-encoding.ts';
 import { parseContentLength } from './content-range.ts';
@@ -37,7 +37,7 @@ export class ManifestFetch {
   readonly #upstream: string;
   readonly #baseUrl: URL;
   readonly #client: Client;
-  readonly #authenticator: Authenticator;
+  readonly #authoriser: Authoriser;
   readonly #clock: Clock;
   readonly #counter: RequestCounter;
 
@@ -45,14 +45,14 @@ export class ManifestFetch {
     upstream: string;
     baseUrl: URL;
     client: Client;
-    authenticator: Authenticator;
+    authoriser: Authoriser;
     clock: Clock;
     counter: RequestCounter;
   }) {
     this.#upstream = options.upstream;
     this.#baseUrl = options.baseUrl;
     this.#client = options.client;
-    this.#authenticator = options.authenticator;
+    this.#authoriser = options.authoriser;
     this.#clock = options.clock;
     this.#counter = options.counter;
   }
@@ -132,7 +132,7 @@ export class ManifestFetch {
           signal,
         });
       const answer = mayCarryAuthorization(this.#baseUrl, target)
-        ? await this.#authenticator.authorised(repository, send, signal)
+        ? await this.#authoriser.authorised(repository, send, signal)
         : await send();
       if (!isRedirect(answer.status)) return answer;
       const upstreamIsPlain = this.#baseUrl.protocol === 'http:';

@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Authenticator } from './authenticator.ts';
 import { parseChallenges, type Challenge } from './challenge.ts';
 import type { Answer, Client } from './client.ts';
-import { basicAuthorization, type Credentials } from './credentials.ts';
+import { basicAuthorization, type CredentialSource } from './credentials.ts';
 import { OriginUnauthorized } from './errors.ts';
 import { failureOfStatus } from './failures.ts';
 import { MANIFEST_ACCEPT } from './media-types.ts';
@@ -43,7 +43,7 @@ interface ProbeDeps {
   readonly registry: URL;
   readonly client: Client;
   readonly tokens: Tokens;
-  readonly credentials: Credentials;
+  readonly credentials: CredentialSource;
   readonly clock: Clock;
   /** Whether the configuration names a host as one that may give tokens. */
   readonly isConfigured: (host: string) => boolean;

@@ -3,9 +3,12 @@ import type { Clock } from '../base/clock.ts';
 import type { Digest } from '../base/digest.ts';
 import type { ByteRange, ByteSink } from '../http/byte-sink.ts';
 import type { GatedTransport } from '../http/gated-transport.ts';
+import { LRUCache } from 'lru-cache';
 import { Authenticator } from './authenticator.ts';
+import type { Authoriser } from './authoriser.ts';
 import { confirmBlob } from './blob-confirm.ts';
 import { RegistryBlob, type BlobOrigin, type OriginBlob } from './blob-fetch.ts';
+import { GivenPassword, GivenToken, parseClientCredential, type ClientCredential } from './client-credential.ts';
 import { Client } from './client.ts';
 import { Credentials, type CredentialSettings } from './credentials.ts';
 import type { OriginLimits } from './limits.ts';
@@ -31,6 +34,10 @@ export interface UpstreamOptions {
   readonly counter: RequestCounter;
 }
 
+/** Clients with a credential of their own, and how long one is remembered after its last request, in milliseconds. */
+const MAX_CLIENTS = 1000;
+const CLIENT_KEPT_MS = 5 * 60_000;
+
 /** One origin registry. Its methods throw OriginErrors (errors.ts) and the reason of an aborted signal. */
 export class Upstream {
   /** Canonical: `docker.io`. */
@@ -40,21 +47,37 @@ export class Upstream {
   readonly baseUrl: URL;
   /** A configured credential is used for it: what it gives is for those only who may use that. */
   readonly usesCredentials: boolean;
+  /** A keyed hash of the client's own credential by which it is asked; undefined: anonymously, or by the configured one. */
+  readonly principal: string | undefined;
+  readonly #options: UpstreamOptions;
+  readonly #clients = new LRUCache<string, Upstream>({
+    max: MAX_CLIENTS,
+    ttl: CLIENT_KEPT_MS,
+    updateAgeOnGet: true,
+    ttlAutopurge: true,
+  });
   readonly #transport: GatedTransport;
   readonly #client: Client;
+  /** Of the anonymous or configured way. */
   readonly #authenticator: Authenticator;
+  readonly #authoriser: Authoriser;
   readonly #manifests: ManifestFetch;
   readonly #blobs: BlobOrigin;
   readonly #makeProbe: () => RegistryProbe;
 
-  constructor(options: UpstreamOptions) {
+  constructor(options: UpstreamOptions, client?: ClientCredential) {
+    this.#options = options;
+    this.principal = client?.principal;
     const { host, baseUrl, transport, limits, clock, counter } = options;
     this.host = host;
     this.key = options.key;
     this.baseUrl = baseUrl;
     this.#transport = transport;
-    const credentials = new Credentials(host, options.credentials, clock);
-    this.usesCredentials = credentials.configured;
+    const credentials =
+      client?.kind === 'basic'
+        ? new GivenPassword(client.credential)
+        : new Credentials(host, options.credentials, clock);
+    this.usesCredentials = client !== undefined || credentials.configured;
     this.#client = new Client(transport, limits, counter);
     const asking = {
       upstream: host,
@@ -67,17 +90,38 @@ export class Upstream {
     };
     const authenticator = new Authenticator(asking);
     this.#authenticator = authenticator;
+    const authoriser = client?.kind === 'bearer' ? new GivenToken(client.authorization) : authenticator;
+    this.#authoriser = authoriser;
     this.#makeProbe = () => new RegistryProbe({ ...asking, authenticator });
     this.#manifests = new ManifestFetch({
       upstream: host,
       baseUrl,
       client: this.#client,
-      authenticator,
+      authoriser,
       clock,
       counter,
     });
     const reading = { reader: transport.reader, limits, clock, counter };
-    this.#blobs = { upstream: host, baseUrl, authenticator, reading, now: () => clock.now() };
+    this.#blobs = { upstream: host, baseUrl, authoriser, reading, now: () => clock.now() };
+  }
+
+  /**
+   * The same registry, asked with what a client sent as its `Authorization`; undefined where that is nothing of use. It is kept
+   * for minutes after its last use.
+   */
+  forClient(authorization: string): Upstream | undefined {
+    const client = parseClientCredential(authorization);
+    if (!client) return undefined;
+    const known = this.#clients.get(client.principal);
+    if (known) return known;
+    const upstream = new Upstream(this.#options, client);
+    this.#clients.set(client.principal, upstream);
+    return upstream;
+  }
+
+  /** See `Authenticator.challenge`. Throws OriginErrors. */
+  challenge(repository: string | undefined, signal?: AbortSignal): Promise<string | undefined> {
+    return this.#authenticator.challenge(repository, signal);
   }
 
   /** `accept`: media-types.ts. Empty where the registry does not say; then `getManifest` does. */
@@ -122,7 +166,7 @@ export class Upstream {
     repository: string,
     signal?: AbortSignal,
   ): Promise<{ target: URL; agent: Agent; headers: Record<string, string> }> {
-    const authorization = await this.#authenticator.authorization(repository, signal);
+    const authorization = await this.#authoriser.authorization(repository, signal);
     const agent = this.#transport.agent(this.baseUrl.protocol);
     return { target: this.baseUrl, agent, headers: authorization === undefined ? {} : { authorization } };
   }

@@ -111,11 +111,11 @@ for (const deny of ['at-token', 'at-registry'] as const) {
     rig.origin.auth.privateRepositories.add('org/app');
     rig.origin.auth.revokeTokens();
     const blob = await rig.ask(BLOB);
-    t.equal(blob.status, 404);
-    t.match(errorIn(blob).detail.code, /ORIGIN_(UNAUTHORIZED|DENIED)/);
+    t.equal(blob.status, 401);
+    t.equal(errorIn(blob).detail.code, 'LOGIN_NEEDED');
     t.equal(await rig.refs.linkOf(KEY, LAYER.digest), undefined);
     t.equal(await rig.refs.linkOf(KEY, MANIFEST.digest), undefined, 'all of the repository is forgotten');
-    t.equal((await rig.ask(`/v2/org/app/manifests/latest${NS}`)).status, 404);
+    t.equal((await rig.ask(`/v2/org/app/manifests/latest${NS}`)).status, 401);
     await rig.origin.close();
     for (const path of ['manifests/latest', `manifests/${MANIFEST.digest}`, `blobs/${LAYER.digest}`]) {
       t.equal((await rig.ask(`/v2/org/app/${path}${NS}`)).status, 404, `${path} with the origin down`);

@@ -59,14 +59,15 @@ t.test('lists of tags, from the real thing', async (t) => {
   t.equal(seen.path, '/v2/library/app/tags/list?n=10');
 });
 
-t.test('a private repository is a 404', async (t) => {
+t.test('a private repository is one to log in for, or a 404 to those who could not', async (t) => {
   const rig = await Rig.start(t);
   rig.origin.addImage('org/app', 'v1', IMAGE);
   rig.origin.auth.mode = 'bearer';
   rig.origin.auth.privateRepositories.add('org/app');
   for (const deny of ['at-token', 'at-registry'] as const) {
     rig.origin.auth.deny = deny;
-    const answer = await rig.ask(`/v2/org/app/tags/list${NS}`);
+    t.equal((await rig.ask(`/v2/org/app/tags/list${NS}`)).status, 401);
+    const answer = await rig.ask(`/v2/${REGISTRY}/org/app/tags/list`);
     t.equal(answer.status, 404);
     t.equal(errorIn(answer).code, 'NAME_UNKNOWN');
     t.notOk('www-authenticate' in answer.headers);

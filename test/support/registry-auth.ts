@@ -27,6 +27,10 @@ export class RegistryAuth {
   readonly refreshTokens = new Map<string, string>();
   /** Repositories that anonymous clients may not pull. */
   readonly privateRepositories = new Set<string>();
+  /** Who alone may pull a private repository; undefined: every user. */
+  readonly readers = new Map<string, readonly string[]>();
+  /** Anonymous clients have had enough (429). */
+  limitStrangers = false;
   /** How long a token is good for. */
   tokenTtlMs = 300_000;
   /** What `expires_in` says, in seconds; undefined: nothing. */
@@ -57,7 +61,7 @@ export class RegistryAuth {
     authorization: string | undefined,
     repository: string | undefined,
     ownRealm: string,
-  ): { status: 401 | 403; challenges: readonly string[] } | undefined {
+  ): { status: 401 | 403 | 429; challenges: readonly string[] } | undefined {
     if (this.mode === 'none') return undefined;
     const [scheme = '', secret = ''] = (authorization ?? '').split(' ');
     if (this.mode === 'basic') {
@@ -67,7 +71,9 @@ export class RegistryAuth {
     }
     const token = scheme.toLowerCase() === 'bearer' ? this.#tokens.get(secret) : undefined;
     const good = token && token.expiresAt > Date.now();
-    if (good && (repository === undefined || token.scopes.includes(`repository:${repository}:pull`))) return undefined;
+    if (good && (repository === undefined || token.scopes.includes(`repository:${repository}:pull`))) {
+      return this.limitStrangers && token.user === undefined ? { status: 429, challenges: [] } : undefined;
+    }
     const scope = repository && this.challengeScope ? `,scope="repository:${repository}:pull"` : '';
     const usual = `Bearer realm="${this.realm ?? ownRealm}",service="hostile"${scope}`;
     const hidden = this.challengeAtPingOnly && repository !== undefined;
@@ -84,9 +90,7 @@ export class RegistryAuth {
     const asked = (request.method === 'POST' ? request.form : request.query)
       .getAll('scope')
       .flatMap((s) => s.split(' '));
-    const allowed = asked.filter(
-      (scope) => user !== undefined || !this.privateRepositories.has(scope.split(':')[1] ?? ''),
-    );
+    const allowed = asked.filter((scope) => this.#mayPull(user, scope.split(':')[1] ?? ''));
     if (allowed.length < asked.length && this.deny === 'at-token') {
       return { status: 403, body: { errors: [{ code: 'DENIED', message: 'requested access is denied' }] } };
     }
@@ -94,6 +98,11 @@ export class RegistryAuth {
     this.#tokens.set(id, { user, scopes: allowed, expiresAt: Date.now() + this.tokenTtlMs });
     const expiry = this.expiresIn === undefined ? {} : { expires_in: this.expiresIn };
     return { status: 200, body: { [this.tokenField]: id, ...expiry, issued_at: new Date().toISOString() } };
+  }
+
+  #mayPull(user: string | undefined, repository: string): boolean {
+    if (!this.privateRepositories.has(repository)) return true;
+    return user !== undefined && (this.readers.get(repository)?.includes(user) ?? true);
   }
 
   /** Undefined: anonymous; false: wrong credentials. */
