@@ -92,7 +92,10 @@ export async function startProxy(config: Config, { log, lifecycle, cluster }: Pr
     start: async () => {
       const swarm = peer && { coordinator: peer.coordinator, peers: peer.sources };
       const { pressure } = resources;
-      const alone = { store, shelves, coordinator: solo, solo, privateBlobs, pool, clock, log, metrics, pressure };
+      // Without a secret any process on this machine is a member.
+      const sharesPrivate = config.cluster.secretFile !== undefined;
+      const node = { store, shelves, privateBlobs, sharesPrivate, pool, clock, log, metrics, pressure };
+      const alone = { ...node, coordinator: solo, solo };
       return new Downloads({ ...alone, ...swarm, hashThread });
     },
     stop: (downloads) => downloads.close(),

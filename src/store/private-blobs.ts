@@ -5,8 +5,8 @@ import { codeOf } from '../base/errors.ts';
 import { LAYOUT_VERSION } from './layout.ts';
 
 /**
- * Which blobs were read with a configured credential: these stay on this node, and are neither announced nor given to other
- * proxies. A file of digests, one a line, appended to before the first byte of such a blob is kept.
+ * Which blobs were read with a credential: where the cluster has no secret these stay on this node, and are neither announced nor
+ * given to other proxies. A file of digests, one a line, appended to before the first byte of such a blob is kept.
  */
 export class PrivateBlobs {
   readonly #path: string;

@@ -44,6 +44,8 @@ export interface DownloadDeps {
   /** For blobs that stay on this node: nobody is told of them. */
   readonly solo: Coordinator;
   readonly peers?: PeerSources | undefined;
+  /** What is read with a credential goes to other proxies too. */
+  readonly sharesPrivate?: boolean | undefined;
   readonly pool: BufferPool;
   /** Hashes large blobs; undefined: the main thread does. */
   readonly hashThread?: HashThread | undefined;
@@ -64,7 +66,7 @@ export interface DownloadRequest {
   readonly isSmall?: boolean | undefined;
   /** The manifest that names it, where known: the blobs of an image share the origin's attention. */
   readonly image?: Digest | undefined;
-  /** What is read with a configured credential stays on this node, and comes from the origin alone. */
+  /** It is read with a credential: unless `sharesPrivate`, it stays on this node, and comes from the origin alone. */
   readonly isPrivate?: boolean | undefined;
   /**
    * Set where that origin has not yet said that the client may read it: asks it. Called only where bytes would go out that
@@ -91,7 +93,7 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
-  /** It came for a client with a configured credential first. */
+  /** It came for a client with a credential first, and stays on this node. */
   readonly isPrivate: boolean;
   readonly #deps: DownloadDeps;
   readonly #origins: Origins;
@@ -120,7 +122,7 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
     this.#deps = deps;
     ({ clock: this.clock, log: this.log, metrics: this.metrics } = deps);
     this.digest = request.digest;
-    this.isPrivate = request.isPrivate ?? false;
+    this.isPrivate = request.isPrivate === true && deps.sharesPrivate !== true;
     this.bytes = new IncomingBytes(request.digest, deps.store, deps.pool, deps.hashThread);
     this.readers = new Readers(this);
     this.corrections = new Corrections(this);

@@ -54,8 +54,10 @@ export class Downloads {
     solo: Coordinator;
     /** How pieces are fetched from other proxies; undefined: never. */
     peers?: PeerSources;
-    /** Which blobs stay on this node; undefined: none is told apart. */
+    /** Which blobs were read with a credential; undefined: none is told apart. */
     privateBlobs?: PrivateBlobs;
+    /** These too go to other proxies, which prove that they are members and let nobody read what he could not at the registry. */
+    sharesPrivate?: boolean;
     /** Memory for what comes in; may be shared with what goes out. */
     pool: BufferPool;
     /** Hashes large blobs; undefined: the main thread does. */
@@ -130,7 +132,7 @@ export class Downloads {
 
   /** Whether a blob may be announced and given to other proxies. */
   isShared(digest: Digest): boolean {
-    return !this.#privateBlobs?.has(digest);
+    return this.#deps.sharesPrivate === true || !this.#privateBlobs?.has(digest);
   }
 
   /** What comes in now: for status pages. */

@@ -22,14 +22,24 @@ import { ScriptedSource } from '../../support/scripted-source.ts';
 const never = new AbortController().signal;
 const MANY = 2000;
 
-function rig(options: { quotaBytes?: number; pressure?: PressureView; privateBlobs?: PrivateBlobs } = {}) {
+function rig(
+  options: { quotaBytes?: number; pressure?: PressureView; privateBlobs?: PrivateBlobs; sharesPrivate?: boolean } = {},
+) {
   const clock = new ManualClock();
   const store = new MemoryStore(options);
   const metrics = new Metrics();
   const coordinator = new SoloCoordinator({ clock, random: () => 0.5 });
   const pool = new BufferPool();
-  const { pressure = NO_PRESSURE, privateBlobs } = options;
-  const around = { pool, clock, log: silentLogger, metrics, pressure, ...(privateBlobs && { privateBlobs }) };
+  const { pressure = NO_PRESSURE, privateBlobs, sharesPrivate } = options;
+  const around = {
+    pool,
+    clock,
+    log: silentLogger,
+    metrics,
+    pressure,
+    ...(privateBlobs && { privateBlobs }),
+    ...(sharesPrivate && { sharesPrivate }),
+  };
   const downloads = new Downloads({ store, coordinator, solo: coordinator, ...around });
   return { clock, store, downloads, metrics };
 }
@@ -573,3 +583,18 @@ t.test('a private blob of which that cannot be noted is streamed through', async
   opened.close();
   t.equal(store.sizeOf(blob.digest), undefined);
 });
+
+t.test('what a credential has read is shared where members prove themselves, and noted in any case', async (t) => {
+  const privateBlobs = PrivateBlobs.open(storeDir(t), () => true);
+  const closed = rig({ privateBlobs, sharesPrivate: true });
+  const blob = blobOf(2 * MiB);
+  const opened = await closed.downloads.open({ ...request(blob), isPrivate: true }, undefined, never);
+  await readFrom(opened, 0);
+  opened.close();
+  t.ok(closed.downloads.isShared(blob.digest));
+  t.notOk(rig({ privateBlobs }).downloads.isShared(blob.digest), 'should the secret be taken away later');
+});
+
+function storeDir(t: Test): string {
+  return t.testdir({ v1: {} });
+}

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Hawker } from '../hawker.ts';
 import { SECOND_UPSTREAM } from '../hawker.ts';
 import type { Published } from '../images.ts';
+import type { User } from '../private-origin.ts';
 import { must, run } from '../programs.ts';
 import type { Rig } from '../rig.ts';
 import { until } from '../wait.ts';
@@ -18,6 +19,7 @@ export async function containerd(
   rig: Rig,
   mirror: Pick<Hawker, 'url' | 'address'>,
   name = 'containerd',
+  user?: User,
 ): Promise<StepwiseClient> {
   const dir = await rig.folder(name);
   const socket = join(dir, 'c.sock');
@@ -46,7 +48,8 @@ export async function containerd(
 
   const fetch = async ({ repository, tag }: Pick<Published, 'repository' | 'tag'>, host: string) => {
     const image = `${host}/${repository}:${tag}`;
-    const pull = ['images', 'pull', '--hosts-dir', hosts, '--snapshotter', snapshotter, image];
+    const by = user ? ['--user', `${user.name}:${user.password}`] : [];
+    const pull = ['images', 'pull', '--hosts-dir', hosts, '--snapshotter', snapshotter, ...by, image];
     await must('ctr', [...ctr, ...pull], { boundMs: PULL_BOUND_MS });
   };
 

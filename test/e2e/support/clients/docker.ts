@@ -6,6 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { text } from 'node:stream/consumers';
 import type { Hawker } from '../hawker.ts';
 import type { Published } from '../images.ts';
+import type { User } from '../private-origin.ts';
 import { must } from '../programs.ts';
 import type { Rig } from '../rig.ts';
 import { within } from '../wait.ts';
@@ -20,6 +21,7 @@ export async function docker(
   rig: Rig,
   mirror: Pick<Hawker, 'url' | 'address'>,
   name = 'dockerd',
+  user?: User,
 ): Promise<StepwiseClient> {
   const dir = await rig.folder(name);
   const socket = join(dir, 'd.sock');
@@ -38,7 +40,7 @@ export async function docker(
   const storage = ['--storage-driver', driver, '--registry-mirror', mirror.url, '--log-level=warn'];
   const args = ['--config-file', config, ...paths, '--host', `unix://${socket}`, ...network, ...storage];
   const daemon = rig.daemon(name, 'dockerd', args, { TMPDIR: dir, DOCKER_TMPDIR: dir });
-  const api = (method: string, path: string) => call(socket, method, `/v1.40${path}`);
+  const api = (method: string, path: string, headers = {}) => call(socket, method, `/v1.40${path}`, headers);
   await daemon.ready('GET /_ping', START_BOUND_MS, async () => {
     const pong = await call(socket, 'GET', '/_ping').catch(() => undefined);
     return pong && (await text(pong)) === 'OK';
@@ -55,9 +57,9 @@ export async function docker(
     const progress = within(
       'docker pull',
       PULL_BOUND_MS,
-      api('POST', `/images/create?fromImage=${name}&tag=${tag}`).then(text),
+      api('POST', `/images/create?fromImage=${name}&tag=${tag}`, user && authOf(user)).then(text),
     );
-    const failure = (await progress).split('\n').find((line) => line.includes('"errorDetail"'));
+    const failure = (await progress).split('\n').find((line) => /"errorDetail"|^\{"message"/.test(line));
     if (failure) throw new Error(`docker pull ${name}:${tag}: ${failure}`);
   };
 
@@ -92,8 +94,21 @@ async function exported(tar: IncomingMessage, dir: string): Promise<string[]> {
   return digests.sort();
 }
 
-async function call(socketPath: string, method: string, path: string): Promise<IncomingMessage> {
+/** As the docker command sends what `docker login` has kept. */
+function authOf({ name, password }: User): Record<string, string> {
+  const auth = { username: name, password, serveraddress: 'https://index.docker.io/v1/' };
+  // Go's URL encoding, which has the padding.
+  const text = Buffer.from(JSON.stringify(auth)).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
+  return { 'x-registry-auth': text };
+}
+
+async function call(
+  socketPath: string,
+  method: string,
+  path: string,
+  headers: Record<string, string> = {},
+): Promise<IncomingMessage> {
   return await new Promise((resolve, reject) => {
-    request({ socketPath, method, path, agent: false }, resolve).once('error', reject).end();
+    request({ socketPath, method, path, headers, agent: false }, resolve).once('error', reject).end();
   });
 }
