@@ -1,10 +1,17 @@
 import type { ServerResponse } from 'node:http';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { KiB } from '../base/units.ts';
 import type { BodySource, LentBytes } from './body-source.ts';
 import { POOLED_BUFFER_BYTES, type BufferPool } from './buffer-pool.ts';
 
 /** Buffers of one response: one is read into while two are on their way out. */
 const RING = 3;
+
+/** The same while its bytes are read on this thread, when nothing can overlap: more of them only leave the core's cache. */
+const RING_NOW = 1;
+
+/** The first read on this thread, in bytes: the head leaves with what it gives, and should not wait for a whole MiB. */
+const FIRST_READ_BYTES = 64 * KiB;
 
 /** The buffer of a response that finds the pool empty, and the most for which a body gets one of its own, in bytes. */
 const PRIVATE_BUFFER_BYTES = 64 * KiB;
@@ -27,6 +34,7 @@ export async function sendBody(
 ): Promise<number> {
   const ring = new Ring(response, pool, range.end - range.start, sent);
   let position = range.start;
+  let most = RING;
   try {
     while (position < range.end && !ring.gone) {
       const limit = Math.min(range.end, await ring.unlessGone(body.ready(position)));
@@ -34,12 +42,18 @@ export async function sendBody(
         const lent = await ring.sendLent(body, position, limit - position);
         position += lent;
         if (lent > 0) continue;
-        const buffer = await ring.free();
+        const buffer = await ring.free(most);
         if (!buffer) break;
-        const room = Math.min(limit - position, buffer.length);
-        const count = await body.read(buffer.subarray(0, room), position);
+        const room = buffer.subarray(0, Math.min(limit - position, buffer.length));
+        const first = position === range.start ? FIRST_READ_BYTES : room.length;
+        let count = body.readNow?.(room.subarray(0, first), position) ?? 0;
+        const now = count > 0;
+        most = now ? RING_NOW : RING;
+        if (!now) count = await body.read(room, position);
         ring.write(buffer, count, position);
         position += count;
+        // Sockets may take all that they are given at once: others have their turn in between.
+        if (now && position < limit) await nextTurn();
       }
     }
   } finally {
@@ -96,10 +110,10 @@ class Ring {
     });
   }
 
-  /** A buffer to read into, as soon as there is one; undefined when the client has gone. */
-  async free(): Promise<Buffer | undefined> {
+  /** A buffer to read into, as soon as fewer than `most` are on their way out; undefined when the client has gone. */
+  async free(most: number): Promise<Buffer | undefined> {
     while (!this.gone) {
-      const buffer = this.#idle.pop() ?? this.#take();
+      const buffer = this.#pending < most ? (this.#idle.pop() ?? this.#take()) : undefined;
       if (buffer) return buffer;
       await this.#change();
     }

@@ -10,6 +10,11 @@ export interface BodySource {
   /** Reads bytes from `position`, which `ready` has released, into `buffer`; the count is 1 or more, and may be short. */
   read(buffer: Uint8Array, position: number): Promise<number>;
   /**
+   * As `read`, at once and on this thread, where the bytes are in memory already. 0: they are not, or something is wrong, and `read`
+   * is to be called. Never throws.
+   */
+  readNow?(buffer: Uint8Array, position: number): number;
+  /**
    * Bytes from `position`, which `ready` has released, where they are in memory already: at most `length`, which stay as they are
    * until `release` is called. Undefined: they are not, and `read` is to be called.
    */

@@ -88,10 +88,17 @@ export class Access {
   /** Leave to serve `digest` under the repository; throws the origin's error where there is none. */
   async toDigest(scope: Scope, digest: Digest, kind: 'blob' | 'manifest'): Promise<Grant> {
     const link = await this.#refs.linkOf(repoKey(scope), digest);
-    if (link && this.#hasRight(scope)) {
-      return { ...grantOf(link, undefined), ...(!link.confirmed && { confirm: () => this.#ask(scope, kind, link) }) };
-    }
-    return this.#askOnce(scope, digest, kind, link);
+    return this.#grantBy(link, scope, kind) ?? this.#askOnce(scope, digest, kind, link);
+  }
+
+  /** The same where it is known without a wait, as for most of what is warm; else undefined. */
+  toDigestNow(scope: Scope, digest: Digest, kind: 'blob' | 'manifest'): Grant | undefined {
+    return this.#grantBy(this.#refs.linkInMemory(repoKey(scope), digest), scope, kind);
+  }
+
+  #grantBy(link: Link | undefined, scope: Scope, kind: 'blob' | 'manifest'): Grant | undefined {
+    if (!link || !this.#hasRight(scope)) return undefined;
+    return { ...grantOf(link, undefined), ...(!link.confirmed && { confirm: () => this.#ask(scope, kind, link) }) };
   }
 
   async #ask(scope: Scope, kind: 'blob' | 'manifest', link: Link): Promise<void> {

@@ -39,7 +39,8 @@ export class Manifests {
   readonly #clock: Clock;
   readonly #passThrough: PassThrough;
   readonly #images: ImageNames;
-  readonly #linked = new LRUCache<string, number>({ max: MAX_LINKED });
+  /** When what a manifest names was linked last, and the manifest's media type. */
+  readonly #linked = new LRUCache<string, { readonly at: number; readonly mediaType: string }>({ max: MAX_LINKED });
 
   constructor(deps: {
     access: Access;
@@ -64,7 +65,7 @@ export class Manifests {
   async serve(exchange: Exchange, reference: ManifestReference): Promise<void> {
     const { scope, request } = exchange;
     this.#access.admit(scope, request.socket.remoteAddress);
-    const grant = await exchange.unlessOver(this.#grant(exchange, reference));
+    const grant = this.#grantNow(scope, reference) ?? (await exchange.unlessOver(this.#grant(exchange, reference)));
     if (grant === NOT_KEPT) {
       const name = 'tag' in reference ? reference.tag : reference.digest;
       await this.#passThrough.serve(exchange, `manifests/${name}`, '');
@@ -89,9 +90,12 @@ export class Manifests {
     if ('tag' in reference) {
       return this.#tags.resolve(scope, reference.tag, acceptClass(exchange.header('accept')));
     }
-    const grant = await this.#access.toDigest(scope, reference.digest, 'manifest');
-    if (grant.mediaType !== undefined && !isManifestType(grant.mediaType)) return NOT_KEPT;
-    return { ...grant, bytes: undefined };
+    return tagGrantOf(await this.#access.toDigest(scope, reference.digest, 'manifest'));
+  }
+
+  #grantNow(scope: Scope, reference: ManifestReference): TagGrant | typeof NOT_KEPT | undefined {
+    const grant = 'tag' in reference ? undefined : this.#access.toDigestNow(scope, reference.digest, 'manifest');
+    return grant && tagGrantOf(grant);
   }
 
   #answer(exchange: Exchange, grant: Grant, { bytes, mediaType, source }: Manifest): void {
@@ -120,9 +124,12 @@ export class Manifests {
     const blob = await this.#open(exchange, { ...wanted, isPrivate: upstream.usesCredentials });
     try {
       const bytes = await exchange.unlessOver(readWhole(blob));
-      const parsed = parseManifest(bytes, grant.mediaType ?? blob.mediaType ?? '');
-      const manifest = { bytes, mediaType: parsed.mediaType, source: blob.sourceAt(0) };
-      if (grant.warning === undefined) await this.#link(scope, grant.digest, manifest, parsed.children);
+      const source = blob.sourceAt(0);
+      const linked = this.#linkedLately(scope, grant.digest);
+      if (linked) return { bytes, mediaType: linked.mediaType, source };
+      const { mediaType, children } = parseManifest(bytes, grant.mediaType ?? blob.mediaType ?? '');
+      const manifest = { bytes, mediaType, source };
+      if (grant.warning === undefined) await this.#link(scope, grant.digest, manifest, children);
       return manifest;
     } finally {
       blob.close();
@@ -139,9 +146,6 @@ export class Manifests {
   }
 
   async #link(scope: Scope, digest: Digest, manifest: Manifest, children: readonly ManifestChild[]): Promise<void> {
-    const key = `${scope.upstream.host}/${scope.repository} ${digest}`;
-    const last = this.#linked.get(key);
-    if (last !== undefined && this.#clock.monotonic() - last < LINK_AGAIN_MS) return;
     // What has urls of its own is fetched from these, by the client (a registry seldom has it).
     const own = children.filter((child) => !child.foreign);
     for (const child of own) this.#images.note(child.digest, digest);
@@ -154,8 +158,22 @@ export class Manifests {
       links.push(this.#access.newLink(scope, { digest, mediaType, size, confirmed: false }));
     }
     await this.#access.link(scope, links);
-    this.#linked.set(key, this.#clock.monotonic());
+    this.#linked.set(linkKey(scope, digest), { at: this.#clock.monotonic(), mediaType: manifest.mediaType });
   }
+
+  #linkedLately(scope: Scope, digest: Digest): { readonly mediaType: string } | undefined {
+    const last = this.#linked.get(linkKey(scope, digest));
+    return last && this.#clock.monotonic() - last.at < LINK_AGAIN_MS ? last : undefined;
+  }
+}
+
+function linkKey({ upstream, repository }: Scope, digest: Digest): string {
+  return `${upstream.host}/${repository} ${digest}`;
+}
+
+function tagGrantOf(grant: Grant): TagGrant | typeof NOT_KEPT {
+  if (grant.mediaType !== undefined && !isManifestType(grant.mediaType)) return NOT_KEPT;
+  return { ...grant, bytes: undefined };
 }
 
 function headersOf({ digest, warning }: Grant): Record<string, string> {
@@ -170,8 +188,8 @@ async function readWhole(blob: OpenBlob): Promise<Buffer> {
   if (blob.size > MANIFEST_MAX_BYTES) throw new ManifestTooLarge({ size: blob.size, most: MANIFEST_MAX_BYTES });
   const bytes = Buffer.allocUnsafe(blob.size);
   for (let position = 0; position < bytes.length;) {
-    const end = await blob.ready(position);
-    position += await blob.read(bytes.subarray(position, end), position);
+    const part = bytes.subarray(position, await blob.ready(position));
+    position += blob.readNow?.(part, position) || (await blob.read(part, position));
   }
   return bytes;
 }

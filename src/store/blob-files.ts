@@ -19,6 +19,12 @@ import type { Verified } from './verified.ts';
 /** How far the noted time of a blob's last use may lag behind: it is written at most so often. */
 const TOUCH_INTERVAL_MS = 3_600_000;
 
+/**
+ * For so long after a blob was written or opened the kernel is taken to have its name and node in memory, and it is opened on this
+ * thread, in milliseconds. Through the thread pool it takes some 100 us to open, ask and close a file, and 10 without.
+ */
+const AT_HAND_MS = 60_000;
+
 /** The files of the verified blobs: opened with a check that they are still what was published, moved in, dropped. */
 export class BlobFiles {
   readonly #files: FilePort;
@@ -58,18 +64,22 @@ export class BlobFiles {
   /** Opens a blob, which is in use until it is closed. Undefined: it was damaged, and is dropped. Throws STORE_READ_FAILED. */
   async open(entry: BlobEntry): Promise<StoredBlob | undefined> {
     this.#quota.use(entry);
+    const isInMemory = this.#clock.monotonic() - entry.usedAt < AT_HAND_MS;
     let file: ReadableFile | undefined;
     try {
-      const opened = await this.#openSound(entry);
+      const opened = await this.#openSound(entry, isInMemory);
       if (opened) await this.#touch(entry, opened);
       file = opened && (await this.#guard(entry, opened));
     } finally {
       if (!file) this.#quota.release(entry);
     }
     if (!file) return undefined;
+    entry.usedAt = this.#clock.monotonic();
     return new StoredFile(file, {
       digest: entry.digest,
       size: entry.size,
+      isInMemory,
+      isRemoved: () => entry.dropped,
       onFailure: (error) => this.#dropFailed(entry, error),
       onClose: () => this.#quota.release(entry),
     });
@@ -80,7 +90,7 @@ export class BlobFiles {
    * meanwhile. Throws STORE_READ_FAILED where its file cannot be opened, or the signal's reason.
    */
   async verify(entry: BlobEntry, hasher: PacedHasher, signal: AbortSignal): Promise<void> {
-    const file = await this.#openSound(entry);
+    const file = await this.#openSound(entry, false);
     if (!file) return;
     try {
       const actual = await hasher.digestOf(entry.digest, file, entry.size, signal);
@@ -158,18 +168,20 @@ export class BlobFiles {
     }
   }
 
-  async #openSound(entry: BlobEntry): Promise<OpenFile | undefined> {
+  async #openSound(entry: BlobEntry, isAtHand: boolean): Promise<OpenFile | undefined> {
     const { digest } = entry;
-    const file = await this.#files.open(this.#layout.blob(digest), 'read').catch((error: unknown) => {
+    const path = this.#layout.blob(digest);
+    let file: OpenFile;
+    try {
+      file = isAtHand ? this.#files.openNow(path) : await this.#files.open(path, 'read');
+    } catch (error) {
       // ELOOP: a symlink has taken its place.
-      if (['ENOENT', 'ELOOP'].includes(codeOf(error))) return undefined;
-      throw new StoreReadFailed({ digest, why: describeError(error) }, { cause: error });
-    });
-    if (!file) {
+      if (!['ENOENT', 'ELOOP'].includes(codeOf(error)))
+        throw new StoreReadFailed({ digest, why: describeError(error) }, { cause: error });
       this.#dropDamaged(entry, 'its file is gone');
       return undefined;
     }
-    const damage = await this.#findDamage(entry, file);
+    const damage = this.#findDamage(entry, file);
     if (damage === undefined) return file;
     await file.close();
     this.#dropDamaged(entry, damage);
@@ -194,9 +206,9 @@ export class BlobFiles {
   }
 
   /** What gives the file away as another than was published; also notes what makes a closer look worth while. */
-  async #findDamage(entry: BlobEntry, file: OpenFile): Promise<string | undefined> {
+  #findDamage(entry: BlobEntry, file: OpenFile): string | undefined {
     try {
-      const info = await file.stat();
+      const info = file.statNow();
       const { size, modifiedMs } = info;
       if (size !== entry.size) return `its file has ${size} bytes, not ${entry.size}`;
       if (modifiedMs !== entry.modifiedMs && modifiedMs !== entry.olderMs) return 'its file was written to';

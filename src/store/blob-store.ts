@@ -34,6 +34,8 @@ export interface StoredBlob {
   readonly size: number;
   /** Reads into `buffer` from `position`; 0 only at the end. Throws STORE_READ_FAILED. */
   read(buffer: Uint8Array, position: number): Promise<number>;
+  /** See `BodySource.readNow`. */
+  readNow?(buffer: Uint8Array, position: number): number;
   /** Ends the use; more than once does no harm. */
   close(): Promise<void>;
 }

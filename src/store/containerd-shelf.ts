@@ -107,7 +107,10 @@ export class ContainerdShelf {
     const info = await file?.stat().catch(() => undefined);
     if (file && info && isSameFile(hashed, info)) {
       const onFailure = (): void => this.#forget(digest);
-      return new StoredFile(file, { digest, size: hashed.size, onFailure, onClose: () => undefined });
+      // containerd may remove it at any time, and says so to nobody.
+      const isRemoved = (): boolean => true;
+      const onClose = (): void => undefined;
+      return new StoredFile(file, { digest, size: hashed.size, isInMemory: false, isRemoved, onFailure, onClose });
     }
     await file?.close();
     this.#forget(digest);

@@ -46,6 +46,7 @@ export class DiskStore implements BlobStore {
   readonly #layout: Layout;
   readonly #lock: StoreLock;
   readonly #log: Logger;
+  readonly #clock: Clock;
   readonly #quota: Quota;
   readonly #removals: Removals;
   readonly #room: Room;
@@ -77,6 +78,7 @@ export class DiskStore implements BlobStore {
     this.#layout = layout;
     this.#lock = lock;
     this.#log = log;
+    this.#clock = clock;
     this.#quota = quota;
     this.#removals = removals;
     this.#room = new Room({ files, dir, quota, removals, diskReserveBytes });
@@ -244,6 +246,7 @@ export class DiskStore implements BlobStore {
         await this.#blobs.moveIn(digest);
         published = new BlobEntry(digest, file.size, file.modifiedMs);
         this.#verified.mark(published);
+        published.usedAt = this.#clock.monotonic();
         this.#quota.settle(hold, published);
         await this.#blobs.noteChange(published);
         await this.#crcs.keep(digest, file.size);

@@ -24,6 +24,8 @@ export class BlobEntry {
   changedMs: number;
   /** When its bytes were last known to be right, in milliseconds since 1970; 0: not known. */
   verifiedAt = 0;
+  /** When it was last written or opened, on the monotonic clock: the kernel has it at hand then. */
+  usedAt = Number.NEGATIVE_INFINITY;
   /** How many have it open. */
   users = 0;
   /** No longer to be found; its bytes count until the last user is gone. */

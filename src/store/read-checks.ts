@@ -155,6 +155,10 @@ class CheckedFile implements ReadableFile {
   close(): Promise<void> {
     return this.#file.close();
   }
+
+  closeNow(): Promise<void> {
+    return this.#file.closeNow();
+  }
 }
 
 /** At most `MAX_CHECKS` pieces of work at once, each with a buffer of its own. */

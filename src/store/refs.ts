@@ -51,6 +51,8 @@ export class Refs {
   readonly #log: Logger;
   readonly #clock: Clock;
   readonly #maxRepositories: number;
+  /** Names of files: to hash a repository's name anew for each look-up would be the most of it. */
+  readonly #names = new LRUCache<string, string>({ max: MAX_REPOSITORIES_IN_MEMORY });
   /** By file name, as everywhere below. */
   readonly #loaded = new LRUCache<string, RepoRefs>({ max: MAX_REPOSITORIES_IN_MEMORY });
   readonly #loading = new SingleFlight<string, RepoRefs>();
@@ -95,6 +97,11 @@ export class Refs {
 
   async linkOf(key: RepoKey, digest: Digest): Promise<Link | undefined> {
     return (await this.#repo(key)).links.get(digest);
+  }
+
+  /** As `linkOf`, of a repository that is in memory; of another undefined, too. */
+  linkInMemory(key: RepoKey, digest: Digest): Link | undefined {
+    return this.#inMemory(this.#fileOf(key))?.links.get(digest);
   }
 
   async unlink(key: RepoKey, digest: Digest): Promise<void> {
@@ -145,15 +152,28 @@ export class Refs {
   async #change(key: RepoKey, change: (repo: RepoRefs) => boolean): Promise<void> {
     const repo = await this.#repo(key);
     if (!change(repo)) return;
-    this.#dirty.set(fileOf(key), repo);
+    this.#dirty.set(this.#fileOf(key), repo);
     this.#cancelTimer ??= this.#clock.after(WRITE_DELAY_MS, () => void this.flush());
   }
 
   async #repo(key: RepoKey): Promise<RepoRefs> {
-    const file = fileOf(key);
+    const file = this.#fileOf(key);
+    return this.#inMemory(file) ?? this.#loading.run(file, () => this.#load(file, key));
+  }
+
+  #inMemory(file: string): RepoRefs | undefined {
     // What is not written yet may have been pushed out of the others.
-    const known = this.#loaded.get(file) ?? this.#dirty.get(file);
-    return known ?? this.#loading.run(file, () => this.#load(file, key));
+    return this.#loaded.get(file) ?? this.#dirty.get(file);
+  }
+
+  /** A hash, for a repository's name may hold slashes and be longer than a file's. */
+  #fileOf({ registry, repository }: RepoKey): string {
+    const name = `${registry}/${repository}`;
+    const known = this.#names.get(name);
+    if (known !== undefined) return known;
+    const file = `${createHash('sha256').update(name).digest('hex')}.json`;
+    this.#names.set(name, file);
+    return file;
   }
 
   async #load(file: string, key: RepoKey): Promise<RepoRefs> {
@@ -251,11 +271,6 @@ export interface RefsOptions {
   readonly clock: Clock;
   readonly files?: FilePort;
   readonly maxRepositories?: number;
-}
-
-/** A hash, for a repository's name may hold slashes and be longer than a file's. */
-function fileOf({ registry, repository }: RepoKey): string {
-  return `${createHash('sha256').update(`${registry}/${repository}`).digest('hex')}.json`;
 }
 
 function soundLink(link: Link): Link {

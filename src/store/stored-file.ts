@@ -3,6 +3,7 @@ import { describeError } from '../base/errors.ts';
 import type { StoredBlob } from './blob-store.ts';
 import { StoreReadFailed } from './errors.ts';
 import type { ReadableFile } from './files.ts';
+import { PageCacheGuess } from './page-cache.ts';
 
 /** An open blob on disk. It keeps the file it opened, whatever becomes of its name. */
 export class StoredFile implements StoredBlob {
@@ -10,23 +11,38 @@ export class StoredFile implements StoredBlob {
   readonly size: number;
   readonly #file: ReadableFile;
   readonly #onFailure: (error: unknown) => void;
+  readonly #isRemoved: () => boolean;
   readonly #onClose: () => void;
+  readonly #guess: PageCacheGuess;
   #closing: Promise<void> | undefined;
 
-  /** `onFailure`: the disk did not give its bytes. `onClose`: once, after the file is closed. */
+  /**
+   * `isInMemory`: see `PageCacheGuess`. `isRemoved`: its file has no name any more. `onFailure`: the disk did not give its bytes.
+   * `onClose`: once, after the file is closed.
+   */
   constructor(
     file: ReadableFile,
-    blob: { digest: Digest; size: number; onFailure: (error: unknown) => void; onClose: () => void },
+    blob: {
+      digest: Digest;
+      size: number;
+      isInMemory: boolean;
+      isRemoved: () => boolean;
+      onFailure: (error: unknown) => void;
+      onClose: () => void;
+    },
   ) {
     this.#file = file;
+    this.#guess = new PageCacheGuess(blob.isInMemory);
     this.digest = blob.digest;
     this.size = blob.size;
     this.#onFailure = blob.onFailure;
+    this.#isRemoved = blob.isRemoved;
     this.#onClose = blob.onClose;
   }
 
   async read(buffer: Uint8Array, position: number): Promise<number> {
     try {
+      this.#guess.pooled();
       return await readWithin(this.#file, this, buffer, position);
     } catch (error) {
       if (!this.#closing && error instanceof StoreReadFailed) this.#onFailure(error);
@@ -34,8 +50,22 @@ export class StoredFile implements StoredBlob {
     }
   }
 
+  readNow(buffer: Uint8Array, position: number): number {
+    if (!this.#guess.isInMemory || this.#closing) return 0;
+    const began = performance.now();
+    try {
+      const length = Math.min(buffer.byteLength, this.size - position);
+      return length > 0 ? (this.#file.readNow?.(buffer.subarray(0, length), position) ?? 0) : 0;
+    } catch {
+      // `read` will say what is wrong.
+      return 0;
+    } finally {
+      this.#guess.took(performance.now() - began);
+    }
+  }
+
   close(): Promise<void> {
-    this.#closing ??= this.#file.close().finally(this.#onClose);
+    this.#closing ??= (this.#isRemoved() ? this.#file.close() : this.#file.closeNow()).finally(this.#onClose);
     return this.#closing;
   }
 }

@@ -75,6 +75,58 @@ t.test('sends exactly the range, whatever the reads give, and returns its buffer
   }
 });
 
+t.test(
+  'what can be read at once is: a small first part, then one buffer at a time, others having their turn',
+  async (t) => {
+    const pool = new BufferPool(8 * MiB);
+    const asked: number[] = [];
+    let most = 0;
+    let turns = 0;
+    const body: BodySource = {
+      ...memory(BODY),
+      read: () => Promise.reject(new Error('not to be asked')),
+      readNow: (target, position) => {
+        asked.push(target.length);
+        most = Math.max(most, 8 - pool.available);
+        return BODY.copy(target, 0, position, position + target.length);
+      },
+    };
+    const port = await serve(t, async (_, response) => {
+      let going = true;
+      const turn = (): void => {
+        turns += 1;
+        if (going) setImmediate(turn);
+      };
+      setImmediate(turn);
+      await sendBody(response, body, { start: 0, end: BODY.length }, pool);
+      going = false;
+      response.end();
+    });
+    t.ok((await bytesOf(await get(port))).equals(BODY));
+    t.equal(asked[0], 64 * KiB);
+    t.ok(asked.slice(1, -1).every((length) => length === MiB));
+    t.equal(most, 1, 'one buffer');
+    t.ok(turns >= asked.length - 1, `${turns} turns of the loop for ${asked.length} reads`);
+    t.equal(pool.available, 8);
+  },
+);
+
+t.test('what cannot be read at once is waited for, at any point', async (t) => {
+  const pool = new BufferPool(8 * MiB);
+  let reads = 0;
+  const body: BodySource = {
+    ...memory(BODY),
+    readNow: (target, position) =>
+      (reads += 1) % 3 === 0 ? 0 : BODY.copy(target, 0, position, position + target.length),
+  };
+  const port = await serve(t, async (_, response) => {
+    await sendBody(response, body, { start: 0, end: BODY.length }, pool);
+    response.end();
+  });
+  t.ok((await bytesOf(await get(port))).equals(BODY));
+  t.equal(pool.available, 8);
+});
+
 t.test('I5: with an empty pool it goes on with a small buffer of its own', async (t) => {
   const pool = new BufferPool(0);
   const port = await serve(t, async (_, response) => {

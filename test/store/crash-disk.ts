@@ -163,15 +163,21 @@ export class CrashDisk {
       await Promise.resolve();
       return result;
     };
+    const now = <T>(work: () => T): T => {
+      enter(false);
+      return work();
+    };
     const look = <T>(work: () => T) => answer(false, work);
     const change = <T>(work: () => T) => answer(true, work);
     const openFile = (inode: Inode): OpenFile => ({
       read: (buffer, position) => look(() => bytesOf(inode.now, position, buffer.byteLength).copy(buffer)),
+      readNow: (buffer, position) => now(() => bytesOf(inode.now, position, buffer.byteLength).copy(buffer)),
       write: async (buffer, position) => {
         if (changes === dieAt && !isDead) this.#write(inode, buffer.subarray(0, buffer.byteLength >> 1), position);
         await change(() => this.#write(inode, buffer, position));
       },
       stat: () => look(() => infoOf(inode)),
+      statNow: () => now(() => infoOf(inode)),
       truncate: (size) => change(() => this.#change(inode, { size })),
       sync: () =>
         change(() => {
@@ -184,6 +190,7 @@ export class CrashDisk {
           inode.changedMs = this.#tick();
         }),
       close: () => look(() => undefined),
+      closeNow: () => look(() => undefined),
     });
     return {
       calls: () => calls,
@@ -194,6 +201,7 @@ export class CrashDisk {
           if (mode === 'create' && inode.now.size > 0) this.#change(inode, { size: 0 });
           return openFile(inode);
         }),
+      openNow: (path) => now(() => openFile(at(path))),
       lstat: (path) => look(() => infoOf(at(path))),
       readdir: (path) =>
         look(() => {

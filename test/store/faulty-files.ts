@@ -69,8 +69,24 @@ export class FaultyFiles implements FilePort {
 
   async open(path: string, mode: 'read' | 'update' | 'create'): Promise<OpenFile> {
     this.#enter(`open ${mode}`, path);
-    const file = await nodeFiles.open(path, mode);
+    return this.#fileOf(path, await nodeFiles.open(path, mode));
+  }
+
+  openNow(path: string): OpenFile {
+    this.#enter('open read', path);
+    return this.#fileOf(path, nodeFiles.openNow(path));
+  }
+
+  #fileOf(path: string, file: OpenFile): OpenFile {
     return {
+      readNow: (buffer, position) => {
+        this.#enter('file.read', path);
+        return file.readNow(buffer, position);
+      },
+      statNow: () => {
+        this.#enter('file.stat', path);
+        return this.#said(path, file.statNow());
+      },
       read: (buffer, position) => this.#run('file.read', path, () => file.read(buffer, position)),
       write: async (buffer, position) => {
         const dies = this.calls.length === this.dieAt;
@@ -83,6 +99,10 @@ export class FaultyFiles implements FilePort {
       setModified: (ms) => this.#run('file.setModified', path, () => file.setModified(ms)),
       close: async () => {
         await file.close();
+        this.#enter('file.close', path);
+      },
+      closeNow: async () => {
+        await file.closeNow();
         this.#enter('file.close', path);
       },
     };

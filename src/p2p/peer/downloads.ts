@@ -292,6 +292,10 @@ class StoredBody implements OpenBlob {
     return replacement.read(buffer.subarray(0, Math.min(buffer.length, end - position)), position);
   }
 
+  readNow(buffer: Uint8Array, position: number): number {
+    return this.#replacement || this.#closed ? 0 : (this.#blob.readNow?.(buffer, position) ?? 0);
+  }
+
   sourceAt(position: number): ByteSource {
     return this.#replacement ? this.#replacement.sourceAt(position) : 'store';
   }

@@ -66,6 +66,7 @@ async function openStored(shelves: readonly Shelf[], digest: Digest): Promise<Op
         if (count === 0) throw new Error(`${digest} ends at byte ${position}`);
         return count;
       },
+      readNow: (buffer, position) => blob.readNow?.(buffer, position) ?? 0,
       close: () => void blob.close(),
     };
   }
@@ -87,6 +88,7 @@ export function pacedBy(limiter: Limiter, body: BodySource, end: number): BodySo
   return {
     size: body.size,
     read: (buffer, position) => body.read(buffer, position),
+    readNow: (buffer, position) => body.readNow?.(buffer, position) ?? 0,
     ready: async (position) => {
       const ready = Math.min(end, await body.ready(position));
       return position + (await limiter.take(ready - position));
