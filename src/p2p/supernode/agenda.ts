@@ -9,6 +9,10 @@ export class Agenda {
   readonly #heap: Entry[] = [];
   #order = 0;
 
+  get size(): number {
+    return this.#heap.length;
+  }
+
   /** The time of the first task; Infinity when there is none. */
   get nextAt(): number {
     return this.#heap[0]?.at ?? Number.POSITIVE_INFINITY;

@@ -40,6 +40,7 @@ export class LeaseBook {
     wish.leases.push(lease);
     wish.blob.leases.push(lease);
     wish.waitSaidAt = undefined;
+    wish.toldNone = false;
     this.#claimRest(lease);
     recountLessee(wish);
   }
@@ -48,7 +49,7 @@ export class LeaseBook {
     const { wish } = lease;
     wish.leases.splice(wish.leases.indexOf(lease), 1);
     wish.blob.leases.splice(wish.blob.leases.indexOf(lease), 1);
-    if (!lease.stalled) this.#unclaimFrom(lease, lease.next);
+    this.#unclaimFrom(lease, lease.next);
     lease.plan = Number.NaN;
     recountLessee(wish);
   }
@@ -56,7 +57,7 @@ export class LeaseBook {
   /** The lease ends with `last`, no earlier than the piece that is being read. False: it ends there already. */
   cut(lease: Lease, last: number): boolean {
     if (last >= lease.last) return false;
-    if (!lease.stalled) this.#unclaimFrom(lease, last + 1);
+    this.#unclaimFrom(lease, last + 1);
     lease.last = last;
     const { peer, blob } = lease.wish;
     this.#context.out.push({ kind: 'cut', peer: peer.id, digest: blob.digest, lease: lease.id, last });
@@ -73,10 +74,16 @@ export class LeaseBook {
     recountLessee(lease.wish);
   }
 
-  /** The lease's proxy has read up to and with `piece`. */
-  readTo(lease: Lease, piece: number): void {
-    if (!lease.stalled) for (let done = lease.next; done <= piece; done += 1) this.#unclaim(lease, done);
-    lease.next = piece + 1;
+  /** A piece of the lease has come to its proxy. Those before it that have not still belong to the lease. */
+  came(lease: Lease, piece: number): void {
+    const { member } = lease.wish;
+    if (lease.claims(piece)) this.#unclaim(lease, piece);
+    lease.early.add(piece);
+    while (lease.next <= lease.last && (lease.early.has(lease.next) || member.has(lease.next))) {
+      if (lease.claims(lease.next)) this.#unclaim(lease, lease.next);
+      lease.early.delete(lease.next);
+      lease.next += 1;
+    }
     recountLessee(lease.wish);
   }
 
@@ -99,7 +106,8 @@ export class LeaseBook {
 
   #unclaimFrom(lease: Lease, from: number): void {
     const end = Math.min(lease.last + 1, lease.wish.blob.pieceCount);
-    if (lease.wish.blob.pieces) for (let piece = from; piece < end; piece += 1) this.#unclaim(lease, piece);
+    if (!lease.wish.blob.pieces) return;
+    for (let piece = from; piece < end; piece += 1) if (lease.claims(piece)) this.#unclaim(lease, piece);
   }
 
   #unclaim({ wish }: Lease, piece: number): void {

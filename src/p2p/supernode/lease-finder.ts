@@ -91,8 +91,10 @@ export class LeaseFinder {
   #rangesTest(wish: Wish, lone: Lease): Lease | undefined {
     const first = Math.max(lone.next + 1, Math.min(lone.next + WINDOW_PIECES / 2, lone.last + 1 - FIRST_RUN_PIECES));
     const run = wish.awaited.find((one) => isInWindow(wish, one, first, this.#context.rules.window));
-    if (!run || first > lone.last || wish.member.has(first) || hasBit(wish.flying, first)) return undefined;
-    const last = Math.min(lone.last, run.end - 1, first + FIRST_RUN_PIECES - 1);
+    if (!run || first > lone.last || !isReadOnce(wish, first)) return undefined;
+    const most = Math.min(lone.last, run.end - 1, first + FIRST_RUN_PIECES - 1);
+    let last = first;
+    while (last < most && isReadOnce(wish, last + 1)) last += 1;
     return this.#book.grant(wish, { first, last }, false);
   }
 
@@ -129,6 +131,11 @@ function hasUnclaimed(wish: Wish, run: Awaited): boolean {
 
 function isLeasable(wish: Wish, piece: number): boolean {
   return !isTaken(wish.blob, piece) && !wish.member.has(piece) && !hasBit(wish.flying, piece);
+}
+
+/** Nobody has the piece, and the wish's proxy gets it from nobody. */
+function isReadOnce({ blob, member, flying }: Wish, piece: number): boolean {
+  return !blob.isHeld(piece) && !member.has(piece) && !hasBit(flying, piece);
 }
 
 function isInWindow(wish: Wish, run: Awaited, piece: number, windowed: boolean): boolean {

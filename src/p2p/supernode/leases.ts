@@ -83,7 +83,7 @@ export class Leasing {
     this.#heard(lease);
     lease.measure(wish.blob.bytesOf(piece), this.#context.now, ms);
     if (piece < lease.next || piece > lease.last) return;
-    this.#book.readTo(lease, piece);
+    this.#book.came(lease, piece);
     this.#planNext(lease);
   }
 

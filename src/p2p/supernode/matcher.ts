@@ -113,6 +113,7 @@ export class Matcher {
     const { slots, out, now } = this.#context;
     slots.start(wish, piece, source, now);
     wish.waitSaidAt = undefined;
+    wish.toldNone = false;
     const { peer, blob } = wish;
     out.push({
       kind: 'fetch',

@@ -30,7 +30,7 @@ export class Slots {
   }
 
   canDownload(peer: Peer, small: boolean): boolean {
-    return peer.downloads < DOWNLOAD_SLOTS + this.#more(small);
+    return !peer.isLeaving && peer.downloads < DOWNLOAD_SLOTS + this.#more(small);
   }
 
   canUpload(peer: Peer, small: boolean): boolean {

@@ -18,6 +18,8 @@ export class Peer {
   readonly id: PeerId;
   zone = '';
   reachable = false;
+  /** All that it wants is being given up, one after the other. */
+  isLeaving = false;
   uploadSlots = UPLOAD_SLOTS;
   /** Slots in use. */
   uploads = 0;
@@ -253,8 +255,10 @@ export class Lease {
   readonly id: number;
   readonly wish: Wish;
   readonly first: number;
-  /** The piece that is being read. */
+  /** The first piece that has not come. */
   next: number;
+  /** Those behind it that have: two writes of one read may end in the other order. */
+  readonly early = new Set<number>();
   /** Infinity while the blob's size is not known. */
   last: number;
   readonly grantedAt: number;
@@ -307,6 +311,11 @@ export class Lease {
 
   get isLive(): boolean {
     return !this.stalled && this.next <= this.last;
+  }
+
+  /** The piece is still to come by this read, and no other. */
+  claims(piece: number): boolean {
+    return !this.stalled && piece >= this.next && piece <= this.last && !this.early.has(piece);
   }
 }
 

@@ -35,6 +35,8 @@ export interface SwarmOptions {
   /** The number of the first lease: larger than any that an earlier supernode gave and that may still be read. */
   readonly firstLease?: number;
   readonly rules?: Partial<SwarmRules>;
+  /** Empty; what it knows is in it, for who wants to look. */
+  readonly directory?: Directory;
 }
 
 export interface SwarmStats {
@@ -44,6 +46,8 @@ export interface SwarmStats {
   /** Pieces on their way between peers. */
   readonly transfers: number;
   readonly leases: number;
+  /** What is to be done at a later time. */
+  readonly timers: number;
   /** Events that could not be true, or broke a limit. */
   readonly rejected: number;
 }
@@ -76,7 +80,7 @@ export class Swarm {
   readonly #disputes: Disputes;
   #sweepAt: number;
 
-  constructor({ now, random, settleMs = SETTLE_MS, firstLease = 1, rules }: SwarmOptions) {
+  constructor({ now, random, settleMs = SETTLE_MS, firstLease = 1, rules, directory = new Directory() }: SwarmOptions) {
     const allRules = { ...ALL_RULES, ...rules };
     const context: Context = {
       now,
@@ -87,7 +91,6 @@ export class Swarm {
       agenda: new Agenda(),
       slots: new Slots(allRules),
     };
-    const directory = new Directory();
     const matcher = new Matcher(context);
     const leasing = new Leasing(context, now + settleMs, firstLease);
     this.#context = context;
@@ -143,6 +146,7 @@ export class Swarm {
       wishes: directory.wishes,
       transfers: context.slots.transfers,
       leases,
+      timers: context.agenda.size,
       rejected: context.rejected,
     };
   }
@@ -190,6 +194,7 @@ export class Swarm {
       return;
     }
     if (event.kind === 'gone') {
+      peer.isLeaving = true;
       for (const wish of peer.wishes.toReversed()) this.#wishes.close(wish);
       this.#sources.gone(peer);
     } else if (event.kind === 'have') {

@@ -10,11 +10,12 @@ import {
 } from './limits.ts';
 import type { Peer } from './state.ts';
 
-/** From now on the receiver stays away from the sender for a while. */
+/** From now on the receiver stays away from the sender for a while, or for longer if it does so already. */
 export function avoid(receiver: Peer, sender: PeerId, ms: number, now: number): void {
   const { avoided } = receiver;
+  const until = Math.max(now + ms, avoided.get(sender) ?? 0);
   avoided.delete(sender);
-  avoided.set(sender, now + ms);
+  avoided.set(sender, until);
   if (avoided.size > MAX_AVOIDED_PER_PEER) avoided.delete(avoided.keys().next().value!);
 }
 
@@ -30,7 +31,8 @@ export function isAvoided(receiver: Peer, sender: Peer, now: number): boolean {
 /** The receiver has nobody else: what failed a little while ago may be tried again. */
 export function forgive(receiver: Peer, now: number): void {
   for (const [sender, until] of receiver.avoided) {
-    if (until - AVOID_MS + FORGIVE_MS <= now) receiver.avoided.delete(sender);
+    // What is over so soon was not meant for longer.
+    if (until - now > FORGIVE_MS && until - AVOID_MS + FORGIVE_MS <= now) receiver.avoided.delete(sender);
   }
 }
 

@@ -114,6 +114,7 @@ export class Wishes {
     }
     if (wish.waitSaidAt !== undefined && context.now - wish.waitSaidAt < WAIT_REPEAT_MS) return;
     wish.waitSaidAt = context.now;
+    wish.toldNone = false;
     this.#waiting.delete(wish);
     this.#waiting.add(wish);
     context.out.push({ kind: 'wait', peer: peer.id, digest: blob.digest });

@@ -4,6 +4,7 @@ import { MiB } from '../../../src/base/units.ts';
 import type { PieceFailure } from '../../../src/p2p/protocol/coordinator.ts';
 import type { Decision, SwarmEvent } from '../../../src/p2p/supernode/events.ts';
 import type { SwarmRules } from '../../../src/p2p/supernode/limits.ts';
+import { Directory } from '../../../src/p2p/supernode/directory.ts';
 import { Swarm } from '../../../src/p2p/supernode/swarm.ts';
 import type { LeaseFailure, PieceRun } from '../../../src/p2p/protocol/coordinator.ts';
 
@@ -32,6 +33,8 @@ const MAX_TICKS = 100_000;
 /** Drives a swarm by hand: short words for events, and what it said, by kind. */
 export class Driver {
   readonly swarm: Swarm;
+  /** What the swarm knows. */
+  readonly directory = new Directory();
   now: number;
   /** All decisions since `take` was called last. */
   #said: Decision[] = [];
@@ -41,7 +44,8 @@ export class Driver {
   ) {
     const { rules = {}, settleMs = 0, seed = 1, firstLease = 1, now = 1000 } = options;
     this.now = now;
-    this.swarm = new Swarm({ now: this.now, random: numbers(seed), settleMs, rules, firstLease });
+    const { directory } = this;
+    this.swarm = new Swarm({ now: this.now, random: numbers(seed), settleMs, rules, firstLease, directory });
   }
 
   tell(event: SwarmEvent): Decision[] {
@@ -50,8 +54,8 @@ export class Driver {
     return said;
   }
 
-  /** Lets time pass, with every tick in its time. */
-  pass(ms: number): Decision[] {
+  /** Lets time pass, with every tick in its time; `heard` is told of each at its time. */
+  pass(ms: number, heard: (said: readonly Decision[]) => void = () => undefined): Decision[] {
     const end = this.now + ms;
     const said: Decision[] = [];
     let ticks = 0;
@@ -59,11 +63,19 @@ export class Driver {
       ticks += 1;
       if (ticks > MAX_TICKS) throw new Error('the swarm ticks for ever');
       this.now = Math.max(this.now, this.swarm.nextTick);
-      said.push(...this.swarm.tick(this.now));
+      const now = this.swarm.tick(this.now);
+      heard(now);
+      said.push(...now);
     }
     this.now = end;
     this.#said.push(...said);
     return said;
+  }
+
+  /** Nothing runs for so long, then everything is late. */
+  sleep(ms: number, heard: (said: readonly Decision[]) => void): void {
+    this.now += ms;
+    this.pass(0, heard);
   }
 
   /** What was said since the last call. */

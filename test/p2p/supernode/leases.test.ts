@@ -430,3 +430,44 @@ t.test('connections: where the origin caps each, a proxy gets more of them', asy
   t.ok(run(true) >= 4);
   t.ok(run(false) <= 3, 'the one that was tried, and one granted early');
 });
+
+t.test('pieces of one read that come in the other order: those between still belong to it', async (t) => {
+  const driver = swarm();
+  driver.peers('a', 'b');
+  const [lease] = leases(driver.want('a', { mib: 8, origin: 'origin' }));
+  driver.got('a', 1);
+  driver.got('a', 3);
+  const claims = () => [...driver.directory.blobs.get(BLOB)!.claims];
+  t.same(claims(), [1, 0, 1, 0, 1, 1, 1, 1]);
+  driver.got('a', 0);
+  t.same(claims(), [0, 0, 1, 0, 1, 1, 1, 1]);
+  driver.ended('a', lease!.lease, { code: 'ORIGIN_CUT', final: true });
+  t.same(claims(), [0, 0, 0, 0, 0, 0, 0, 0]);
+  t.same(
+    leases(driver.want('b', { mib: 8, origin: 'origin' }))[0]!.run,
+    { first: 2, count: 1 },
+    'what it has not brought',
+  );
+});
+
+t.test('ranges: what is tried for is not what somebody has', async (t) => {
+  const driver = swarm({ unproven: true });
+  driver.peers('a', 'b', 'c');
+  driver.want('a', { mib: 9, origin: 'origin' });
+  driver.have('c', 9, [7, 8]);
+  t.same(
+    leases(driver.want('b', { mib: 9, origin: 'origin' })).map(({ run }) => run),
+    [{ first: 5, count: 2 }],
+  );
+});
+
+t.test('nobody can read: told again when that becomes so again', async (t) => {
+  const driver = swarm();
+  driver.peers('a');
+  driver.tell({ kind: 'peer', peer: 'hidden', reachable: false });
+  t.same(kinds(driver.want('a', { mib: 1 })), ['none']);
+  driver.want('hidden', { mib: 1, origin: 'origin' });
+  t.ok(kinds(driver.pass(1000)).includes('wait'));
+  driver.got('hidden', 0);
+  t.same(kinds(driver.tell({ kind: 'leave', peer: 'hidden', digest: BLOB })), ['none'], 'it is no source');
+});

@@ -442,3 +442,24 @@ t.test('a wish said again replaces the first, and a blob that was lost is fetche
   t.same(driver.want('a', { mib: 4, held: [2], awaited: [{ first: 2, count: 1 }] }), []);
   t.equal(driver.swarm.nextTick < Number.POSITIVE_INFINITY, true);
 });
+
+t.test('a peer that goes is given nothing more, whichever of its wishes is given up first', async (t) => {
+  const driver = new Driver();
+  driver.peers('a', 'b');
+  for (const blob of ['one', 'two', 'three']) {
+    driver.have('a', 8, undefined, digest(blob));
+    driver.want('b', { blob: digest(blob), mib: 8 });
+  }
+  t.same(fetches(driver.tell({ kind: 'gone', peer: 'b' })), []);
+});
+
+t.test('a failed pair stays apart as long as before, whatever milder is said of it', async (t) => {
+  const driver = new Driver();
+  driver.peers('a', 'b', 'c');
+  driver.have('a', 8);
+  driver.have('c', 8, [7]);
+  const [first, second] = fetches(driver.want('b', { mib: 8 })).filter(({ from }) => from === 'a');
+  driver.failed('b', first!.piece, 'a', 'reset');
+  driver.failed('b', second!.piece, 'a', 'gone');
+  t.equal(driver.directory.peers.get('b')!.avoided.get('a'), driver.now + 60_000);
+});
