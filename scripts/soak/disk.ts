@@ -40,8 +40,8 @@ const KNOWN = [
   /^v1\/blobs\/sha256\/([0-9a-f]{2})\/\1[0-9a-f]{62}$/,
   /^v1\/incoming\/sha256-[0-9a-f]{64}(\.journal)?$/,
   /^v1\/crcs\/sha256-[0-9a-f]{64}\.journal$/,
-  /^v1\/refs\/[^/]+$/,
-  /^v1\/(peer-id|private-blobs)$/,
+  /^v1\/refs\/(?!.*\.new$)[^/]+$/,
+  /^v1\/(peer-id|private-blobs|verified)$/,
 ];
 /** The lock is known to be stale when nobody listens on it: it stays. */
 const LOCK = /^lock-\d+\.sock$/;
