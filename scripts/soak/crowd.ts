@@ -72,18 +72,11 @@ export class Crowd {
 
 function mannerFor({ size }: Layer, chance: Chance): Manner {
   const kind = chance.weighted(MANNERS);
-  switch (kind) {
-    case 'range': {
-      const start = chance.whole(0, size);
-      return { kind, start, end: chance.whole(start + 1, Math.min(size, start + 4 * MiB) + 1) };
-    }
-    case 'hang-up':
-      return { kind, after: chance.whole(1, size + 1) };
-    case 'slow':
-      return { kind, bytesPerSecond: chance.whole(512 * KiB, 4 * MiB) };
-    default:
-      return { kind };
-  }
+  if (kind === 'hang-up') return { kind, after: chance.whole(1, size + 1) };
+  if (kind === 'slow') return { kind, bytesPerSecond: chance.whole(512 * KiB, 4 * MiB) };
+  if (kind === 'whole') return { kind };
+  const start = chance.whole(0, size);
+  return { kind, start, end: chance.whole(start + 1, Math.min(size, start + 4 * MiB) + 1) };
 }
 
 export async function pullManifest(

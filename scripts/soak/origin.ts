@@ -172,23 +172,15 @@ export class Origin {
     const broken = start + Math.floor(chance.next() * (end - start));
     res.strictContentLength = false;
     res.writeHead(range ? 206 : 200, headers);
-    switch (fault) {
-      case 'cut':
-      case 'too-short':
-      case 'reset':
-        await this.#break(asked, content.parts(start, broken), fault === 'reset');
-        return;
-      case 'stall':
-        await this.#send(asked, content.parts(start, broken), { leaveOpen: true });
-        return;
-      case 'slow':
-        await this.#send(asked, content.parts(start, end), { bytesPerSecond: SLOW_BYTES_PER_S });
-        return;
-      case 'lie':
-        await this.#send(asked, spoilt(content.parts(start, end), broken - start));
-        return;
-      default:
-        await this.#send(asked, content.parts(start, end));
+    if (fault === 'cut' || fault === 'too-short' || fault === 'reset') {
+      await this.#break(asked, content.parts(start, broken), fault === 'reset');
+    } else if (fault === 'stall') {
+      await this.#send(asked, content.parts(start, broken), { leaveOpen: true });
+    } else if (fault === 'slow') {
+      await this.#send(asked, content.parts(start, end), { bytesPerSecond: SLOW_BYTES_PER_S });
+    } else {
+      const parts = content.parts(start, end);
+      await this.#send(asked, fault === 'lie' ? spoilt(parts, broken - start) : parts);
     }
   }
 

@@ -47,7 +47,7 @@ export function allAreServed(model: Model): void {
 
 /** All leave: nothing of them stays. */
 export function leaveNothing(model: Model): void {
-  for (const part of [...model.world.parts()]) model.leave(part);
+  for (const part of model.world.parts()) model.leave(part);
   model.check();
   const left = model.driver.swarm.stats();
   if (left.transfers + left.leases + left.wishes > 0) throw new Error(`left behind: ${JSON.stringify(left)}`);

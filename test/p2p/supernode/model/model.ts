@@ -4,7 +4,7 @@ import { MAX_TRIES_WITHOUT_PROGRESS, TRANSFER_DEADLINE_MS } from '../../../../sr
 import { digest, Driver } from '../driver.ts';
 import { audit } from './audit.ts';
 import { isLive, Rules, SWEPT_MS } from './rules.ts';
-import { Part, World, type Fetch, type ModelBlob, type Read } from './world.ts';
+import { World, type Fetch, type ModelBlob, type Part, type Read } from './world.ts';
 
 /** Proxies give a fetch up long before the swarm does. */
 const FETCH_GIVEN_UP_MS = 30_000;
@@ -246,7 +246,7 @@ export class Model {
   /** What the swarm gives up within `ms` is reported only after that. */
   #overdue(ms: number): void {
     for (const part of this.world.parts()) {
-      for (const { piece, from, begunAt } of [...part.fetching.values()]) {
+      for (const { piece, from, begunAt } of part.fetching.values()) {
         if (begunAt + TRANSFER_DEADLINE_MS > this.driver.now + ms) continue;
         part.fetching.delete(piece);
         this.world.failedOnce.add(from);

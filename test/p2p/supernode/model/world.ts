@@ -118,7 +118,7 @@ export class World {
     this.alive.delete(peer);
     this.#lives.set(peer, this.lifeOf(peer) + 1);
     this.paused.delete(peer);
-    for (const part of [...this.parts({ peer })]) this.#parts.delete(`${peer} ${part.blob.digest}`);
+    for (const part of this.parts({ peer })) this.#parts.delete(`${peer} ${part.blob.digest}`);
     // Who fetches from it has its connection reset, and reports that later.
     for (const part of this.parts())
       for (const { from } of part.fetching.values()) if (from === peer) this.failedOnce.add(peer);
