@@ -65,6 +65,7 @@ class World {
       this.say({ kind: 'closed', connection, goodbye: does === 'goodbye', reason: 'it broke off' });
     } else if (does === 'tested') {
       const result = flag && addresses[0] !== undefined ? { address: addresses[0] } : { error: 'refused' };
+      this.#tests.delete(`${peer} ${instance} ${addresses.join()}`);
       this.say({ kind: 'tested', peer, instance, addresses, result });
     } else if (does === 'trouble') this.say({ kind: 'trouble', peer });
     else if (does === 'refused') this.say({ kind: 'refused', from: `h${pick}`, code: 'FULL', message: 'no room' });
