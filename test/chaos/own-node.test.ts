@@ -206,7 +206,7 @@ const ROWS: Row[] = [
     fault: 'the disk of the store becomes read-only',
     seen: { kind: 'whole', source: /origin|store/ },
     codes: ['STORE_WRITE_FAILED', 'RESOURCES_SHORT'],
-    mayLog: ['REFS_WRITE_FAILED'],
+    mayLog: ['REFS_WRITE_FAILED', 'STORE_REMOVE_FAILED'],
     moved: [{ name: 'hawker_pressure', labels: { resource: 'disk' }, by: { atLeast: 1 } }],
     blamed: { who: 'the disk', code: 'RESOURCES_SHORT', field: 'resource', name: 'disk' },
     without: {
@@ -314,7 +314,9 @@ const ROWS: Row[] = [
     },
     async run(scene) {
       const origin = await scene.origin({ layers: Array.from({ length: 30 }, () => MiB + 17) });
-      const node = await scene.node(origin.registry.url, { by: ['prlimit', '--nofile=40:40'] });
+      // Without what the test runner would have every node process load.
+      const by = ['prlimit', '--nofile=40:40', 'env', '--unset=NODE_OPTIONS'];
+      const node = await scene.node(origin.registry.url, { by });
       await scene.resolve(node, origin);
       return { node, pulls: await Promise.all(origin.image.layers.map((layer) => pullAgain(node, layer))) };
     },
