@@ -8,8 +8,8 @@ import { Metrics } from '../../src/base/metrics.ts';
 import { DiskStore, type DiskStoreOptions } from '../../src/store/disk-store.ts';
 
 /** An empty directory, removed after the test; short enough a path for a socket. */
-export async function temporaryDirectory(t: Test): Promise<string> {
-  const dir = await realpath(await mkdtemp(join(tmpdir(), 'hawker-')));
+export async function temporaryDirectory(t: Test, parent = tmpdir()): Promise<string> {
+  const dir = await realpath(await mkdtemp(join(parent, 'hawker-')));
   t.teardown(() => rm(dir, { recursive: true, force: true }));
   return dir;
 }
