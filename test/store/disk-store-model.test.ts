@@ -291,7 +291,7 @@ t.test('whatever is done to it, it gives no wrong byte, keeps good pieces, its q
   const base = await temporaryDirectory(t);
   let run = 0;
   await fc.assert(
-    fc.asyncProperty(fc.array(steps, { maxLength: 50 }), async (steps) => {
+    fc.asyncProperty(fc.array(steps, { maxLength: 60, size: 'max' }), async (steps) => {
       run += 1;
       const model = new Model(t, join(base, `${run}`));
       await model.start();
@@ -301,6 +301,6 @@ t.test('whatever is done to it, it gives no wrong byte, keeps good pieces, its q
       }
       await model.stop(false);
     }),
-    { numRuns: 120 },
+    { numRuns: 100 },
   );
 });
