@@ -192,8 +192,13 @@ class Bench {
     return disk.after('process');
   }
 
-  /** What is left of a disk where `work` ran on it and died before call `dieAt`; undefined: it was done before. */
-  async crash(disk: CrashDisk, dieAt: number, crash: Crash, work: Scenario['act']): Promise<CrashDisk | undefined> {
+  /** What is left of a disk where `work` ran on it and died before call `dieAt`, or, where it was done before, right after that. */
+  async crash(
+    disk: CrashDisk,
+    dieAt: number,
+    crash: Crash,
+    work: Scenario['act'],
+  ): Promise<{ disk: CrashDisk; isDone: boolean }> {
     const copy = disk.after('process');
     const port = copy.port(dieAt);
     try {
@@ -203,7 +208,7 @@ class Bench {
     }
     this.tried += 1;
     if (!this.calls) this.calls = port.isDead() ? 0 : port.calls();
-    return port.isDead() ? copy.after(crash) : undefined;
+    return { disk: copy.after(crash), isDone: !port.isDead() };
   }
 
   /** All that must hold of what a crash has left. */
@@ -320,9 +325,10 @@ for (const scenario of SCENARIOS) {
     };
     const left: { disk: CrashDisk; where: string }[] = [];
     for (const crash of CRASHES) {
-      for (let call = 0; ; call += 1) {
-        const disk = await bench.crash(start, call, crash, scenario.act);
-        if (!disk) break;
+      for (let call = 0, isDone = false; !isDone; call += 1) {
+        const crashed = await bench.crash(start, call, crash, scenario.act);
+        const { disk } = crashed;
+        ({ isDone } = crashed);
         const where = `${crash} at call ${call}`;
         if (!isNew(disk)) continue;
         left.push({ disk, where });
@@ -332,10 +338,11 @@ for (const scenario of SCENARIOS) {
     const once = bench.tried;
     for (const { disk, where } of left) {
       for (const crash of ['process', 'nothing'] as const) {
-        for (let call = 0; ; call += 1) {
+        for (let call = 0, isDone = false; !isDone; call += 1) {
           const again = await bench.crash(disk, call, crash, async () => undefined);
-          if (!again) break;
-          if (isNew(again)) await bench.check(again, `${where}, and ${crash} at call ${call} of the start after that`);
+          ({ isDone } = again);
+          if (isNew(again.disk))
+            await bench.check(again.disk, `${where}, and ${crash} at call ${call} of the start after that`);
         }
       }
     }

@@ -177,11 +177,12 @@ class Model {
   }
 
   /** A bit of a stored file flips, and nothing shows it; it is found by who reads it a while later. */
-  async rot(blob: SampleBlob, at: number): Promise<void> {
+  async rot(blob: SampleBlob, at: number, isReadNow: boolean): Promise<void> {
     if (this.#store.sizeOf(blob.digest) === undefined || this.#isInUse(blob) || blob.bytes.length === 0) return;
     await this.#files.rot(this.#layout.blob(blob.digest), at % blob.bytes.length);
     this.#clock.set(TWO_DAYS_MS);
     this.#isRotten.add(blob);
+    if (isReadNow) await this.open(blob);
   }
 
   /** A stored file is cut under the store: whoever asks for it next does not get it, and it may come in again. */
@@ -277,7 +278,9 @@ const steps = fc.oneof(
   blob.map((i) => step(`end reading ${i}`, (m) => m.endReading(BLOBS[i]!))),
   blob.map((i) => step(`remove ${i}`, (m) => m.remove(BLOBS[i]!))),
   blob.map((i) => step(`cut ${i}`, (m) => m.cut(BLOBS[i]!))),
-  fc.tuple(blob, fc.nat()).map(([i, at]) => step(`rot ${i} at ${at}`, (m) => m.rot(BLOBS[i]!, at))),
+  fc
+    .tuple(blob, fc.nat(), fc.boolean())
+    .map(([i, at, now]) => step(`rot ${i} at ${at}${now ? ', read' : ''}`, (m) => m.rot(BLOBS[i]!, at, now))),
   fc.boolean().map((isFull) => step(`disk ${isFull ? 'full' : 'free'}`, async (m) => m.fullDisk(isFull))),
   fc.tuple(fc.boolean(), fc.constantFrom(...QUOTAS)).map(([crash, quota]) =>
     step(`${crash ? 'crash' : 'restart'}, ${quota}`, async (m) => {
