@@ -13,6 +13,7 @@ import {
 } from '../base/pressure.ts';
 import { formatSize } from '../base/units.ts';
 import { DEFAULT_POOL_BYTES, type BufferPool } from '../http/buffer-pool.ts';
+import { MAX_CONNECTIONS_IN_USE } from '../p2p/peer/piece-client.ts';
 import type { DiskState } from '../store/disk-health.ts';
 
 /** How often resources are read, in milliseconds: a reading takes a quarter of a millisecond. */
@@ -174,16 +175,20 @@ function shed(level: PressureChange['to']): string {
   return 'this node gives less to other nodes, and streams new blobs through without keeping them';
 }
 
-/** Descriptors of the process itself: standard streams, the event loop's, listeners, the store's lock. */
-const OWN = 32;
-/** Clients that a node serves at the same time: of two dozen images with three layers at a time. */
-const CLIENTS = 64;
-/** A client's connection, and what its download has open: the blob, its journal, a connection to the origin. */
-const EACH_CLIENT = 4;
-/** Other nodes' connections to the piece port, a file for each upload, and connections to them. */
-const PEERS = 256;
+/** Descriptors of the process itself: standard streams, the event loop's, listeners, the store's lock, its log and its modules. */
+const OWN = 100;
+/** Clients at the same time, each with a connection and, once its answer goes out, a blob: containerd and docker open three a pull. */
+const CLIENTS = 512;
+const EACH_CLIENT = 2;
+/** Blobs coming in at the same time, of two dozen images with three layers each: a file, its journal, a connection to the registry. */
+const DOWNLOADS = 72;
+const EACH_DOWNLOAD = 3;
+/** Connections of other nodes to the piece port, most of them idle, and files that they are given pieces of. */
+const OTHERS = 512;
+const UPLOADS = 8;
 
-/** Descriptors that a node takes when much is going on. */
+/** Descriptors that a node takes when much is going on; with fewer it sheds load, and works. The doctor asks for as many. */
 export function descriptorsWanted({ peers }: { readonly peers: boolean }): number {
-  return OWN + CLIENTS * EACH_CLIENT + (peers ? PEERS : 0);
+  const alone = OWN + CLIENTS * EACH_CLIENT + DOWNLOADS * EACH_DOWNLOAD;
+  return peers ? alone + OTHERS + UPLOADS + MAX_CONNECTIONS_IN_USE : alone;
 }

@@ -17,13 +17,18 @@ export interface MemoryReading {
 /** Reads a file of `/proc` or `/sys/fs/cgroup`; undefined where it is not there. */
 export type ReadText = (path: string) => string | undefined;
 
-const readText: ReadText = (path) => {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return undefined;
-  }
-};
+const readText = readerBelow('/');
+
+/** Reads below another root: of what is mounted there. */
+export function readerBelow(root: string): ReadText {
+  return (path) => {
+    try {
+      return readFileSync(join(root, path), 'latin1');
+    } catch {
+      return undefined;
+    }
+  };
+}
 
 const CGROUPS = '/sys/fs/cgroup';
 /** Levels of cgroups above this process' own that are looked at. */
@@ -58,15 +63,39 @@ export function machineMemory(text: string | undefined): { total: number; availa
   return total === undefined || available === undefined ? undefined : { total, available };
 }
 
+/** A control group with memory accounting, v1 (Documentation/admin-guide/cgroup-v1/memory.rst) or v2 (cgroup-v2.rst). In bytes. */
+export interface MemoryGroup {
+  /** Its directory, below /sys/fs/cgroup. */
+  readonly path: string;
+  /** Undefined: none. */
+  readonly limit: number | undefined;
+  /** Without the cached file pages that can be dropped, with what is below the group; undefined: it does not say. */
+  readonly used: number | undefined;
+  /** Processes that the kernel has killed in it for want of memory, since it was made. */
+  readonly kills: number;
+}
+
+/** The control groups of a process (`groups`: the text of its `/proc/<pid>/cgroup`) as far as they can be seen: its own first, then those above. */
+export function memoryGroups(groups: string | undefined, read: ReadText): MemoryGroup[] {
+  const v1 = /^\d+:(?:[^:\n]*,)?memory(?:,[^:\n]*)?:(.*)$/m.exec(groups ?? '')?.[1];
+  const v2 = /^0::(.*)$/m.exec(groups ?? '')?.[1];
+  return [
+    ...(v1 === undefined ? [] : pathsUp(join(CGROUPS, 'memory'), v1).map((path) => readGroup(read, path, V1))),
+    ...(v2 === undefined ? [] : pathsUp(CGROUPS, v2).map((path) => readGroup(read, path, V2))),
+  ].filter((group) => group !== undefined);
+}
+
+/** Of groups, the one with the least limit; undefined: none has one. */
+export function tightestOf(groups: readonly MemoryGroup[]): MemoryGroup | undefined {
+  const limited = groups.filter(({ limit }) => limit !== undefined);
+  return limited.toSorted((a, b) => a.limit! - b.limit!)[0];
+}
+
 /** Bytes that the tightest of this process' cgroups has left; undefined: none has a limit. */
 function cgroupLeft(read: ReadText): number | undefined {
-  const groups = read('/proc/self/cgroup') ?? '';
-  const v1 = /^\d+:(?:[^:\n]*,)?memory(?:,[^:\n]*)?:(.*)$/m.exec(groups)?.[1];
-  const v2 = /^0::(.*)$/m.exec(groups)?.[1];
-  const left = [
-    ...(v1 === undefined ? [] : pathsUp(join(CGROUPS, 'memory'), v1).map((path) => leftIn(read, path, V1))),
-    ...(v2 === undefined ? [] : pathsUp(CGROUPS, v2).map((path) => leftIn(read, path, V2))),
-  ].filter((bytes) => bytes !== undefined);
+  const left = memoryGroups(read('/proc/self/cgroup'), read).flatMap(({ limit, used }) =>
+    limit === undefined || used === undefined ? [] : [Math.max(0, limit - used)],
+  );
   return left.length > 0 ? Math.min(...left) : undefined;
 }
 
@@ -80,6 +109,7 @@ function pathsUp(root: string, path: string): string[] {
 interface Version {
   readonly limit: string;
   readonly usage: string;
+  readonly events: string;
   /** In `memory.stat`, with what is below the group: cached file pages, and those among them that cannot be dropped. */
   readonly cache: string;
   readonly shmem: string;
@@ -88,22 +118,34 @@ interface Version {
 const V1: Version = {
   limit: 'memory.limit_in_bytes',
   usage: 'memory.usage_in_bytes',
+  events: 'memory.oom_control',
   cache: 'total_cache',
   shmem: 'total_shmem',
 };
-const V2: Version = { limit: 'memory.max', usage: 'memory.current', cache: 'file', shmem: 'shmem' };
+const V2: Version = {
+  limit: 'memory.max',
+  usage: 'memory.current',
+  events: 'memory.events',
+  cache: 'file',
+  shmem: 'shmem',
+};
 
 /** Where v1 has no limit it says the largest number of pages that it knows. */
 const NO_LIMIT_BYTES = 2 ** 62;
 
-function leftIn(read: ReadText, path: string, names: Version): number | undefined {
+function readGroup(read: ReadText, path: string, names: Version): MemoryGroup | undefined {
   const limit = numberIn(read(join(path, names.limit)));
-  if (limit === undefined || limit >= NO_LIMIT_BYTES) return undefined;
   const usage = numberIn(read(join(path, names.usage)));
-  const stat = read(join(path, 'memory.stat'));
-  if (usage === undefined || stat === undefined) return undefined;
+  const events = read(join(path, names.events));
+  if (limit === undefined && usage === undefined && events === undefined) return undefined;
+  const stat = read(join(path, 'memory.stat')) ?? '';
   const droppable = Math.max(0, statOf(stat, names.cache) - statOf(stat, names.shmem));
-  return Math.max(0, limit - Math.max(0, usage - droppable));
+  return {
+    path,
+    limit: limit !== undefined && limit < NO_LIMIT_BYTES ? limit : undefined,
+    used: usage === undefined ? undefined : Math.max(0, usage - droppable),
+    kills: statOf(events ?? '', 'oom_kill'),
+  };
 }
 
 /** Undefined for `max`, and for what is not there. */

@@ -1,18 +1,13 @@
+import { descriptorsWanted } from '../app/resources.ts';
 import { softOpenFiles } from '../base/descriptors.ts';
+import { memoryGroups, readerBelow, tightestOf, type MemoryGroup } from '../base/memory.ts';
 import { formatSize, MiB } from '../base/units.ts';
-import { MAX_CONNECTIONS_IN_USE } from '../p2p/peer/piece-client.ts';
-import { groupMemory, type GroupMemory } from './cgroups.ts';
 import type { Around, Check, Finding } from './check.ts';
 import { failed, ok, skipped } from './findings.ts';
 import { namesIn, textOf } from './node-files.ts';
 import { findProxyProcess, type ProxyProcess } from './proxy-process.ts';
 
-/**
- * Open files of a busy proxy: 512 clients with a connection and a file each (containerd and docker open three or more a pull),
- * as many of other nodes, all connections to other nodes, 64 to registries in each of two clients, and 100 of its own
- * (modules, logs, timers, listeners).
- */
-const BUSY_OPEN_FILES = 4 * 512 + MAX_CONNECTIONS_IN_USE + 2 * 64 + 100;
+const BUSY_OPEN_FILES = descriptorsWanted({ peers: true });
 /** Of its limit in use, and more is about to fail. */
 const FULL_PART = 0.8;
 /** What a proxy takes under load: buffers are bounded, and V8 keeps some room before it collects. */
@@ -59,13 +54,16 @@ async function checkMemory({ root }: Around, proxy: ProxyProcess): Promise<Findi
   if (available === undefined) return skipped(subject, '/proc/meminfo does not say what is available');
   const swap = kilobytes(machine, 'SwapTotal') ?? 0;
   const resident = running === undefined ? 0 : (kilobytes(await textOf(root, `/proc/${running}/status`), 'VmRSS') ?? 0);
-  const group = running === undefined ? undefined : await groupMemory(root, running);
+  const read = readerBelow(root);
+  const groups = running === undefined ? [] : memoryGroups(read(`/proc/${running}/cgroup`), read);
+  const tightest = tightestOf(groups);
+  const kills = groups[0]?.kills ?? 0;
   const need = `a proxy needs ${formatSize(NEEDED_MEMORY_BYTES)}`;
   const parts = [
     ...(proxy.kind === 'none'
       ? [`${proxy.why}, so its own limits cannot be looked at`]
       : [`it has ${formatSize(resident)}`]),
-    ...(group ? [groupText(group)] : []),
+    ...(groups[0] ? [groupText(groups[0], tightest)] : []),
     `the machine has ${formatSize(available)} available, swap ${swap === 0 ? 'none' : formatSize(swap)}`,
     need,
   ];
@@ -73,12 +71,12 @@ async function checkMemory({ root }: Around, proxy: ProxyProcess): Promise<Findi
   const killed = 'the kernel kills the proxy: pulls under way are cut off, and go to the registry until it is back';
   const raise =
     'raise the limit (systemd: MemoryMax=, docker: --memory, Kubernetes: resources.limits.memory) to 512 MiB';
-  if (group?.limitBytes !== undefined && group.limitBytes < NEEDED_MEMORY_BYTES) {
+  if (tightest?.limit !== undefined && tightest.limit < NEEDED_MEMORY_BYTES) {
     return failed(subject, { seen, meaning: killed, todo: raise });
   }
-  if (group && group.kills > 0) {
-    const todo = group.limitBytes === undefined ? 'look into the kernel’s log (dmesg) for what took the memory' : raise;
-    return failed(subject, { seen, meaning: `it has happened already, ${group.kills} times: ${killed}`, todo });
+  if (kills > 0) {
+    const todo = tightest === undefined ? 'look into the kernel’s log (dmesg) for what took the memory' : raise;
+    return failed(subject, { seen, meaning: `it has happened already, ${kills} times: ${killed}`, todo });
   }
   if (available + resident < NEEDED_MEMORY_BYTES) {
     const todo = 'free memory on this machine (ps aux --sort -rss), or add some';
@@ -87,10 +85,12 @@ async function checkMemory({ root }: Around, proxy: ProxyProcess): Promise<Findi
   return ok(subject, seen);
 }
 
-function groupText({ path, limitBytes, usedBytes, kills }: GroupMemory): string {
-  const used = usedBytes === undefined ? '' : `, ${formatSize(usedBytes)} used`;
-  const limit = limitBytes === undefined ? 'no limit' : `the limit ${formatSize(limitBytes)}`;
-  return `its control group ${path} has ${limit}${used}, ${kills} killed for want of memory`;
+/** `own` is the process' group, `tightest` the one on the way up to the root that has the least limit. */
+function groupText(own: MemoryGroup, tightest: MemoryGroup | undefined): string {
+  const { used, limit } = tightest ?? own;
+  const ofUsed = used === undefined ? '' : `, ${formatSize(used)} used`;
+  const ofLimit = limit === undefined ? 'no limit' : `the limit ${formatSize(limit)}`;
+  return `its control group ${own.path} has ${ofLimit}${ofUsed}, ${own.kills} killed for want of memory`;
 }
 
 function kilobytes(text: string | undefined, name: string): number | undefined {

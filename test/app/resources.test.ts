@@ -99,5 +99,5 @@ t.test('a limit of open files that is too low is said at the start', async (t) =
   resources.expectDescriptors(100);
   t.same(lines, []);
   resources.expectDescriptors(descriptorsWanted({ peers: true }));
-  t.match(lines, [{ code: 'DESCRIPTORS_LOW', limit: 100, wanted: 544 }]);
+  t.match(lines, [{ code: 'DESCRIPTORS_LOW', limit: 100, wanted: 2116 }]);
 });
