@@ -71,9 +71,9 @@ interface Renaming {
 /**
  * What is left after a crash. `process`: all that was written. Of a machine without power, of what was not synced: `nothing`; `names`
  * (each directory as it was last, files without unsynced bytes); `holes` (that, and files as long as they were, with zeros in
- * unsynced places); `bytes` (no name); a number: some of both, by this seed.
+ * unsynced places); a number: some of both, by this seed.
  */
-export type Crash = 'process' | 'nothing' | 'names' | 'holes' | 'bytes' | number;
+export type Crash = 'process' | 'nothing' | 'names' | 'holes' | number;
 
 /** A disk in memory that forgets what was not synced, as a real one may when its power fails. */
 export class CrashDisk {
@@ -123,7 +123,7 @@ export class CrashDisk {
   after(crash: Crash): CrashDisk {
     const random = randomOf(typeof crash === 'number' ? crash : 0);
     const names = new Map(crash === 'process' ? this.#names : this.#syncedNames);
-    const kept = { process: 0, nothing: 0, names: Infinity, holes: Infinity, bytes: 0 } as const;
+    const kept = { process: 0, nothing: 0, names: Infinity, holes: Infinity } as const;
     // File systems that keep a journal keep the order of names.
     const count = typeof crash === 'number' ? Math.floor(random() * (this.#renamings.length + 1)) : kept[crash];
     for (const renaming of this.#renamings.slice(0, count)) commit(names, renaming);
@@ -287,7 +287,7 @@ function copyOf(inode: Inode, crash: Crash, random: () => number): Inode {
 }
 
 function contentAfter({ now, synced, unsynced }: Inode, crash: Crash, random: () => number): Content {
-  if (crash === 'process' || crash === 'bytes') return now;
+  if (crash === 'process') return now;
   if (crash === 'holes') return { ...synced, size: now.size };
   if (crash === 'nothing' || crash === 'names') return synced;
   let content = synced;
