@@ -95,17 +95,22 @@ export class Demand {
 /** The pieces that readers wait for; ranges first: they are few pieces, and jump the queue. */
 function awaitedBy(readers: Readers, bytes: IncomingBytes): PieceRun[] {
   const runs: PieceRun[] = [];
+  const before: PieceRun[] = [];
   for (const { position, end, wantsWhole } of readers) {
     const { pieces } = bytes;
     if (!pieces) return [{ first: 0, count: Number.POSITIVE_INFINITY }];
     const first = pieces.at(position);
-    if (wantsWhole) runs.push({ first, count: pieces.count - first });
+    if (wantsWhole) {
+      runs.push({ first, count: pieces.count - first });
+      // It has had these, of a stored blob that was damaged further on: the hash that its end waits for needs them here.
+      if (!bytes.covers(0, pieces.start(first))) before.push({ first: 0, count: first });
+    }
     // Nothing is asked for while enough is here: who reads slowly, or not at all, keeps no connection busy.
     else if (!bytes.covers(position, Math.min(end, position + READ_AHEAD_BYTES / 2))) {
       runs.push({ first, count: pieces.at(end - 1) + 1 - first });
     }
   }
-  return runs.sort((a, b) => a.count - b.count);
+  return [...runs.sort((a, b) => a.count - b.count), ...before];
 }
 
 /** The byte position up to which a read that is at `position` may go on for readers that want ranges only; 0: not at all. */
