@@ -248,7 +248,8 @@ const ROWS: Row[] = [
       const twin = join(scene.rig.dir, 'twin');
       await must('cp', ['--preserve=timestamps', path, twin]);
       const file = await open(path, 'r+');
-      await file.write(Buffer.from('other bytes'), 0, undefined, scene.between(0, 3 * MiB));
+      // Behind what has gone out by then: the answer goes on from the registry, in its middle.
+      await file.write(Buffer.from('other bytes'), 0, undefined, scene.between(2 * MiB, 3 * MiB));
       await file.close();
       await must('touch', ['-r', twin, path]);
       const pulls = [before, await pull(node, origin.layer)];
