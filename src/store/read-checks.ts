@@ -126,6 +126,14 @@ class PieceChecks {
     }
   }
 
+  /** Whether all pieces with bytes from `start` to `end` (exclusive) are known to be right. */
+  isRight(start: number, end: number): boolean {
+    for (let piece = this.#pieces.at(start); this.#pieces.start(piece) < end; piece += 1) {
+      if (this.#right[piece] !== 1) return false;
+    }
+    return true;
+  }
+
   async #check(file: OpenFile, piece: number): Promise<void> {
     const [start, end] = [this.#pieces.start(piece), this.#pieces.end(piece)];
     const crc = await this.#turns.take((buffer) => crcOf(file, start, end, buffer));
@@ -150,6 +158,11 @@ class CheckedFile implements ReadableFile {
   async read(buffer: Uint8Array, position: number): Promise<number> {
     await this.#checks.check(this.#file, position, position + buffer.byteLength);
     return this.#file.read(buffer, position);
+  }
+
+  /** 0, which sends the caller to `read`, where the bytes are not known to be right. */
+  readNow(buffer: Uint8Array, position: number): number {
+    return this.#checks.isRight(position, position + buffer.byteLength) ? this.#file.readNow(buffer, position) : 0;
   }
 
   close(): Promise<void> {

@@ -9,7 +9,7 @@ import { crc32 } from 'node:zlib';
 import { digestFrom, type Digest } from '../../src/base/digest.ts';
 import { GiB } from '../../src/base/units.ts';
 import type { DiskStore } from '../../src/store/disk-store.ts';
-import { nodeFiles, type FilePort } from '../../src/store/files.ts';
+import { nodeFiles, type FilePort, type OpenFile } from '../../src/store/files.ts';
 import { Layout } from '../../src/store/layout.ts';
 import { contentOf, fill, sampleBlob } from '../support/store-conformance.ts';
 import { KiB4, openStore, temporaryDirectory } from './temporary.ts';
@@ -31,19 +31,21 @@ function countingFiles(): { files: FilePort; calls: () => number } {
       return call(...args);
     };
   };
+  const countedFile = (file: OpenFile): OpenFile => ({
+    read: counted((buffer: Uint8Array, position: number) => file.read(buffer, position)),
+    readNow: counted((buffer: Uint8Array, position: number) => file.readNow(buffer, position)),
+    write: counted((buffer: Uint8Array, position: number) => file.write(buffer, position)),
+    stat: counted(() => file.stat()),
+    statNow: counted(() => file.statNow()),
+    truncate: counted((length: number) => file.truncate(length)),
+    sync: counted(() => file.sync()),
+    setModified: counted((ms: number) => file.setModified(ms)),
+    close: counted(() => file.close()),
+    closeNow: counted(() => file.closeNow()),
+  });
   const files: FilePort = {
-    open: counted(async (path, mode) => {
-      const file = await nodeFiles.open(path, mode);
-      return {
-        read: counted((buffer: Uint8Array, position: number) => file.read(buffer, position)),
-        write: counted((buffer: Uint8Array, position: number) => file.write(buffer, position)),
-        stat: counted(() => file.stat()),
-        truncate: counted((length: number) => file.truncate(length)),
-        sync: counted(() => file.sync()),
-        setModified: counted((ms: number) => file.setModified(ms)),
-        close: counted(() => file.close()),
-      };
-    }),
+    open: counted(async (path, mode) => countedFile(await nodeFiles.open(path, mode))),
+    openNow: counted((path) => countedFile(nodeFiles.openNow(path))),
     lstat: counted((path) => nodeFiles.lstat(path)),
     readdir: counted((path) => nodeFiles.readdir(path)),
     mkdir: counted((path) => nodeFiles.mkdir(path)),

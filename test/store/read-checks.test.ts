@@ -77,6 +77,9 @@ t.test('bytes that have rotted are never given away: whatever the piece, whoever
   await clock.advance(DAY + 2000);
   const reader = (await store.open(blob.digest))!;
   t.equal(await reader.read(buffer, 0), MiB, 'a piece that is right');
+  t.equal(reader.readNow!(buffer, 0), MiB, 'and at once, now that it is known');
+  t.equal(reader.readNow!(buffer, MiB), 0, 'of a piece that is not checked nothing is given at once');
+  t.equal(reader.readNow!(buffer, MiB / 2), 0);
   await t.rejects(reader.read(buffer.subarray(0, 10), MiB), {
     code: 'STORE_READ_FAILED',
     message: /bytes 1048576 to 2097151 are not those that were stored/,
