@@ -29,6 +29,7 @@ export function createHttpServer(handler: (request: IncomingMessage, response: S
     handler,
   );
   server.maxConnections = MAX_CONNECTIONS;
+  server.on('request', (request, response) => answering(request.socket, response));
   // Not answered with 100: what follows is not read.
   server.on('checkContinue', handler);
   server.on('connect', (request, socket) => {
@@ -42,14 +43,37 @@ export function createHttpServer(handler: (request: IncomingMessage, response: S
   return server;
 }
 
+/** What each connection's requests so far are still being answered with, and who waits for the last of it. */
+const inProgress = new WeakMap<Duplex, { readonly responses: Set<ServerResponse>; then: (() => void) | undefined }>();
+
+function answering(socket: Duplex, response: ServerResponse): void {
+  const state = inProgress.get(socket) ?? { responses: new Set<ServerResponse>(), then: undefined };
+  inProgress.set(socket, state);
+  state.responses.add(response);
+  response.once('close', () => {
+    state.responses.delete(response);
+    if (state.responses.size === 0) state.then?.();
+  });
+}
+
 const MALFORMED: Readonly<Record<string, number>> = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 };
 
-/** The answer to what is no HTTP (podman and containerd try TLS first, and go on after a 400), or to too much of it. */
+/**
+ * The answer to what is no HTTP (podman and containerd try TLS first, and go on after a 400), or to too much of it. The requests
+ * before it on its connection are answered first: it must not get into the body of a blob.
+ */
 export function answerMalformed(error: Error, socket: Duplex): void {
   if (codeOf(error) === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;
   }
+  const state = inProgress.get(socket);
+  if (!state || state.responses.size === 0) endMalformed(error, socket);
+  else state.then = () => endMalformed(error, socket);
+}
+
+function endMalformed(error: Error, socket: Duplex): void {
+  if (!socket.writable) return;
   const status = MALFORMED[codeOf(error)] ?? 400;
   const message = STATUS_CODES[status]!;
   const body = JSON.stringify({ errors: [{ code: 'UNSUPPORTED', message, detail: { code: codeOf(error) } }] });

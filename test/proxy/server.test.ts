@@ -125,6 +125,17 @@ t.test('a write behind other requests on a connection waits for its turn', async
   t.match(answer, /^HTTP\/1\.1 200 OK[\s\S]*"tags":\["v1"\]\}HTTP\/1\.1 405 Method Not Allowed/);
 });
 
+t.test('what is no HTTP waits for the answers to the requests before it', async (t) => {
+  const rig = await Rig.start(t);
+  rig.origin.faults.on = ['tags'];
+  rig.origin.faults.delayMs = 50;
+  rig.origin.addImage('org/app', 'v1', makeImage({ seed: 1, layers: [10] }));
+  const request = `GET /v2/org/app/tags/list${NS} HTTP/1.1\r\nHost: x\r\n\r\n`;
+  const answer = await rig.raw(`${request}${request}\0garbage\r\n\r\n`);
+  t.match(answer, /^(?:HTTP\/1\.1 200 OK[^{]*\{[^}]*"tags":\["v1"\]\}){2}HTTP\/1\.1 400 Bad Request\r\n/);
+  t.match(answer, /"HPE_[A-Z_]+"\}\}\]\}$/, 'and that is the last of it');
+});
+
 t.test('clients that try TLS first get the answer that makes them go on in plain', async (t) => {
   const rig = await Rig.start(t);
   const socket = connectTls({ host: '127.0.0.1', port: rig.port, rejectUnauthorized: false });

@@ -1,0 +1,13 @@
+import type { Hawker } from '../../e2e/support/hawker.ts';
+import type { TestBlob } from '../../support/hostile-registry.ts';
+import { pull, type Pull } from './pull.ts';
+
+/** What a client that behaves well sees while others do not: it pulls again and again, until `work` is done, and once at least. */
+export async function beside<T>(node: Hawker, blob: TestBlob, work: Promise<T>): Promise<{ pulls: Pull[]; result: T }> {
+  const pulls: Pull[] = [];
+  let isOver = false;
+  const done = work.finally(() => (isOver = true));
+  do pulls.push(await pull(node, blob));
+  while (!isOver);
+  return { pulls, result: await done };
+}
