@@ -43,16 +43,16 @@ export function createHttpServer(handler: (request: IncomingMessage, response: S
   return server;
 }
 
-/** What each connection's requests so far are still being answered with, and who waits for the last of it. */
-const inProgress = new WeakMap<Duplex, { readonly responses: Set<ServerResponse>; then: (() => void) | undefined }>();
+/** The answers that are still to leave on each connection, and who waits for the last of them. */
+const inProgress = new WeakMap<Duplex, { readonly responses: Set<ServerResponse>; onLast: (() => void) | undefined }>();
 
 function answering(socket: Duplex, response: ServerResponse): void {
-  const state = inProgress.get(socket) ?? { responses: new Set<ServerResponse>(), then: undefined };
+  const state = inProgress.get(socket) ?? { responses: new Set<ServerResponse>(), onLast: undefined };
   inProgress.set(socket, state);
   state.responses.add(response);
   response.once('close', () => {
     state.responses.delete(response);
-    if (state.responses.size === 0) state.then?.();
+    if (state.responses.size === 0) state.onLast?.();
   });
 }
 
@@ -69,7 +69,7 @@ export function answerMalformed(error: Error, socket: Duplex): void {
   }
   const state = inProgress.get(socket);
   if (!state || state.responses.size === 0) endMalformed(error, socket);
-  else state.then = () => endMalformed(error, socket);
+  else state.onLast = () => endMalformed(error, socket);
 }
 
 function endMalformed(error: Error, socket: Duplex): void {

@@ -24,18 +24,14 @@ export async function judge(row: Row, evidence: Evidence): Promise<string[]> {
 
 /** What a pull is not of what it should be. */
 export function pullFaults(seen: Seen, pull: Pull): string[] {
-  switch (seen.kind) {
-    case 'told':
-      return [];
-    case 'whole':
-      return wholeFaults(seen, pull);
-    case 'refused':
-      if (pull.status === 404 && pull.end === 'whole' && pull.detail === seen.code) return [];
-      return [`the client saw ${inWords(pull)}, not a 404 with ${seen.code}`];
-    case 'cut':
-      if (pull.status === 200 && pull.end === 'fin' && pull.bytes < pull.length) return [];
-      return [`the client saw ${inWords(pull)}, not an early FIN`];
+  if (seen.kind === 'told') return [];
+  if (seen.kind === 'whole') return wholeFaults(seen, pull);
+  if (seen.kind === 'cut') {
+    const isCut = pull.status === 200 && pull.end === 'fin' && pull.bytes < pull.length;
+    return isCut ? [] : [`the client saw ${inWords(pull)}, not an early FIN`];
   }
+  const isRefused = pull.status === 404 && pull.end === 'whole' && pull.detail === seen.code;
+  return isRefused ? [] : [`the client saw ${inWords(pull)}, not a 404 with ${seen.code}`];
 }
 
 /** What keeps a pull from being whole and right. */

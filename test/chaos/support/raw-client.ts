@@ -40,17 +40,12 @@ export class RawClient {
   }
 
   /** Until the node has closed it, or nothing has come for so long. */
-  async over(quietMs: number): Promise<'closed' | 'quiet'> {
-    return new Promise((resolve) => {
-      if (this.socket.destroyed) return resolve('closed');
-      const quiet = setTimeout(() => resolve('quiet'), quietMs);
-      this.socket.on('data', () => quiet.refresh());
-      this.socket.once('close', () => {
-        clearTimeout(quiet);
-        resolve('closed');
-      });
-      return undefined;
-    });
+  async over(quietMs: number): Promise<void> {
+    const quiet = new AbortController();
+    const timer = setTimeout(() => quiet.abort(), quietMs);
+    this.socket.on('data', () => timer.refresh());
+    if (!this.socket.destroyed) await once(this.socket, 'close', { signal: quiet.signal }).catch(() => undefined);
+    clearTimeout(timer);
   }
 
   /** With a FIN, or a RST. */

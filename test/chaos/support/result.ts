@@ -14,16 +14,12 @@ export function resultOf({ id, fault, seen, codes, moved, blamed, without }: Row
 }
 
 function seenInWords(seen: Seen): string {
-  switch (seen.kind) {
-    case 'whole':
-      return `all bytes, status ${seen.status ?? 200}, from ${typeof seen.source === 'string' ? seen.source : seen.source.source.replaceAll('|', ' or ')}`;
-    case 'refused':
-      return `404 with ${asCode(seen.code)}`;
-    case 'cut':
-      return 'an early FIN';
-    case 'told':
-      return seen.words;
-  }
+  if (seen.kind === 'told') return seen.words;
+  if (seen.kind === 'cut') return 'an early FIN';
+  if (seen.kind === 'refused') return `404 with ${asCode(seen.code)}`;
+  const { source, status = 200 } = seen;
+  const from = typeof source === 'string' ? source : source.source.replaceAll('|', ' or ');
+  return `all bytes, status ${status}, from ${from}`;
 }
 
 function movedInWords(moved: Moved): string {
