@@ -7,7 +7,7 @@ Breaks what surrounds a node in every way that the catalogue (test/chaos) knows,
   --row TEXT   only the rows whose id has TEXT in it
   --without    takes out of each row the handling that it guards: every row must fail
   --write      fills the table in docs/reliability.md
-  --jobs N     test files at the same time (default 2)
+  --jobs N     test files at the same time (default 3)
   --help       this
 
 HAWKER_CHAOS_SEED=N repeats what was random in a run: each run prints its own.`;
@@ -32,7 +32,7 @@ export function parseOptions(args: readonly string[], seed: string | undefined, 
       row: { type: 'string' },
       without: { type: 'boolean', default: false },
       write: { type: 'boolean', default: false },
-      jobs: { type: 'string', default: '2' },
+      jobs: { type: 'string', default: '3' },
     },
   });
   const { help, row, without, write, jobs } = values;
