@@ -166,9 +166,10 @@ const BREAKS: Row[] = [
       const node = await scene.join(swarm, 'stalled', far.registry.url);
       const other = await scene.join(swarm, 'other', near.registry.url);
       await Promise.all([scene.resolve(node, far), scene.resolve(other, near)]);
-      far.registry.faults.stall = { bytes: 2 * MiB, times: Infinity };
+      // In the middle of a piece: one of which nothing has come is given to another at once.
+      far.registry.faults.stall = { bytes: 2.5 * MiB, times: Infinity };
       const pulling = pull(node, far.layer);
-      await far.registry.until(() => far.registry.blobBytes() >= 2 * MiB);
+      await far.registry.until(() => far.registry.blobBytes() >= 2.5 * MiB);
       const [mine] = await Promise.all([pulling, pull(other, near.layer)]);
       return { node, pulls: [mine] };
     },
