@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import type { Hawker } from '../e2e/support/hawker.ts';
 import { closedPort } from '../support/odd-servers.ts';
 import { catalogue } from './support/catalogue.ts';
 import { NEXT_TRY, NOBODY, requests, upstreamBy } from './support/claims.ts';
@@ -232,6 +233,17 @@ const REDIRECTS: Row[] = [
   },
 ];
 
+/** A node whose client knows the image, in a cluster in which another one holds the layer. */
+async function besideHolder(scene: Scene, origin: Origin): Promise<Hawker> {
+  const { registry, layer } = origin;
+  const swarm = await scene.swarm(registry.url);
+  const [holder, node] = await Promise.all(['holder', 'node'].map((name) => scene.join(swarm, name, registry.url)));
+  await Promise.all([holder!, node!].map((one) => scene.resolve(one, origin)));
+  await pull(holder!, layer);
+  await swarm.held('the holder has said so', [layer.digest], 1);
+  return node!;
+}
+
 const GONE: Row[] = [
   {
     id: 'origin/storage-dead-but-a-peer-has-it',
@@ -250,16 +262,29 @@ const GONE: Row[] = [
     async run(scene) {
       const origin = await scene.origin();
       const { registry, layer } = origin;
-      const swarm = await scene.swarm(registry.url);
-      const [holder, node] = await Promise.all(['holder', 'node'].map((name) => scene.join(swarm, name, registry.url)));
-      await Promise.all([holder!, node!].map((one) => scene.resolve(one, origin)));
-      await pull(holder!, layer);
-      await swarm.held('the holder has said so', [layer.digest], 1);
+      const node = await besideHolder(scene, origin);
       registry.redirectBlobs = { status: 307 };
       const dead = `http://127.0.0.1:${await closedPort()}/`;
       registry.redirectTo = () => dead;
-      const before = await metricsOf(node!);
-      return { node: node!, before, pulls: [await pull(node!, layer)] };
+      return { node, before: await metricsOf(node), pulls: [await pull(node, layer)] };
+    },
+  },
+  {
+    id: 'origin/gone-but-a-peer-has-it',
+    fault: 'nothing listens at the registry any more since the manifests were read; another node has the blob',
+    seen: { kind: 'whole', source: /peers|mixed/ },
+    codes: [],
+    moved: [{ name: 'hawker_peer_bytes_total', labels: { direction: 'in' }, by: { atLeast: MiB } }],
+    blamed: NOBODY,
+    without: {
+      taken: 'taking a peer’s word for what it has read',
+      edits: [{ file: 'proxy/access.js', find: '|| !this.#vouchers?.isAnybodyThere', replace: '|| true' }],
+    },
+    async run(scene) {
+      const origin = await scene.origin();
+      const node = await besideHolder(scene, origin);
+      await origin.registry.close();
+      return { node, before: await metricsOf(node), pulls: [await pull(node, origin.layer)] };
     },
   },
   {

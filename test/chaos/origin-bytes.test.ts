@@ -27,7 +27,7 @@ const ROWS: Row[] = [
     seen: { kind: 'cut' },
     codes: ['BLOB_DISPUTED', 'BLOB_DIGEST_MISMATCH'],
     moved: [{ name: 'hawker_http_requests_total', labels: { handler: 'blobs', status: '404' }, by: 1 }],
-    blamed: { who: 'the upstream (`sources` of `BLOB_DIGEST_MISMATCH`)' },
+    blamed: { who: 'the upstream (in the text of `BLOB_DIGEST_MISMATCH`)' },
     without: {
       taken: 'the look at the digest',
       edits: [{ file: 'p2p/peer/download.js', find: 'if (actual === this.digest)', replace: 'if (true)' }],
@@ -57,12 +57,18 @@ const ROWS: Row[] = [
     id: 'origin/wrong-byte-once',
     fault: 'right length, but one byte is wrong the first time that a blob is read',
     seen: WHOLE,
-    codes: ['BLOB_DISPUTED', 'DISPUTE_SETTLED'],
-    moved: [{ name: 'hawker_bad_pieces_total', labels: { reason: 'dispute' }, by: 1 }],
-    blamed: { who: 'nobody: it is the only reader' },
+    codes: ['BLOB_DISPUTED', 'BLOB_DIGEST_MISMATCH'],
+    moved: [requests(200, 2)],
+    blamed: { who: 'the upstream (in the text of `BLOB_DIGEST_MISMATCH`)' },
     without: {
-      taken: 'the second reading of a blob that has not its digest',
-      edits: [{ file: 'p2p/peer/download.js', find: 'else if (this.#fetching)', replace: 'else if (false)' }],
+      taken: 'the second fetch of wrong bytes that have reached nobody',
+      edits: [
+        {
+          file: 'p2p/peer/downloads.js',
+          find: 'if (wasWrong || !(error instanceof BlobDigestMismatch))',
+          replace: 'if (true)',
+        },
+      ],
     },
     run: (scene) =>
       strike(scene, {
@@ -77,7 +83,7 @@ const ROWS: Row[] = [
     fault: 'the blob is shorter than its manifest says, and Content-Length agrees with that',
     seen: REFUSED,
     codes: ['BLOB_WRONG_SIZE'],
-    moved: [requests(200, 1)],
+    moved: [requests(200, 3)],
     blamed: upstreamBy('BLOB_WRONG_SIZE'),
     without: {
       taken: 'the look at the size',
@@ -113,7 +119,7 @@ const ROWS: Row[] = [
     fault: 'the blob is longer than its manifest says, and Content-Length agrees with that',
     seen: REFUSED,
     codes: ['BLOB_WRONG_SIZE'],
-    moved: [requests(200, 1)],
+    moved: [requests(200, 3)],
     blamed: upstreamBy('BLOB_WRONG_SIZE'),
     without: {
       taken: 'the look at the size',
@@ -193,11 +199,31 @@ const ROWS: Row[] = [
       }),
   },
   {
-    id: 'origin/html',
-    fault: 'status 200 with a web page: a login page, or the error page of a proxy',
-    seen: REFUSED,
+    id: 'origin/html-once',
+    fault: 'status 200 with a web page once: a proxy is just being restarted',
+    seen: WHOLE,
     codes: ['ORIGIN_BAD_RESPONSE'],
     moved: [requests(200, 2)],
+    blamed: upstreamBy('ORIGIN_BAD_RESPONSE'),
+    without: {
+      taken: 'another try after one odd answer',
+      edits: [{ file: 'p2p/peer/origins.js', find: 'MAX_ODD_ANSWERS = 3', replace: 'MAX_ODD_ANSWERS = 1' }],
+    },
+    run: (scene) =>
+      strike(scene, {
+        before({ registry }) {
+          registry.faults.html = true;
+          const isSent = () => registry.of('blob', 'GET').some(({ bodyBytes }) => bodyBytes > 0);
+          void registry.until(isSent).then(() => (registry.faults.html = false));
+        },
+      }),
+  },
+  {
+    id: 'origin/html',
+    fault: 'status 200 with a web page each time: a login page, or the error page of a proxy',
+    seen: REFUSED,
+    codes: ['ORIGIN_BAD_RESPONSE'],
+    moved: [requests(200, 4)],
     blamed: upstreamBy('ORIGIN_BAD_RESPONSE'),
     without: {
       taken: 'telling a web page from a blob',

@@ -156,8 +156,15 @@ const BREAKS: Row[] = [
     moved: [{ name: 'hawker_peer_bytes_total', labels: { direction: 'in' }, by: { atLeast: MiB } }],
     blamed: NOBODY,
     without: {
-      taken: 'the second lease of pieces of which nothing came for two seconds',
-      edits: [{ file: 'p2p/supernode/limits.js', find: 'LEASE_SILENT_MS = 2000', replace: 'LEASE_SILENT_MS = 60_000' }],
+      taken: 'leasing to others what somebody does not get on with',
+      edits: [
+        { file: 'p2p/supernode/limits.js', find: 'LEASE_SILENT_MS = 2000', replace: 'LEASE_SILENT_MS = 60_000' },
+        {
+          file: 'p2p/supernode/leases.js',
+          find: 'else if (!this.#finder.unclaimed(wish) && !early)\n            this.#finder.half(wish);',
+          replace: 'else\n            this.#finder.unclaimed(wish);',
+        },
+      ],
     },
     async run(scene) {
       const layers = [24 * MiB];

@@ -5,6 +5,7 @@ import { LeaseFinder } from './lease-finder.ts';
 import { isAlone, mayProbe, mayRead, mostLeases, mostLessees, runLength } from './lease-limits.ts';
 import { isWorthCutting, rateOf, totalRate } from './lease-rates.ts';
 import { LEASE_LOST_MS, LEASE_SILENT_MS, MAX_LEASES_PER_PROXY, WAITERS_PER_SLOT } from './limits.ts';
+import type { Matcher } from './matcher.ts';
 import { Lease, type Blob, type Wish } from './state.ts';
 
 /** How long a connection more is watched before it is said whether it brought more. */
@@ -18,11 +19,13 @@ export class Leasing {
   readonly #context: Context;
   readonly #book: LeaseBook;
   readonly #finder: LeaseFinder;
+  readonly #matcher: Pick<Matcher, 'fill'>;
   /** While peers come back after a restart, nothing new is leased. */
   readonly #settledAt: number;
 
-  constructor(context: Context, settledAt: number, firstId: number) {
+  constructor(context: Context, matcher: Pick<Matcher, 'fill'>, settledAt: number, firstId: number) {
     this.#context = context;
+    this.#matcher = matcher;
     this.#book = new LeaseBook(context, firstId);
     this.#finder = new LeaseFinder(context, this.#book);
     this.#settledAt = settledAt;
@@ -194,6 +197,8 @@ export class Leasing {
         this.#watch(lease, now + LEASE_LOST_MS - LEASE_SILENT_MS);
       }
       this.offer(wish.blob);
+      // What it was reading itself it takes from others now, whether they have it already or read it next.
+      this.#matcher.fill(wish.peer);
     });
   }
 

@@ -92,7 +92,7 @@ export class Swarm {
       slots: new Slots(allRules),
     };
     const matcher = new Matcher(context);
-    const leasing = new Leasing(context, now + settleMs, firstLease);
+    const leasing = new Leasing(context, matcher, now + settleMs, firstLease);
     this.#context = context;
     this.#parts = { context, directory, matcher, leasing };
     this.#sources = new Sources(this.#parts);

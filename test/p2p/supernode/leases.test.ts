@@ -308,6 +308,21 @@ t.test('stall: after 2 s without a byte its unread pieces are read by another; i
   t.same(driver.swarm.stats().leases >= 1, true, 'a late piece does no harm');
 });
 
+t.test('stall: the one that stalls takes from others what it was reading itself', async (t) => {
+  const driver = swarm();
+  driver.peers('a', 'b');
+  const [lease] = leases(driver.want('a', { mib: 2, origin: 'origin' }));
+  driver.progress('a', lease!.lease);
+  driver.got('a', 0, undefined, { ms: 100 });
+  driver.want('b', { mib: 2, origin: 'origin' });
+  driver.got('b', 0, 'a');
+  driver.take();
+  driver.pass(2100);
+  t.match(leases(driver.take(), 'b'), [{ run: { first: 1, count: 1 } }]);
+  const said = driver.got('b', 1);
+  t.match(fetches(said, 'a'), [{ piece: 1, from: 'b' }], 'as soon as another has it');
+});
+
 t.test('stall: times with fractions do not keep a due task from being done', async (t) => {
   for (let n = 0; n < 500; n += 1) {
     const driver = swarm();

@@ -284,9 +284,12 @@ t.test('two receivers got nothing: the sender is held back, tested, and what onl
     { kind: 'trouble', peer: 'h' },
     { kind: 'wait', peer: 'b' },
   ]);
-  t.match(leases(driver.want('d', { mib: 4, origin: 'origin' })), [{ peer: 'd', run: { first: 0, count: 4 } }]);
+  const read = leases(driver.want('d', { mib: 4, origin: 'origin' }));
+  t.match(read, [{ peer: 'd', run: { first: 0, count: 4 } }]);
   driver.take();
-  driver.pass(3500);
+  driver.pass(1750);
+  driver.progress('d', read[0]!.lease);
+  driver.pass(1750);
   const tries = fetches(driver.take());
   t.equal(tries.length, 1, 'then it is tried with one slot');
   driver.got(tries[0]!.peer, tries[0]!.piece, 'h');
