@@ -237,11 +237,13 @@ const REDIRECTS: Row[] = [
 async function besideHolder(scene: Scene, origin: Origin): Promise<Hawker> {
   const { registry, layer } = origin;
   const swarm = await scene.swarm(registry.url);
-  const [holder, node] = await Promise.all(['holder', 'node'].map((name) => scene.join(swarm, name, registry.url)));
-  await Promise.all([holder!, node!].map((one) => scene.resolve(one, origin)));
-  await pull(holder!, layer);
+  // First the holder: whoever joins is told of those who are there.
+  const holder = await scene.join(swarm, 'holder', registry.url);
+  const node = await scene.join(swarm, 'node', registry.url);
+  await Promise.all([holder, node].map((one) => scene.resolve(one, origin)));
+  await pull(holder, layer);
   await swarm.held('the holder has said so', [layer.digest], 1);
-  return node!;
+  return node;
 }
 
 const GONE: Row[] = [
