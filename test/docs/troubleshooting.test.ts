@@ -19,13 +19,20 @@ const GROUPS = [
 const NOT_LISTED: ReadonlyMap<string, string> = new Map([
   ['BAD_RESPONSE_HEAD', 'the cause behind PEER_BAD_RESPONSE and the like, which tell its text'],
   ['ABORT_ERR', 'of Node'],
+  ['EBADF', 'of the system'],
   ['ECONNRESET', 'of the system'],
   ['TIMEOUT', 'in the place of a code of the system, where a socket did not answer'],
   ['ABORTED', 'told to the supernode of a read that nobody needs any more; no text shows it'],
   ['CLIENT_GONE', 'a client that hung up: its line has the code REQUEST'],
-  ...['BLOB_UNKNOWN', 'MANIFEST_INVALID', 'MANIFEST_UNKNOWN', 'NAME_UNKNOWN', 'RANGE_INVALID', 'UNSUPPORTED'].map(
-    (code) => [code, 'of the OCI distribution spec; the detail beside it has the code of Hawker'] as const,
-  ),
+  ...[
+    'BLOB_UNKNOWN',
+    'MANIFEST_INVALID',
+    'MANIFEST_UNKNOWN',
+    'NAME_UNKNOWN',
+    'RANGE_INVALID',
+    'UNAUTHORIZED',
+    'UNSUPPORTED',
+  ].map((code) => [code, 'of the OCI distribution spec; the detail beside it has the code of Hawker'] as const),
   ...[
     'ERR_HTTP_REQUEST_TIMEOUT',
     'ERR_STREAM_PREMATURE_CLOSE',
