@@ -189,6 +189,7 @@ export class DisputeRig {
         return {
           apply: (event, now) => heard(swarm.apply(event, now)),
           tick: (now) => heard(swarm.tick(now)),
+          paused: (now) => swarm.paused(now),
           get nextTick() {
             return swarm.nextTick;
           },

@@ -51,7 +51,9 @@ export interface FetchTarget extends Pick<RunTarget, 'begin'> {
 export type PeerSources = (from: PeerTarget, digest: Digest) => PieceSource;
 
 /** While no piece of a read gets whole, it is said so often that its bytes come. */
-const PROGRESS_MS = 1000;
+export const PROGRESS_MS = 1000;
+/** The same while a write is under way, but no longer than this: a disk that hangs must not keep a lease. */
+export const DISK_BUSY_MS = 8000;
 
 interface Run {
   readonly writer: RunWriter;
@@ -258,7 +260,15 @@ export class Fetcher {
       flowChanged: () => target.demand.flowChanged(),
       came: () => progress.came(),
       store: async (bytes, position) => {
-        for (const { piece, crc32 } of await target.store(bytes, position, 'origin')) {
+        const written = this.#sayingSo(progress.came);
+        let whole: WholePiece[] = [];
+        // No `finally()`: a dispute that these bytes begin must find the piece reported, in this very turn.
+        try {
+          whole = await target.store(bytes, position, 'origin');
+        } finally {
+          written();
+        }
+        for (const { piece, crc32 } of whole) {
           const now = this.#clock.monotonic();
           this.#metrics.pieceDuration.observe({ source: 'origin' }, (now - pieceBegan) / 1000);
           this.report({ kind: 'piece', piece, crc32, source: 'origin', ms: now - pieceBegan });
@@ -267,6 +277,21 @@ export class Fetcher {
         }
       },
     };
+  }
+
+  /** A write that takes its time is no silence of the origin: the read goes on behind it. For a disk that hangs, there is an end. */
+  #sayingSo(came: () => void): () => void {
+    let left = DISK_BUSY_MS / PROGRESS_MS;
+    let cancel = (): void => undefined;
+    const again = (): void => {
+      cancel = this.#clock.after(PROGRESS_MS, () => {
+        came();
+        left -= 1;
+        if (left > 0) again();
+      });
+    };
+    again();
+    return () => cancel();
   }
 
   #startRun(lease: number, pieces: PieceRun): void {

@@ -13,6 +13,8 @@ const RECEIVE_BUFFER_BYTES = 128 * KiB;
 /** A first SYN that is lost is sent again after 1 s. */
 export const CONNECT_MS = 1500;
 /** Without a byte from a peer, while we want one. */
+/** A timer that is this late: this process did not run meanwhile. */
+const PAUSED_MS = 500;
 export const STALL_MS = 1000;
 
 /** Takes one answer. What its methods throw ends the exchange, and the connection, with that very error. */
@@ -235,8 +237,13 @@ export class PieceConnection {
   }
 
   #watch(exchange: Exchange, ms: number): void {
-    // What has come while this process was busy is still in the socket: it is read before the verdict.
-    this.#cancelWatch = this.#clock.after(ms, () => setImmediate(() => this.#judge(exchange)));
+    const dueAt = this.#clock.monotonic() + ms;
+    this.#cancelWatch = this.#clock.after(ms, () => {
+      // What did not let this process run may have held the peer up too.
+      if (this.#clock.monotonic() - dueAt >= PAUSED_MS) this.#progressAt = this.#clock.monotonic();
+      // What has come while this process was busy is still in the socket: it is read before the verdict.
+      setImmediate(() => this.#judge(exchange));
+    });
   }
 
   #judge(exchange: Exchange): void {

@@ -13,10 +13,13 @@ import type {
 import { MAX_PIECES, MAX_RUNS } from '../protocol/limits.ts';
 import { PIECE_FAILURES, type WireRun } from '../protocol/messages.ts';
 import { packCrcs, packPieces } from '../protocol/packed.ts';
+import { Bridge, BRIDGE_FETCHES } from './bridge.ts';
 import type { CoordinatorLink, TicketHost } from './remote-coordinator.ts';
 import { TicketDispute } from './ticket-dispute.ts';
 import { TicketLeases, type Lease } from './ticket-leases.ts';
 
+/** A timer that is this late: the process did not run meanwhile, and nor may others have. In milliseconds. */
+const PAUSED_MS = 500;
 /** Peers that gave pieces of the blob, as far as they are remembered. */
 const MAX_GIVERS = 16;
 
@@ -55,6 +58,8 @@ export class RemoteTicket implements Ticket {
   /** Since when it has nothing to do though something is missing, and hears nothing. */
   #idleSince: number | undefined;
   #cancelWatch: (() => void) | undefined;
+  /** Set while the supernode is silent and the peers are asked that gave pieces before. */
+  #bridge: Bridge | undefined;
 
   constructor(host: TicketHost, want: Want, listener: (assignment: Assignment) => void) {
     this.#host = host;
@@ -207,6 +212,7 @@ export class RemoteTicket implements Ticket {
   /** The supernode decides from now on, and learns all that is here and under way. */
   rejoin(): void {
     this.#wish = undefined;
+    this.#bridge = undefined;
     this.#leftAlone = false;
     // Before the first word of what is awaited there is nothing to say.
     if (this.#awaited.length > 0 || this.#solo) this.#join();
@@ -298,6 +304,7 @@ export class RemoteTicket implements Ticket {
     if (this.#wish !== undefined) this.#host.leave(this.#wish);
     this.#wish = undefined;
     this.#leases.forgetRemote();
+    this.#bridge = undefined;
     this.#solo?.close();
     this.#leases.forgetSolo();
     const { digest, origin, image } = this.#want;
@@ -357,7 +364,9 @@ export class RemoteTicket implements Ticket {
   }
 
   #failed({ piece, from, reason }: Report & { kind: 'failed' }): void {
-    if (reason !== 'busy') this.#givers.delete(from);
+    if (this.#bridge && (reason === 'gone' || reason === 'busy'))
+      this.#bridge.lacks(piece, from, this.#host.clock.monotonic());
+    else if (reason !== 'busy') this.#givers.delete(from);
     this.#fetches.delete(piece);
     const next = this.#ownFetches.get(piece);
     this.#ownFetches.delete(piece);
@@ -457,7 +466,13 @@ export class RemoteTicket implements Ticket {
 
   // --- silence ---
 
+  /** The supernode has a word for it. */
   #heard(): void {
+    this.#bridge = undefined;
+    this.#busy();
+  }
+
+  #busy(): void {
     this.#idleSince = undefined;
     this.#cancelWatch?.();
     this.#cancelWatch = undefined;
@@ -466,8 +481,9 @@ export class RemoteTicket implements Ticket {
   /** While it has nothing to do and something is missing, the supernode has a limited time. */
   #watch(): void {
     if (this.#solo || this.#closed) return;
+    if (this.#bridge) this.#fetchFromGivers(this.#bridge);
     if (!this.#isIdle()) {
-      this.#heard();
+      this.#busy();
       return;
     }
     const now = this.#host.clock.monotonic();
@@ -476,7 +492,7 @@ export class RemoteTicket implements Ticket {
     this.#cancelWatch?.();
     // With no session for so long, nobody is waited for.
     const since = this.#host.link ? this.#idleSince : Math.min(this.#idleSince, this.#host.lostAt);
-    const left = since + this.#host.silenceMs(this.#isUrgent) - now;
+    const left = this.#bridge?.pauseMs(now) ?? since + this.#host.silenceMs(this.#isUrgent) - now;
     if (left <= 0) this.#goAlone();
     else this.#cancelWatch = this.#afterSilence(left);
   }
@@ -493,9 +509,11 @@ export class RemoteTicket implements Ticket {
   /** What has come while this process was busy is still in the socket: it is read before the verdict. */
   #afterSilence(ms: number): () => void {
     let heard = false;
-    const cancel = this.#host.clock.after(ms, () =>
+    const { clock } = this.#host;
+    const dueAt = clock.monotonic() + ms;
+    const cancel = clock.after(ms, () =>
       setImmediate(() => {
-        if (!heard) this.#silent();
+        if (!heard) this.#silent(clock.monotonic() - dueAt >= PAUSED_MS);
       }),
     );
     return () => {
@@ -504,9 +522,46 @@ export class RemoteTicket implements Ticket {
     };
   }
 
-  #silent(): void {
+  /** `wasPaused`: this process did not run, and perhaps the whole machine: the supernode has its time once more. */
+  #silent(wasPaused: boolean): void {
     this.#cancelWatch = undefined;
-    if (!this.#solo && !this.#closed && this.#isIdle()) this.#goAlone();
+    if (this.#solo || this.#closed || !this.#isIdle()) return;
+    if (wasPaused) {
+      this.#idleSince = undefined;
+      this.#watch();
+      return;
+    }
+    const now = this.#host.clock.monotonic();
+    // Most of what is missing is with those who gave pieces until now: all would else read the same of it from the origin.
+    if (!this.#bridge && (this.#pieceCount ?? 1) > 1 && !this.#dispute.isOpen && this.#givers.size > 0) {
+      this.#bridge = new Bridge(now);
+    }
+    if (this.#bridge && !this.#bridge.isOver(now)) this.#watch();
+    else this.#goAlone();
+  }
+
+  #fetchFromGivers(bridge: Bridge): void {
+    const now = this.#host.clock.monotonic();
+    while (this.#ownFetches.size < BRIDGE_FETCHES) {
+      const next = bridge.next(this.#missing(), this.givers, now);
+      if (!next) return;
+      this.#ownFetches.set(next.piece, undefined);
+      this.#fetches.add(next.piece);
+      // Put off, as this may be within a call.
+      queueMicrotask(() => {
+        if (!this.#closed) this.#fetch({ kind: 'fetch', ...next, crc32: undefined });
+      });
+    }
+  }
+
+  /** Awaited pieces that are neither here nor on their way from a peer. */
+  *#missing(): Generator<number> {
+    for (const { first, count } of this.#awaited) {
+      const end = Math.min(first + count, this.#pieceCount ?? Number.POSITIVE_INFINITY);
+      for (let piece = first; piece < end; piece += 1) {
+        if (!this.#held.has(piece) && !this.#fetches.has(piece)) yield piece;
+      }
+    }
   }
 
   #isIdle(): boolean {

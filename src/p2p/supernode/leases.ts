@@ -79,6 +79,11 @@ export class Leasing {
     if (lease) this.#heard(lease);
   }
 
+  /** What was said of the blob's leases meanwhile has not been read yet. */
+  paused(blob: Blob): void {
+    for (const lease of blob.leases) lease.lastHeardAt = this.#context.now;
+  }
+
   /** The proxy has read a piece from the origin, which its member holds now. */
   pieceRead(wish: Wish, piece: number, ms: number): void {
     const lease = wish.leases.find((one) => one.next <= piece && piece <= one.last) ?? wish.leases[0];

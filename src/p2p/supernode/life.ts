@@ -25,6 +25,8 @@ import type { Swarm, SwarmBlob, SwarmStats } from './swarm.ts';
 const ROSTER_TICK_MS = 250;
 /** A look that is later than this was held up: by a stopped process or a suspended machine, not by load. */
 const PAUSE_MS = 2000;
+/** The swarm's clock is this late: what its leases have to say is still in the sockets. */
+const SWARM_PAUSE_MS = 500;
 /** How often a session is told anew whom to ask when every supernode is gone. */
 const TELL_PEERS_MS = 60_000;
 /** The longest that a visitor waits for its result: two tests and as many queues. */
@@ -39,7 +41,7 @@ const TODO: Partial<Record<PeerState, string>> = {
 };
 
 /** The swarm, as far as the supernode needs it. */
-export type SwarmPort = Pick<Swarm, 'apply' | 'tick' | 'nextTick' | 'blobs' | 'stats' | 'wholesOf'>;
+export type SwarmPort = Pick<Swarm, 'apply' | 'tick' | 'paused' | 'nextTick' | 'blobs' | 'stats' | 'wholesOf'>;
 
 export interface LifeDeps {
   readonly swarm: SwarmPort;
@@ -415,6 +417,7 @@ export class Life implements SessionHost {
     this.#timer?.cancel();
     this.#timer = undefined;
     const now = this.now();
+    if (now - this.#swarm.nextTick >= SWARM_PAUSE_MS) this.#swarm.paused(now);
     this.#decisions(this.#swarm.tick(now));
     if (now >= this.#rosterTickAt) {
       const lateMs = now - this.#rosterTickAt;

@@ -125,6 +125,12 @@ export class Swarm {
     return this.#end();
   }
 
+  /** This process did not run, or not in time: nobody was silent meanwhile. */
+  paused(now: number): void {
+    this.#context.now = Math.max(now, this.#context.now);
+    for (const blob of this.#parts.directory.active.values()) this.#parts.leasing.paused(blob);
+  }
+
   /** When `tick` is to be called next; Infinity: not before another event. */
   get nextTick(): number {
     const { directory, context } = this.#parts;

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
-import { systemClock } from '../../../src/base/clock.ts';
+import { systemClock, type Clock } from '../../../src/base/clock.ts';
 import { digestOf } from '../../../src/base/digest.ts';
 import { silentLogger as log } from '../../../src/base/log.ts';
 import { Metrics } from '../../../src/base/metrics.ts';
@@ -9,7 +9,7 @@ import { BufferPool } from '../../../src/http/buffer-pool.ts';
 import { Downloads, type OpenBlob } from '../../../src/p2p/peer/downloads.ts';
 import { IncomingBytes } from '../../../src/p2p/peer/incoming-bytes.ts';
 import { Origins } from '../../../src/p2p/peer/origins.ts';
-import { Fetcher, type FetchTarget } from '../../../src/p2p/peer/fetcher.ts';
+import { DISK_BUSY_MS, Fetcher, PROGRESS_MS, type FetchTarget } from '../../../src/p2p/peer/fetcher.ts';
 import { NeighbourCoordinator } from '../../../src/p2p/peer/neighbour-coordinator.ts';
 import type { PieceSource } from '../../../src/p2p/peer/piece-source.ts';
 import { SoloCoordinator } from '../../../src/p2p/peer/solo-coordinator.ts';
@@ -28,7 +28,12 @@ const digest = digestOf(bytes);
 const gone = () => new OriginNotFound({ upstream: 'origin.test', step: 'reading a blob of app', seen: '404' });
 
 /** A fetcher whose coordinator and blob are the test. */
-function startFetcher(origin: PieceSource, peer: PieceSource, target: { begin?: FetchTarget['begin'] } = {}) {
+function startFetcher(
+  origin: PieceSource,
+  peer: PieceSource,
+  target: Partial<Pick<FetchTarget, 'begin' | 'store'>> = {},
+  clock: Clock = systemClock,
+) {
   const bytes = new IncomingBytes(digest, new MemoryStore(), new BufferPool());
   const reports: Report[] = [];
   let assign: (assignment: Assignment) => void = () => undefined;
@@ -53,7 +58,11 @@ function startFetcher(origin: PieceSource, peer: PieceSource, target: { begin?: 
       gaveUp: () => undefined,
       corrections: { replaceTarget: () => undefined, secondReading: () => undefined, disputed: () => undefined },
       bytes,
-      demand: { isAwaited: () => false, mayReadTo: () => Number.POSITIVE_INFINITY, flowChanged: async () => undefined },
+      demand: {
+        isAwaited: () => false,
+        mayReadTo: () => Number.POSITIVE_INFINITY,
+        flowChanged: () => new Promise(() => undefined),
+      },
       denied: () => undefined,
       beforePeers: async () => undefined,
       store: (part, at, source) => bytes.write(part, at, source),
@@ -62,7 +71,7 @@ function startFetcher(origin: PieceSource, peer: PieceSource, target: { begin?: 
     origins: new Origins(digest, origin, log),
     peers: () => peer,
     pool: new BufferPool(),
-    clock: systemClock,
+    clock,
     log,
     metrics: new Metrics(),
   });
@@ -87,6 +96,49 @@ t.test('once every origin has said no for good, each further lease ends with tha
   t.equal(origin.reads.length, 1);
   await fetcher.close();
 });
+
+t.test(
+  'while the disk is slow to take what was read, the supernode hears that the lease goes on; of a disk that hangs it does not',
+  async (t) => {
+    const clock = new ManualClock();
+    let write = () => {};
+    const written = new Promise<void>((resolve) => {
+      write = resolve;
+    });
+    const rig = startFetcher(
+      new ScriptedSource(bytes),
+      new ScriptedSource(bytes),
+      {
+        store: async (part, at, source) => {
+          await written;
+          return rig.bytes.write(part, at, source);
+        },
+      },
+      clock,
+    );
+    rig.bytes.sizeIs(bytes.length);
+    rig.assign({ kind: 'lease', lease: 1, run: { first: 0, count: 6 } });
+    await until(() => clock.waiting > 0);
+    const said = () => rig.reports.filter(({ kind }) => kind === 'progress').length;
+    const atFirst = said();
+    // A supernode takes the origin for silent after two of these.
+    for (let seconds = 1; seconds * PROGRESS_MS < DISK_BUSY_MS; seconds += 1) {
+      const before = said();
+      await clock.advance(PROGRESS_MS);
+      t.ok(said() > before, `after ${seconds} s`);
+    }
+    await clock.advance(DISK_BUSY_MS);
+    const inAll = said();
+    t.ok(inAll > atFirst);
+    await clock.advance(DISK_BUSY_MS);
+    t.equal(said(), inAll, 'no more is said');
+    write();
+    await rig.fetcher.idle();
+    t.equal(rig.reports.filter(({ kind }) => kind === 'piece').length, 6);
+    t.match(rig.reports.at(-1), { kind: 'ended', lease: 1 });
+    await rig.fetcher.close();
+  },
+);
 
 t.test('of a blob whose size only the peer knows, a part of a large piece is not taken for the whole', async (t) => {
   const peer = new ScriptedSource(bytes);

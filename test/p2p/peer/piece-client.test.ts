@@ -268,6 +268,21 @@ t.test('what came while this process was busy is no stall', async (t) => {
   t.equal(await done, 1000);
 });
 
+t.test('a pause of this process is no stall of the peer, which may have been held up too', async (t) => {
+  const clock = new ManualClock();
+  const { peer, sockets } = await scripted(t, (socket) => socket.write(PIECE));
+  const { client } = openPieceClient(t, { clock });
+  const sink = new KeepingSink();
+  const failure = failureOf(fetch(client, peer, sink));
+  await until(() => sink.heads.length === 1 && clock.waiting === 1);
+  clock.stall(5 * STALL_MS);
+  await clock.advance(STALL_MS - 1);
+  for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  t.equal(sockets[0]!.destroyed, false, 'it has its second again');
+  await until(() => (void clock.advance(STALL_MS / 2), sockets[0]!.destroyed));
+  t.equal((await failure).code, 'PEER_STALLED');
+});
+
 t.test('nobody there: at once, and with the system’s word', async (t) => {
   const { peer, server } = await scripted(t, () => undefined);
   server.close();

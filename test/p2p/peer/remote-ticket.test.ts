@@ -1,5 +1,6 @@
 import t from 'tap';
 import { MiB } from '../../../src/base/units.ts';
+import { BRIDGE_MS, LACKS_MS } from '../../../src/p2p/peer/bridge.ts';
 import { NeighbourCoordinator } from '../../../src/p2p/peer/neighbour-coordinator.ts';
 import { RemoteCoordinator, SILENCE_MS } from '../../../src/p2p/peer/remote-coordinator.ts';
 import { SoloCoordinator } from '../../../src/p2p/peer/solo-coordinator.ts';
@@ -45,6 +46,18 @@ async function startAmongNeighbours() {
   return { ...rig, neighbours };
 }
 
+/** Whoever is asked has nothing. */
+async function allGone(proxy: ScriptedProxy): Promise<void> {
+  for (let piece = first(proxy); piece !== undefined; piece = first(proxy)) {
+    proxy.fail(piece, 'gone');
+    await settle();
+  }
+}
+
+function first({ fetches }: ScriptedProxy): number | undefined {
+  return fetches.keys().next().value;
+}
+
 coordinatorConformance(t, 'with no supernode, and neighbours that have nothing', () => {
   const clock = new ManualClock();
   const neighbours = { find: () => Promise.resolve(), failed: () => undefined };
@@ -81,12 +94,85 @@ t.test('a piece that was to come from a peer comes from the origin when that fai
   await take();
 });
 
+t.test(
+  'the supernode is silent: what is missing is asked of who gave before, for a while, and not read by everybody',
+  async (t) => {
+    const { clock, coordinator, proxy, fetch, take } = await start((clock) => new SoloCoordinator({ clock }));
+    fetch(1, 0);
+    proxy.give(0);
+    await take();
+    await clock.advance(SILENCE_MS - 1);
+    t.same(proxy.assignments, []);
+    await clock.advance(1);
+    t.match(
+      proxy.assignments,
+      [1, 2].map((piece) => ({ kind: 'fetch', piece, from: BY_SUPERNODE })),
+    );
+    proxy.give(1);
+    await settle();
+    t.match(proxy.assignments.slice(2), [{ piece: 3 }]);
+    proxy.fail(2, 'gone');
+    await settle();
+    t.match(proxy.assignments.slice(3), [{ piece: 4 }], 'it has not each of them');
+    for (const piece of [3, 4, 5, 6, 7, 8, 9]) {
+      proxy.fail(piece, 'gone');
+      await settle();
+    }
+    await clock.advance(LACKS_MS);
+    t.match(proxy.assignments.slice(-2), [{ piece: 2 }, { piece: 3 }], 'which it may have a little later');
+    t.match(
+      (await take()).filter(({ t }) => t === 'leave'),
+      [],
+      'it has not left',
+    );
+    coordinator.assigned({ t: 'a', w: [1] });
+    proxy.fail(2, 'gone');
+    proxy.fail(3, 'gone');
+    await clock.advance(SILENCE_MS - 1);
+    t.same(proxy.assignments, [], 'a word of the supernode, and it has its time again');
+  },
+);
+
+t.test('the supernode stays silent: then it goes alone', async (t) => {
+  const { clock, proxy, fetch, take } = await start((clock) => new SoloCoordinator({ clock }));
+  fetch(1, 0);
+  proxy.give(0);
+  await take();
+  await clock.advance(SILENCE_MS);
+  for (const step = LACKS_MS / 2; clock.monotonic() < SILENCE_MS + BRIDGE_MS - step;) {
+    await allGone(proxy);
+    await clock.advance(step);
+    t.same(
+      proxy.assignments.filter(({ kind }) => kind === 'lease'),
+      [],
+    );
+  }
+  await allGone(proxy);
+  await clock.advance(BRIDGE_MS);
+  t.match(
+    proxy.assignments.filter(({ kind }) => kind === 'lease'),
+    [{ run: { first: 1, count: 9 } }],
+  );
+});
+
+t.test('this process did not run for a while: the supernode has its time once more', async (t) => {
+  const { clock, proxy } = await start((clock) => new SoloCoordinator({ clock }));
+  clock.stall(3 * SILENCE_MS);
+  await clock.advance(SILENCE_MS - 1);
+  t.same(proxy.assignments, []);
+  await clock.advance(SILENCE_MS);
+  t.match(proxy.assignments, [{ kind: 'lease' }]);
+});
+
 t.test('alone, whom the supernode named last is asked first', async (t) => {
   const { clock, coordinator, proxy, fetch, neighbours } = await startAmongNeighbours();
   fetch(1, 0);
   proxy.give(0);
   coordinator.lost();
   await clock.advance(SILENCE_MS);
+  await allGone(proxy);
+  await clock.advance(BRIDGE_MS);
+  await allGone(proxy);
   t.match(neighbours.searches, [{ first: [BY_SUPERNODE], thorough: false }]);
   neighbours.found('peer-a');
   await settle();

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { MiB } from '../../../src/base/units.ts';
+import { LEASE_SILENT_MS } from '../../../src/p2p/supernode/limits.ts';
 import { BLOB, cuts, digest, Driver, fetches, kinds, leases } from './driver.ts';
 
 function swarm(options: ConstructorParameters<typeof Driver>[0] & { unproven?: boolean } = {}) {
@@ -321,6 +322,17 @@ t.test('stall: the one that stalls takes from others what it was reading itself'
   t.match(leases(driver.take(), 'b'), [{ run: { first: 1, count: 1 } }]);
   const said = driver.got('b', 1);
   t.match(fetches(said, 'a'), [{ piece: 1, from: 'b' }], 'as soon as another has it');
+});
+
+t.test('stall: while the supernode itself did not run, nobody was silent', async (t) => {
+  const driver = swarm();
+  driver.peers('a');
+  const [lease] = leases(driver.want('a', { mib: 40, origin: 'origin' }));
+  driver.progress('a', lease!.lease);
+  driver.now += 5000;
+  driver.swarm.paused(driver.now);
+  t.same(cuts(driver.pass(LEASE_SILENT_MS - 1)), [], 'what its proxy says may still be in the socket');
+  t.match(cuts(driver.pass(1)), [{ peer: 'a' }], 'then it has been silent indeed');
 });
 
 t.test('stall: times with fractions do not keep a due task from being done', async (t) => {

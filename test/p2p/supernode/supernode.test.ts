@@ -8,6 +8,7 @@ import { MiB } from '../../../src/base/units.ts';
 import { networkCandidates } from '../../../src/p2p/peer/supernode-dial.ts';
 import { visitSupernode } from '../../../src/p2p/peer/visit.ts';
 import { HELLO_TIMEOUT_MS, MAX_MESSAGE_BYTES } from '../../../src/p2p/protocol/limits.ts';
+import { LEASE_SILENT_MS } from '../../../src/p2p/supernode/limits.ts';
 import { Membership } from '../../../src/p2p/protocol/membership.ts';
 import type { FromSupernode, Message } from '../../../src/p2p/protocol/messages.ts';
 import { packCrcs, packPieces } from '../../../src/p2p/protocol/packed.ts';
@@ -689,6 +690,29 @@ t.test(
     client.ws.terminate();
     await until('it is known to be gone', () => supernode.peers().peers[0]!.state === 'left');
     t.match(supernode.peers().peers[0]!.reason, /without a word: its process was killed/);
+  },
+);
+
+t.test(
+  'a supernode that was stopped for a while takes no read for silent before it has heard what was said meanwhile',
+  async (t) => {
+    const { clock, url } = await rig(t);
+    const a = new Client(t, url);
+    const epoch = await a.open();
+    a.say({ t: 'want', epoch, w: 1, digest, size: 40 * MiB, held: '', awaited: [[0, 40]], origin: 'x' });
+    const { l } = await a.next('a');
+    clock.stall(3 * LEASE_SILENT_MS);
+    await clock.advance(300);
+    a.say({ t: 'r', g: [[1, l![0]![1]]] });
+    a.say({ t: 'beat', n: 1, time: 0 });
+    await a.next('beat');
+    t.same(
+      a.got.filter((message) => message.t === 'a' && 'c' in message),
+      [],
+      'it is not cut',
+    );
+    await clock.advance(LEASE_SILENT_MS + 300);
+    t.match(await a.next('a'), { c: [[1, l![0]![1], 0]] }, 'a truly silent one is');
   },
 );
 
