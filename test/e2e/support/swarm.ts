@@ -74,6 +74,11 @@ export class Swarm {
     await this.#supernode?.ended(START_BOUND_MS);
   }
 
+  /** As SIGSTOP and SIGCONT. */
+  signalSupernode(signal: NodeJS.Signals): void {
+    this.#supernode?.signal(signal);
+  }
+
   async killSupernode(): Promise<void> {
     this.#supernode?.signal('SIGKILL');
     await this.#supernode?.ended(5000);
