@@ -24,15 +24,9 @@ const NOT_LISTED: ReadonlyMap<string, string> = new Map([
   ['TIMEOUT', 'in the place of a code of the system, where a socket did not answer'],
   ['ABORTED', 'told to the supernode of a read that nobody needs any more; no text shows it'],
   ['CLIENT_GONE', 'a client that hung up: its line has the code REQUEST'],
-  ...[
-    'BLOB_UNKNOWN',
-    'MANIFEST_INVALID',
-    'MANIFEST_UNKNOWN',
-    'NAME_UNKNOWN',
-    'RANGE_INVALID',
-    'UNAUTHORIZED',
-    'UNSUPPORTED',
-  ].map((code) => [code, 'of the OCI distribution spec; the detail beside it has the code of Hawker'] as const),
+  ...['BLOB_UNKNOWN', 'MANIFEST_INVALID', 'MANIFEST_UNKNOWN', 'NAME_UNKNOWN', 'RANGE_INVALID', 'UNSUPPORTED'].map(
+    (code) => [code, 'of the OCI distribution spec; the detail beside it has the code of Hawker'] as const,
+  ),
   ...[
     'ERR_HTTP_REQUEST_TIMEOUT',
     'ERR_STREAM_PREMATURE_CLOSE',
