@@ -14,6 +14,8 @@ const MiB = 1024 * 1024;
 const LAYER = 6 * MiB + 77;
 /** So slow that it is still sending when something happens to it. */
 const SLOWLY = { peer: { listen: '127.0.0.1:0', uploadLimit: '1MiB' } };
+/** So slowly that each of several still sends when one is struck. */
+const SLOWLY_TOGETHER = { peer: { listen: '127.0.0.1:0', uploadLimit: '300KiB' } };
 const FROM_ORIGIN = { name: 'hawker_client_bytes_total', labels: { source: 'origin' }, by: { atLeast: 1 } };
 const ALL_FROM_PEERS = { name: 'hawker_client_bytes_total', labels: { source: 'peers' }, by: { atLeast: LAYER } };
 const CUT = {
@@ -42,7 +44,7 @@ async function ofOne(scene: Scene, name: string, edits: Parameters<typeof patche
 async function during(scene: Scene, holders: number, then: (crowd: Crowd) => void): Promise<Evidence> {
   const made = await crowd(scene, {
     layer: LAYER,
-    holders: Array.from({ length: holders }, () => ({ config: SLOWLY })),
+    holders: Array.from({ length: holders }, () => ({ config: holders > 1 ? SLOWLY_TOGETHER : SLOWLY })),
   });
   const pulling = pull(made.node, made.origin.layer);
   await fetched(made.node, 300_000);
