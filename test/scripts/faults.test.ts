@@ -88,6 +88,20 @@ t.test('a relay', async (t) => {
   const web = await fetch(relay.url);
   t.equal(web.status, 200);
   t.match(await web.text(), 'It works');
+  relay.become('pass');
+  const cut = relay.cutNext('back');
+  const half = await open();
+  t.same(await once(half, 'data'), ['hell'], 'all but the last byte');
+  await Promise.all([cut, once(half, 'close')]);
+  t.same(await once(await open(), 'data'), ['hello'], 'once');
+  const { url } = relay;
+  await relay.down();
+  await t.rejects(fetch(url), 'nobody listens');
+  await relay.up();
+  t.equal(relay.url, url);
+  const again = await open();
+  t.same(await once(again, 'data'), ['hello']);
+  again.destroy();
 });
 
 t.test('firewall rules', async (t) => {

@@ -1,5 +1,5 @@
 import type { Hawker } from '../../e2e/support/hawker.ts';
-import type { Swarm } from '../../e2e/support/swarm.ts';
+import type { SupernodeRun, Swarm } from '../../e2e/support/swarm.ts';
 import { pull } from './pull.ts';
 import type { Origin, Scene } from './scene.ts';
 
@@ -20,12 +20,13 @@ export interface CrowdOptions {
   readonly layer: number;
   /** A program for each holder. */
   readonly holders: readonly { readonly main?: string; readonly config?: Record<string, unknown> }[];
+  readonly supernode?: SupernodeRun;
 }
 
-export async function crowd(scene: Scene, { layer, holders }: CrowdOptions): Promise<Crowd> {
+export async function crowd(scene: Scene, { layer, holders, supernode }: CrowdOptions): Promise<Crowd> {
   const origin = await scene.origin({ layers: [layer] });
   const { registry } = origin;
-  const swarm = await scene.swarm(registry.url);
+  const swarm = await scene.swarm(registry.url, supernode);
   const joined: Hawker[] = [];
   for (const [i, { main = scene.main, config }] of holders.entries()) {
     const holder = await swarm.join(`holder-${i + 1}`, config, main);

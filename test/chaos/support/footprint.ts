@@ -7,14 +7,14 @@ const MiB = 1024 * 1024;
 const SPARE_DESCRIPTORS = 24;
 const BACK_BOUND_MS = 20_000;
 
-/** What a node's process takes (Linux). */
+/** What a process of Hawker's takes (Linux). */
 export class Footprint {
   readonly #pid: number;
   readonly #descriptors: number;
   readonly #memory: number;
 
   /** As of now: from here on the peak counts. */
-  constructor({ pid }: Hawker) {
+  constructor({ pid }: Pick<Hawker, 'pid'>) {
     this.#pid = pid;
     this.#descriptors = descriptorsOf(pid);
     this.#memory = memoryOf(pid, 'VmRSS');

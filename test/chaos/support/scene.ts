@@ -2,7 +2,7 @@ import { PROGRAM } from '../../../scripts/support/build-copy.ts';
 import { randomFrom } from '../../../scripts/support/random.ts';
 import { Hawker, type Role } from '../../e2e/support/hawker.ts';
 import { Rig } from '../../e2e/support/rig.ts';
-import { Swarm } from '../../e2e/support/swarm.ts';
+import { Swarm, type SupernodeRun } from '../../e2e/support/swarm.ts';
 import { HostileRegistry, makeImage, type TestBlob, type TestImage } from '../../support/hostile-registry.ts';
 import { pull, REPOSITORY, type PullOptions } from './pull.ts';
 
@@ -68,8 +68,8 @@ export class Scene {
   }
 
   /** A supernode; `join` puts proxies to it. */
-  swarm(originUrl: string): Promise<Swarm> {
-    return Swarm.start(this.rig, originUrl, this.main);
+  swarm(originUrl: string, how?: SupernodeRun): Promise<Swarm> {
+    return Swarm.start(this.rig, originUrl, this.main, how);
   }
 
   /** A proxy that has joined, and can be reached; its registry is at that URL. */

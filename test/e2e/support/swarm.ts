@@ -25,23 +25,32 @@ export interface Blobs {
   readonly blobs: readonly { digest: string; size: number; holders: string[]; downloading: string[] }[];
 }
 
+/** How a supernode is run. */
+export interface SupernodeRun {
+  /** Of its log, where one rig has several. */
+  readonly name?: string;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
 /** A supernode and proxies, each a process of its own, with a join secret. */
 export class Swarm {
   readonly secretFile: string;
   readonly #rig: Rig;
   readonly #originUrl: string;
+  readonly #run: SupernodeRun;
   #address = '127.0.0.1:0';
   #supernode: Daemon | undefined;
 
-  private constructor(rig: Rig, originUrl: string) {
+  private constructor(rig: Rig, originUrl: string, how: SupernodeRun) {
     this.#rig = rig;
     this.#originUrl = originUrl;
+    this.#run = how;
     this.secretFile = join(rig.dir, 'join-secret');
   }
 
-  /** A supernode; the secret is made as an operator makes it. */
-  static async start(rig: Rig, originUrl: string, main = MAIN): Promise<Swarm> {
-    const swarm = new Swarm(rig, originUrl);
+  /** A supernode; the secret is made as an operator makes it, and all supernodes of one rig have the same. */
+  static async start(rig: Rig, originUrl: string, main = MAIN, how: SupernodeRun = {}): Promise<Swarm> {
+    const swarm = new Swarm(rig, originUrl, how);
     await must(process.execPath, [MAIN, 'token', '--secret-file', swarm.secretFile], { env: rig.environment() });
     await swarm.startSupernode(main);
     return swarm;
@@ -51,17 +60,18 @@ export class Swarm {
     return `http://${this.#address}`;
   }
 
+  /** Its process: the last one that was started. */
+  get supernode(): Daemon {
+    return this.#supernode!;
+  }
+
   /** At the same address as before, where there was one; with another program, where one is given. */
   async startSupernode(main = MAIN): Promise<void> {
     const before = this.#supernode?.log().length ?? 0;
     const args = ['--supernode-listen', this.#address, '--cluster-secret-file', this.secretFile];
-    const daemon = this.#rig.daemon('supernode', process.execPath, [
-      main,
-      'supernode',
-      ...args,
-      '--log-format',
-      'json',
-    ]);
+    const { name = 'supernode', env } = this.#run;
+    const command = [main, 'supernode', ...args, '--log-format', 'json'];
+    const daemon = this.#rig.daemon(name, process.execPath, command, env);
     this.#supernode = daemon;
     this.#address = await daemon.ready('LISTENING of the supernode', START_BOUND_MS, () =>
       listeningAddress(daemon.log().slice(before), 'supernode'),
