@@ -1,5 +1,6 @@
 import type { Hawker } from '../../e2e/support/hawker.ts';
 import type { SupernodeRun, Swarm } from '../../e2e/support/swarm.ts';
+import type { Firewall } from './firewall.ts';
 import { pull } from './pull.ts';
 import type { Origin, Scene } from './scene.ts';
 
@@ -18,9 +19,16 @@ export interface Crowd {
 export interface CrowdOptions {
   /** In bytes. */
   readonly layer: number;
-  /** A program for each holder. */
-  readonly holders: readonly { readonly main?: string; readonly config?: Record<string, unknown> }[];
+  readonly holders: readonly Holder[];
   readonly supernode?: SupernodeRun;
+}
+
+interface Holder {
+  /** Its program, where it is not the one that is under test. */
+  readonly main?: string;
+  readonly config?: Record<string, unknown>;
+  /** What stands before its piece port; the configuration has to advertise it. */
+  readonly behind?: Firewall;
 }
 
 export async function crowd(scene: Scene, { layer, holders, supernode }: CrowdOptions): Promise<Crowd> {
@@ -28,8 +36,8 @@ export async function crowd(scene: Scene, { layer, holders, supernode }: CrowdOp
   const { registry } = origin;
   const swarm = await scene.swarm(registry.url, supernode);
   const joined: Hawker[] = [];
-  for (const [i, { main = scene.main, config }] of holders.entries()) {
-    const holder = await swarm.join(`holder-${i + 1}`, config, main);
+  for (const [i, one] of holders.entries()) {
+    const holder = await join(scene, swarm, registry.url, `holder-${i + 1}`, one);
     // From the origin, or from those before it, whatever they do.
     await scene.resolve(holder, origin);
     const { end } = await pull(holder, origin.layer);
@@ -40,10 +48,28 @@ export async function crowd(scene: Scene, { layer, holders, supernode }: CrowdOp
   const node = await swarm.join('node', {}, scene.main);
   await scene.resolve(node, origin);
   const { peers } = await swarm.peers();
-  const ids = joined.map(({ pieces }) => peers.find(({ addresses }) => addresses.includes(pieces))!.id);
+  const ids = joined.map(({ pieces }, i) => {
+    const address = holders[i]?.behind?.address ?? pieces;
+    return peers.find(({ addresses }) => addresses.includes(address))!.id;
+  });
   const originBytes = () =>
     registry.requests.reduce((sum, { kind, bodyBytes }) => sum + (kind === 'blob' ? bodyBytes : 0), 0);
   return { origin, swarm, holders: joined, node, ids, originBytes };
+}
+
+async function join(
+  scene: Scene,
+  swarm: Swarm,
+  originUrl: string,
+  name: string,
+  { main = scene.main, config, behind }: Holder,
+): Promise<Hawker> {
+  if (!behind) return swarm.join(name, config, main);
+  const member = { supernodes: [swarm.url], cluster: { secretFile: swarm.secretFile } };
+  const holder = await scene.node(originUrl, { name, main, config: { ...member, ...config } });
+  behind.leadTo(holder.pieces);
+  await swarm.ready(`${name} is ready`, [{ pieces: behind.address }]);
+  return holder;
 }
 
 /** Resolves once the node has so many bytes from other peers. */

@@ -78,6 +78,14 @@ export class Swarm {
     );
   }
 
+  /** Lines of the supernode's log with a code. */
+  logged(code: string): Record<string, unknown>[] {
+    const lines = (this.#supernode?.log() ?? '').split('\n').slice(0, -1);
+    return lines
+      .filter((line) => line.includes(`"code":"${code}"`))
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+
   /** SIGTERM, and its end. */
   async stopSupernode(): Promise<void> {
     this.#supernode?.signal('SIGTERM');
@@ -106,7 +114,7 @@ export class Swarm {
   }
 
   /** Waits until the supernode knows the proxies, and that each can be reached. */
-  async ready(what: string, proxies: readonly Hawker[]): Promise<void> {
+  async ready(what: string, proxies: readonly Pick<Hawker, 'pieces'>[]): Promise<void> {
     await until(what, KNOWN_BOUND_MS, async () => {
       const { peers } = await this.peers().catch(() => ({ peers: [] }) as unknown as Peers);
       const ready = new Set(peers.filter(({ state }) => state === 'ready').flatMap(({ addresses }) => addresses));
