@@ -2,9 +2,6 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import type { Scene } from './scene.ts';
 
-/** What is decided just as a request is given up cannot know of it yet: it does not count as asked anew. */
-const GRACE_MS = 500;
-
 /**
  * Stands before a piece port, as a firewall whose rules change: once it is shut, what is asked vanishes, on connections that stand and
  * on new ones, and nobody is told. Answers that are on their way still pass, so that each connection is shut off between two pieces.
@@ -12,14 +9,11 @@ const GRACE_MS = 500;
 export class Firewall {
   /** Requests that have vanished. */
   vanished = 0;
-  /** Those of them that came after one of them had been given up. */
-  anew = 0;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #port: Promise<number>;
   #portIs!: (port: number) => void;
   #isShut = false;
-  #givenUpAt = Number.POSITIVE_INFINITY;
 
   private constructor() {
     this.#port = new Promise((resolve) => {
@@ -57,21 +51,12 @@ export class Firewall {
     this.#keep(onward);
     socket.on('data', (chunk: Buffer) => {
       // A request is small: it comes as one.
-      if (this.#isShut) this.#vanishes(socket);
+      if (this.#isShut) this.vanished += 1;
       else onward.write(chunk);
     });
     onward.pipe(socket);
     onward.once('error', () => socket.destroy());
     socket.once('close', () => onward.destroy());
-  }
-
-  #vanishes(socket: Socket): void {
-    const now = performance.now();
-    this.vanished += 1;
-    if (now >= this.#givenUpAt + GRACE_MS) this.anew += 1;
-    socket.once('close', () => {
-      this.#givenUpAt = Math.min(this.#givenUpAt, performance.now());
-    });
   }
 
   #keep(socket: Socket): void {
