@@ -58,7 +58,12 @@ async function register(): Promise<void> {
     while (members.size - counts.open > OPENING) await new Promise((resolve) => setTimeout(resolve, 1));
   }
   const isDone = () => counts.open === peers && (blobs === 0 || counts.announced === peers);
-  while (!isDone()) await new Promise((resolve) => setTimeout(resolve, 5));
+  while (!isDone()) {
+    // Members do not come back: nobody is to wait for them.
+    if (counts.closed > 0)
+      throw new Error(`${counts.closed} of ${peers} sessions were closed: the machine is too busy`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
 }
 
 /** Every member beats once in `HEARTBEAT_MS`, spread evenly over that time. */
