@@ -83,7 +83,11 @@ export class HashThread {
   #start(): void {
     if (this.#worker || this.#isClosed || this.#deaths >= MOST_DEATHS) return;
     try {
-      const worker = new Worker(new URL('./hash-worker.js', import.meta.url), { resourceLimits: HEAP_LIMITS });
+      const worker = new Worker(new URL('./hash-worker.js', import.meta.url), {
+        resourceLimits: HEAP_LIMITS,
+        // What the process itself was told to load is none of its business, and would not fit.
+        execArgv: [],
+      });
       this.#worker = worker;
       worker.on('message', (message: HashReply | 'ready') => {
         if (message === 'ready') this.#isReady = true;

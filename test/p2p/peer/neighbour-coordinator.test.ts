@@ -395,6 +395,8 @@ t.test('whatever peers do, a blob comes that the origin or one peer can give, wi
       const kinds = new Map(named.map(({ name, kind }) => [name, kind]));
       const proxy = new ScriptedProxy(coordinator, isSized ? pieceCount : undefined);
       let isKnown = isSized;
+      // An origin that fails oftener than that in a row is given up, rightly.
+      let resets = 0;
       const learn = (): void => {
         if (isKnown) return;
         isKnown = true;
@@ -428,8 +430,11 @@ t.test('whatever peers do, a blob comes that the origin or one peer can give, wi
             if (last < next) proxy.end(lease);
           } else if (origin === 'down') proxy.end(lease, RESET);
           else if (origin === 'denies') proxy.end(lease, GONE);
-          else if (origin === 'flaky' && draw() < 20) proxy.end(lease, RESET);
-          else {
+          else if (origin === 'flaky' && resets < 2 && draw() < 20) {
+            resets += 1;
+            proxy.end(lease, RESET);
+          } else {
+            resets = 0;
             learn();
             proxy.step(lease);
           }
