@@ -72,12 +72,18 @@ export class OriginAsking {
   }
 }
 
-/** The origin's own "no" (401, 403, 404) within an error: an answer, not a failure. */
-export function denialIn(error: unknown): OriginError | undefined {
+/** What an origin has to do with an error: the error itself, or the cause behind it. */
+export function originErrorIn(error: unknown): OriginError | undefined {
   for (let e = error, depth = 0; e instanceof Error && depth < 5; e = e.cause, depth += 1) {
-    if (isOriginError(e)) return e.answer === 401 || e.answer === 403 || e.answer === 404 ? e : undefined;
+    if (isOriginError(e)) return e;
   }
   return undefined;
+}
+
+/** The origin's own "no" (401, 403, 404) within an error: an answer, not a failure. */
+export function denialIn(error: unknown): OriginError | undefined {
+  const found = originErrorIn(error);
+  return found?.answer === 401 || found?.answer === 403 || found?.answer === 404 ? found : undefined;
 }
 
 /** Whether the origin could not be asked, or would not say (unreachable, 5xx, 429, late). */

@@ -1,7 +1,7 @@
-import { isOriginError } from '../registry/errors.ts';
 import type { Access } from './access.ts';
 import { LoginNeeded, LoopbackOnly, OriginAnswered } from './errors.ts';
 import type { Exchange } from './exchange.ts';
+import { originErrorIn } from './origin-asking.ts';
 
 /** Answers of a registry that another asker might not get. */
 const NEEDS: ReadonlySet<number> = new Set([401, 403, 404, 429]);
@@ -55,9 +55,5 @@ function needsCredential(error: unknown): boolean {
 
 /** The status that the registry has answered with, within an error. */
 function answerIn(error: unknown): number | undefined {
-  for (let e = error, depth = 0; e instanceof Error && depth < 5; e = e.cause, depth += 1) {
-    if (isOriginError(e)) return e.answer;
-    if (e instanceof OriginAnswered) return e.params.status;
-  }
-  return undefined;
+  return error instanceof OriginAnswered ? error.params.status : originErrorIn(error)?.answer;
 }
