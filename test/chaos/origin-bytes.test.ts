@@ -20,6 +20,11 @@ function replace(registry: HostileRegistry, blob: Parameters<HostileRegistry['ad
   registry.addBlob(REPOSITORY, { ...blob, bytes });
 }
 
+const LOOK_AT_SIZE = {
+  taken: 'the look at the size',
+  edits: [{ file: 'p2p/peer/download.js', find: 'else if (total !== size)', replace: 'else if (false)' }],
+};
+
 const ROWS: Row[] = [
   {
     id: 'origin/wrong-byte',
@@ -85,10 +90,7 @@ const ROWS: Row[] = [
     codes: ['BLOB_WRONG_SIZE'],
     moved: [requests(200, 3)],
     blamed: upstreamBy('BLOB_WRONG_SIZE'),
-    without: {
-      taken: 'the look at the size',
-      edits: [{ file: 'p2p/peer/download.js', find: 'else if (total !== size)', replace: 'else if (false)' }],
-    },
+    without: LOOK_AT_SIZE,
     run: (scene) =>
       strike(scene, {
         before: ({ registry, layer }) =>
@@ -121,10 +123,7 @@ const ROWS: Row[] = [
     codes: ['BLOB_WRONG_SIZE'],
     moved: [requests(200, 3)],
     blamed: upstreamBy('BLOB_WRONG_SIZE'),
-    without: {
-      taken: 'the look at the size',
-      edits: [{ file: 'p2p/peer/download.js', find: 'else if (total !== size)', replace: 'else if (false)' }],
-    },
+    without: LOOK_AT_SIZE,
     run: (scene) =>
       strike(scene, {
         before: ({ registry, layer }) => replace(registry, layer, Buffer.concat([layer.bytes, Buffer.alloc(1000)])),

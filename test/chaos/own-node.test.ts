@@ -13,7 +13,7 @@ import { clockThatGoesBack, killedAt } from './own-node-hooks.ts';
 import { catalogue } from './support/catalogue.ts';
 import { pull, REPOSITORY, type Pull } from './support/pull.ts';
 import type { Row } from './support/row.ts';
-import type { Scene } from './support/scene.ts';
+import type { Origin, Scene } from './support/scene.ts';
 
 const MiB = 1024 * 1024;
 const KiB = 1024;
@@ -46,6 +46,22 @@ async function stored(node: Hawker, blob: TestBlob): Promise<void> {
       () => false,
     );
   await until('the blob is stored', STEP_BOUND_MS, isThere);
+}
+
+/** A node that has the image's manifest, and nothing else of it. */
+async function nodeFor(scene: Scene, origin: Origin, role: Parameters<Scene['node']>[1] = {}): Promise<Hawker> {
+  const node = await scene.node(origin.registry.url, role);
+  await scene.resolve(node, origin);
+  return node;
+}
+
+/** A node that has pulled an image's layer and stored it. */
+async function storing(scene: Scene): Promise<{ origin: Origin; node: Hawker }> {
+  const origin = await scene.origin();
+  const node = await nodeFor(scene, origin);
+  await pull(node, origin.layer);
+  await stored(node, origin.layer);
+  return { origin, node };
 }
 
 /** What lies among the incoming blobs. */
@@ -89,8 +105,7 @@ const ROWS: Row[] = [
     without: TAKEN_UP,
     async run(scene) {
       const origin = await scene.origin({ layers: [8 * MiB + 17] });
-      const node = await scene.node(origin.registry.url);
-      await scene.resolve(node, origin);
+      const node = await nodeFor(scene, origin);
       origin.registry.faults.stall = { bytes: 5 * MiB, times: 1 };
       const cut = pull(node, origin.layer);
       await until('four pieces are here', STEP_BOUND_MS, async () => (await inOrder(node, origin.layer)) >= 4 * MiB);
@@ -111,8 +126,7 @@ const ROWS: Row[] = [
     async run(scene) {
       const origin = await scene.origin();
       const kill = { op: 'rename', path: hexOf(origin.layer), when: 'before' } as const;
-      const node = await scene.node(origin.registry.url, { env: await killedAt(scene, { kill }) });
-      await scene.resolve(node, origin);
+      const node = await nodeFor(scene, origin, { env: await killedAt(scene, { kill }) });
       const cut = pull(node, origin.layer);
       await node.ended(STEP_BOUND_MS);
       await cut;
@@ -136,8 +150,7 @@ const ROWS: Row[] = [
     async run(scene) {
       const origin = await scene.origin();
       const kill = { op: 'rename', path: hexOf(origin.layer), when: 'after' } as const;
-      const node = await scene.node(origin.registry.url, { env: await killedAt(scene, { kill }) });
-      await scene.resolve(node, origin);
+      const node = await nodeFor(scene, origin, { env: await killedAt(scene, { kill }) });
       const cut = pull(node, origin.layer);
       await node.ended(STEP_BOUND_MS);
       await cut;
@@ -166,8 +179,7 @@ const ROWS: Row[] = [
         hang: { op: 'unlink', path: `/blobs/sha256/${hexOf(old).slice(0, 2)}/${hexOf(old)}` },
         kill: { op: 'rename', path: hexOf(fresh), when: 'after' },
       });
-      const node = await scene.node(origin.registry.url, { env, config: { store: { quota: '8MiB' } } });
-      await scene.resolve(node, origin);
+      const node = await nodeFor(scene, origin, { env, config: { store: { quota: '8MiB' } } });
       await pull(node, old);
       await stored(node, old);
       const cut = pull(node, fresh);
@@ -192,8 +204,7 @@ const ROWS: Row[] = [
     async run(scene) {
       const dir = await diskOf(scene, '96m');
       const origin = await scene.origin({ layers: [12 * MiB + 17] });
-      const node = await scene.node(origin.registry.url);
-      await scene.resolve(node, origin);
+      const node = await nodeFor(scene, origin);
       origin.registry.faults.bytesPerSecond = 4 * MiB;
       const pulling = pull(node, origin.layer);
       await until('it has begun', STEP_BOUND_MS, async () => (await inOrder(node, origin.layer)) >= MiB);
@@ -217,8 +228,7 @@ const ROWS: Row[] = [
       const dir = await diskOf(scene, '256m');
       const origin = await scene.origin({ layers: [2 * MiB, 3 * MiB] });
       const [kept, fresh] = origin.image.layers as [TestBlob, TestBlob];
-      const node = await scene.node(origin.registry.url);
-      await scene.resolve(node, origin);
+      const node = await nodeFor(scene, origin);
       await pull(node, kept);
       await stored(node, kept);
       const remount = async () => (await run('mount', ['-o', 'remount,ro', dir])).code === 0;
@@ -238,11 +248,7 @@ const ROWS: Row[] = [
       edits: [{ file: 'store/verified.js', find: 'entry.verifiedAt = 0;', replace: '' }],
     },
     async run(scene) {
-      const origin = await scene.origin();
-      const node = await scene.node(origin.registry.url);
-      await scene.resolve(node, origin);
-      await pull(node, origin.layer);
-      await stored(node, origin.layer);
+      const { origin, node } = await storing(scene);
       const before = await pull(node, origin.layer);
       const path = fileOf(node, origin.layer);
       const twin = join(scene.rig.dir, 'twin');
@@ -269,11 +275,7 @@ const ROWS: Row[] = [
       edits: [{ file: 'store/blob-files.js', find: 'if (damage === undefined)', replace: 'if (true)' }],
     },
     async run(scene) {
-      const origin = await scene.origin();
-      const node = await scene.node(origin.registry.url);
-      await scene.resolve(node, origin);
-      await pull(node, origin.layer);
-      await stored(node, origin.layer);
+      const { origin, node } = await storing(scene);
       await truncate(fileOf(node, origin.layer), scene.between(0, 3 * MiB));
       const pulls = [await pull(node, origin.layer)];
       await stored(node, origin.layer);
@@ -293,8 +295,7 @@ const ROWS: Row[] = [
     },
     async run(scene) {
       const origin = await scene.origin();
-      const node = await scene.node(origin.registry.url, { config: { store: { quota: '1MiB' } } });
-      await scene.resolve(node, origin);
+      const node = await nodeFor(scene, origin, { config: { store: { quota: '1MiB' } } });
       const pulls = await Promise.all([pull(node, origin.layer), pull(node, origin.layer)]);
       return { node, pulls: [...pulls, await pull(node, origin.layer)], blamed: origin.layer.digest };
     },
@@ -317,8 +318,7 @@ const ROWS: Row[] = [
       const origin = await scene.origin({ layers: Array.from({ length: 30 }, () => MiB + 17) });
       // Without what the test runner would have every node process load.
       const by = ['prlimit', '--nofile=40:40', 'env', '--unset=NODE_OPTIONS'];
-      const node = await scene.node(origin.registry.url, { by });
-      await scene.resolve(node, origin);
+      const node = await nodeFor(scene, origin, { by });
       return { node, pulls: await Promise.all(origin.image.layers.map((layer) => pullAgain(node, layer))) };
     },
   },
@@ -336,8 +336,7 @@ const ROWS: Row[] = [
     async run(scene) {
       const origin = await scene.origin({ layers: Array.from({ length: 20 }, () => MiB + 17) });
       const { layers } = origin.image;
-      const node = await scene.node(origin.registry.url);
-      await scene.resolve(node, origin);
+      const node = await nodeFor(scene, origin);
       origin.registry.faults.bytesPerSecond = 256 * KiB;
       const pulling = layers.map((layer) => pull(node, layer));
       const isEach = async () =>
@@ -365,8 +364,7 @@ const ROWS: Row[] = [
       const origin = await scene.origin({ layers: [2 * MiB, 3 * MiB + 17] });
       const [kept, fresh] = origin.image.layers as [TestBlob, TestBlob];
       const env = await clockThatGoesBack(scene, 2 * DAY_MS);
-      const node = await scene.node(origin.registry.url, { env });
-      await scene.resolve(node, origin);
+      const node = await nodeFor(scene, origin, { env });
       await pull(node, kept);
       await stored(node, kept);
       origin.registry.faults.stall = { bytes: 2 * MiB, times: 1 };
