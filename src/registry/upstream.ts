@@ -10,7 +10,7 @@ import { confirmBlob } from './blob-confirm.ts';
 import { RegistryBlob, type BlobOrigin, type OriginBlob } from './blob-fetch.ts';
 import { GivenPassword, GivenToken, parseClientCredential, type ClientCredential } from './client-credential.ts';
 import { Client } from './client.ts';
-import { Credentials, type CredentialSettings } from './credentials.ts';
+import { Credentials, type CredentialSettings, type CredentialSource } from './credentials.ts';
 import type { OriginLimits } from './limits.ts';
 import { ManifestFetch, type FetchedManifest, type ManifestHead, type ManifestRef } from './manifest-fetch.ts';
 import { MANIFEST_ACCEPT } from './media-types.ts';
@@ -34,8 +34,10 @@ export interface UpstreamOptions {
   readonly counter: RequestCounter;
 }
 
-/** Clients with a credential of their own, and how long one is remembered after its last request, in milliseconds. */
+/** Clients with a credential of their own, each weighing 1 (a token: 1 kB), or `LOGIN_WEIGHT` (a password: 100 kB of tables). */
 const MAX_CLIENTS = 1000;
+const LOGIN_WEIGHT = 10;
+/** How long one is remembered after its last request, in milliseconds. */
 const CLIENT_KEPT_MS = 5 * 60_000;
 
 /** One origin registry. Its methods throw OriginErrors (errors.ts) and the reason of an aborted signal. */
@@ -50,49 +52,58 @@ export class Upstream {
   /** A keyed hash of the client's own credential by which it is asked; undefined: anonymously, or by the configured one. */
   readonly principal: string | undefined;
   readonly #options: UpstreamOptions;
-  readonly #clients = new LRUCache<string, Upstream>({
-    max: MAX_CLIENTS,
-    ttl: CLIENT_KEPT_MS,
-    updateAgeOnGet: true,
-    ttlAutopurge: true,
-  });
+  #clients: LRUCache<string, Upstream> | undefined;
   readonly #transport: GatedTransport;
   readonly #client: Client;
-  /** Of the anonymous or configured way. */
-  readonly #authenticator: Authenticator;
+  /** How a credential that is kept here, or none, becomes what the registry takes. */
+  readonly #login: {
+    readonly tokens: Tokens;
+    readonly credentials: CredentialSource;
+    readonly authenticator: Authenticator;
+  };
   readonly #authoriser: Authoriser;
   readonly #manifests: ManifestFetch;
   readonly #blobs: BlobOrigin;
   readonly #makeProbe: () => RegistryProbe;
 
-  constructor(options: UpstreamOptions, client?: ClientCredential) {
-    this.#options = options;
-    this.principal = client?.principal;
+  /** It gets tokens by itself, and keeps them. */
+  private get hasOwnLogin(): boolean {
+    return this.#authoriser === this.#login.authenticator;
+  }
+
+  /** `client`: with what a client sent, `of` an upstream that is there; what is kept by repository is shared with it where it can be. */
+  constructor(options: UpstreamOptions, client?: { readonly credential: ClientCredential; readonly of: Upstream }) {
     const { host, baseUrl, transport, limits, clock, counter } = options;
+    const { credential, of } = client ?? {};
+    this.#options = options;
+    this.principal = credential?.principal;
     this.host = host;
     this.key = options.key;
     this.baseUrl = baseUrl;
     this.#transport = transport;
-    const credentials =
-      client?.kind === 'basic'
-        ? new GivenPassword(client.credential)
-        : new Credentials(host, options.credentials, clock);
-    this.usesCredentials = client !== undefined || credentials.configured;
-    this.#client = new Client(transport, limits, counter);
+    this.#client = of ? of.#client : new Client(transport, limits, counter);
+    const configured = new Credentials(host, options.credentials, clock);
+    this.usesCredentials = client !== undefined || configured.configured;
     const asking = {
       upstream: host,
       registry: baseUrl,
       client: this.#client,
-      tokens: new Tokens(this.#client, clock, host),
-      credentials,
       clock,
       isConfigured: options.opensHost,
     };
-    const authenticator = new Authenticator(asking);
-    this.#authenticator = authenticator;
-    const authoriser = client?.kind === 'bearer' ? new GivenToken(client.authorization) : authenticator;
-    this.#authoriser = authoriser;
-    this.#makeProbe = () => new RegistryProbe({ ...asking, authenticator });
+    // A token is sent as it is: thousands of them may come, and none needs tables of its own.
+    if (of && credential?.kind === 'bearer') {
+      this.#login = of.#login;
+      this.#authoriser = new GivenToken(credential.authorization);
+    } else {
+      const tokens = new Tokens(this.#client, clock, host);
+      const credentials = credential?.kind === 'basic' ? new GivenPassword(credential.credential) : configured;
+      const authenticator = new Authenticator({ ...asking, tokens, credentials });
+      this.#login = { tokens, credentials, authenticator };
+      this.#authoriser = authenticator;
+    }
+    const authoriser = this.#authoriser;
+    this.#makeProbe = () => new RegistryProbe({ ...asking, ...this.#login });
     this.#manifests = new ManifestFetch({
       upstream: host,
       baseUrl,
@@ -110,18 +121,26 @@ export class Upstream {
    * for minutes after its last use.
    */
   forClient(authorization: string): Upstream | undefined {
-    const client = parseClientCredential(authorization);
-    if (!client) return undefined;
-    const known = this.#clients.get(client.principal);
+    const credential = parseClientCredential(authorization);
+    if (!credential) return undefined;
+    this.#clients ??= new LRUCache({
+      max: MAX_CLIENTS,
+      maxSize: MAX_CLIENTS,
+      sizeCalculation: ({ hasOwnLogin }) => (hasOwnLogin ? LOGIN_WEIGHT : 1),
+      ttl: CLIENT_KEPT_MS,
+      updateAgeOnGet: true,
+      ttlAutopurge: true,
+    });
+    const known = this.#clients.get(credential.principal);
     if (known) return known;
-    const upstream = new Upstream(this.#options, client);
-    this.#clients.set(client.principal, upstream);
+    const upstream = new Upstream(this.#options, { credential, of: this });
+    this.#clients.set(credential.principal, upstream);
     return upstream;
   }
 
   /** See `Authenticator.challenge`. Throws OriginErrors. */
   challenge(repository: string | undefined, signal?: AbortSignal): Promise<string | undefined> {
-    return this.#authenticator.challenge(repository, signal);
+    return this.#login.authenticator.challenge(repository, signal);
   }
 
   /** `accept`: media-types.ts. Empty where the registry does not say; then `getManifest` does. */
