@@ -14,10 +14,14 @@ const MiB = 1024 * 1024;
 const LAYER = 6 * MiB + 77;
 /** So slow that it is still sending when something happens to it. */
 const SLOWLY = { peer: { listen: '127.0.0.1:0', uploadLimit: '1MiB' } };
-/** So slowly that each of several still sends when one is struck. */
-const SLOWLY_TOGETHER = { peer: { listen: '127.0.0.1:0', uploadLimit: '300KiB' } };
+/** So large that each of several holders still sends when one of them is struck. */
+const SHARED_LAYER = 12 * MiB + 77;
 const FROM_ORIGIN = { name: 'hawker_client_bytes_total', labels: { source: 'origin' }, by: { atLeast: 1 } };
-const ALL_FROM_PEERS = { name: 'hawker_client_bytes_total', labels: { source: 'peers' }, by: { atLeast: LAYER } };
+const allFromPeers = (layer: number) => ({
+  name: 'hawker_client_bytes_total',
+  labels: { source: 'peers' },
+  by: { atLeast: layer },
+});
 const CUT = {
   taken: 'the notice of a closed connection',
   edits: [
@@ -43,8 +47,8 @@ async function ofOne(scene: Scene, name: string, edits: Parameters<typeof patche
 /** The holders send slowly; once the first piece of it has come, `then` happens. */
 async function during(scene: Scene, holders: number, then: (crowd: Crowd) => void): Promise<Evidence> {
   const made = await crowd(scene, {
-    layer: LAYER,
-    holders: Array.from({ length: holders }, () => ({ config: holders > 1 ? SLOWLY_TOGETHER : SLOWLY })),
+    layer: holders > 1 ? SHARED_LAYER : LAYER,
+    holders: Array.from({ length: holders }, () => ({ config: SLOWLY })),
   });
   const pulling = pull(made.node, made.origin.layer);
   await fetched(made.node, 300_000);
@@ -83,7 +87,7 @@ const ROWS: Row[] = [
     fault: 'one of three peers that have it is killed while all send',
     seen: { kind: 'whole', source: /mixed|peers/ },
     codes: ['PEER_CUT'],
-    moved: [ALL_FROM_PEERS],
+    moved: [allFromPeers(SHARED_LAYER)],
     blamed: { who: 'the peer', code: 'PEER_CUT', field: 'peer' },
     without: CUT,
     async run(scene) {
@@ -169,7 +173,7 @@ const ROWS: Row[] = [
     seen: { kind: 'whole', source: /mixed|peers/ },
     codes: ['SERVED_STALE'],
     mayLog: ['ORIGIN_UNREACHABLE'],
-    moved: [ALL_FROM_PEERS],
+    moved: [allFromPeers(LAYER)],
     blamed: { who: 'the upstream', code: 'SERVED_STALE', field: 'upstream', name: 'docker.io' },
     without: {
       taken: 'the word of a peer that it has read it',
