@@ -6,11 +6,13 @@ import { Lifecycle } from './lifecycle.ts';
 import { loadMembership } from './membership.ts';
 import { Peer } from './peer.ts';
 import { startProxy } from './proxy.ts';
+import { Reloads } from './reloads.ts';
 import type { Service } from './service.ts';
 
 /** Starts a node's proxy as a member of a cluster; it looks for its supernode over the network. Rejects as `startUp`. */
 export async function startProxyService(config: Config, { log }: { log: Logger }): Promise<Service> {
   const clock = systemClock;
+  const reloads = new Reloads();
   const lifecycle = new Lifecycle({ log, clock });
   const membership = await loadMembership(config);
   const { supernodes } = config;
@@ -20,5 +22,5 @@ export async function startProxyService(config: Config, { log }: { log: Logger }
     lifecycle,
     cluster: (parts) => Peer.create(config, { ...around, ...parts }),
   });
-  return { addresses, stop: () => lifecycle.stop() };
+  return { addresses, reload: (next) => reloads.run(next), stop: () => lifecycle.stop() };
 }

@@ -1,7 +1,12 @@
+import type { Config } from '../config/config.ts';
+import type { Reloaded } from './reloads.ts';
+
 /** What `startUp` gives: a service that runs. */
 export interface Service {
   /** Where it listens, with the ports that the system chose. */
   readonly addresses: readonly ListeningAddress[];
+  /** Takes up what of a configuration that was read again can be taken up without a restart. Never rejects. */
+  reload(config: Config): Promise<Reloaded>;
   /** Takes no more requests, ends what runs within bounds, and gives everything back. Never rejects. */
   stop(): Promise<void>;
 }

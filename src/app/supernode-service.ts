@@ -2,6 +2,7 @@ import { systemClock } from '../base/clock.ts';
 import type { Config } from '../config/config.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { loadMembership } from './membership.ts';
+import { Reloads } from './reloads.ts';
 import type { Service } from './service.ts';
 import { startSupernodeRole, type SupernodeDeps } from './supernode.ts';
 
@@ -10,8 +11,9 @@ export async function startSupernode(
   config: Config,
   { log, settleMs }: Pick<SupernodeDeps, 'log' | 'settleMs'>,
 ): Promise<Service> {
+  const reloads = new Reloads();
   const lifecycle = new Lifecycle({ log, clock: systemClock });
   const membership = await loadMembership(config);
   const { address } = await startSupernodeRole(config, { log, lifecycle, membership, settleMs });
-  return { addresses: [address], stop: () => lifecycle.stop() };
+  return { addresses: [address], reload: (next) => reloads.run(next), stop: () => lifecycle.stop() };
 }

@@ -11,6 +11,7 @@ import { loadMembership } from './membership.ts';
 import { isOwn } from './own-url.ts';
 import { Peer } from './peer.ts';
 import { startProxy } from './proxy.ts';
+import { Reloads } from './reloads.ts';
 import type { Service } from './service.ts';
 import { startSupernodeRole } from './supernode.ts';
 
@@ -20,6 +21,7 @@ import { startSupernodeRole } from './supernode.ts';
  */
 export async function startUp(config: Config, { log }: { log: Logger }): Promise<Service> {
   const clock = systemClock;
+  const reloads = new Reloads();
   const lifecycle = new Lifecycle({ log, clock });
   const membership = await loadMembership(config);
   const { listen } = config.supernode;
@@ -52,7 +54,7 @@ export async function startUp(config: Config, { log }: { log: Logger }): Promise
     lifecycle,
     cluster: (parts) => Peer.create(config, { log, lifecycle, membership, candidates, supernodes, ...parts }),
   });
-  return { addresses: [...addresses, address], stop: () => lifecycle.stop() };
+  return { addresses: [...addresses, address], reload: (next) => reloads.run(next), stop: () => lifecycle.stop() };
 }
 
 /** The supernode of this process is reached without a socket; any other one over the network. */

@@ -44,11 +44,12 @@ export async function runService(
     port.exit(FAILED);
   });
   const asked = stopSignal(port, log);
-  onHangUp(port, asked.stop, config, (running) => reloadConfig(running, sources, log, concerns));
+  let service: Service | undefined;
+  onHangUp(port, asked.stop, config, (running) => reloadConfig(running, service, sources, log, concerns));
   // The bounds of starting and stopping are timers that hold no process up.
   const keepAlive = setInterval(() => {}, KEEP_ALIVE_MS);
   try {
-    const service = await start(config, { log });
+    service = await start(config, { log });
     announce(service, config, log, forPerson ? port : undefined);
     const why = await asked.signal;
     log.info({ code: 'STOPPING', signal: why }, `${why}: ending what runs; a second signal stops at once`);

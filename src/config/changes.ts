@@ -16,9 +16,26 @@ export function changedKeys(before: Config, after: Config): string[] {
   );
 }
 
+/** `running` with the settings of `keys` as `next` has them. */
+export function withKeys(running: Config, next: Config, keys: ReadonlySet<string>): Config {
+  const merged = structuredClone(running);
+  for (const { path, key } of SETTINGS) {
+    if (!keys.has(key)) continue;
+    const part = valueOf(merged, path.slice(0, -1)) as Record<string, unknown>;
+    const name = path.at(-1)!;
+    part[nameIn(part, name)!] = valueOf(next, path);
+  }
+  return merged;
+}
+
 function valueOf(config: Config, path: readonly string[]): unknown {
   return path.reduce<unknown>((part, name) => {
-    const entries = Object.entries(part as object);
-    return entries.find(([key]) => UNITS.some((unit) => key === (RENAMED[name] ?? name) + unit))?.[1];
+    const own = nameIn(part as object, name);
+    return own === undefined ? undefined : (part as Record<string, unknown>)[own];
   }, config);
+}
+
+/** The name that a step of a setting's path has in the configuration. */
+function nameIn(part: object, step: string): string | undefined {
+  return Object.keys(part).find((key) => UNITS.some((unit) => key === (RENAMED[step] ?? step) + unit));
 }

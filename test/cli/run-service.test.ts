@@ -1,7 +1,9 @@
 import fs, { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { Reloads } from '../../src/app/reloads.ts';
 import type { Service } from '../../src/app/service.ts';
+import { SecretUnusable } from '../../src/p2p/protocol/errors.ts';
 import { banner } from '../../src/cli/banner.ts';
 import { sections } from '../../src/cli/config-flags.ts';
 import type { ProcessPort, Signal } from '../../src/cli/process-port.ts';
@@ -29,7 +31,8 @@ const NOTHING: ConfigSources = {
 /** As `up`: everything concerns it. */
 const runUp = (sources: ConfigSources, port: ProcessPort, start: StartService) =>
   runService(sources, port, start, () => true);
-const reload = (config: Config, sources: ConfigSources, log: Logger) => reloadConfig(config, sources, log, () => true);
+const reload = (config: Config, sources: ConfigSources, log: Logger, service?: Pick<Service, 'reload'>) =>
+  reloadConfig(config, service, sources, log, () => true);
 
 /** A process in which signals come when the test says so. */
 class FakeProcess implements ProcessPort {
@@ -111,6 +114,7 @@ function serviceOf(stop: () => Promise<void> = async () => {}): Service {
       { role: 'mirror', host: '::1', port: 4242 },
       { role: 'api', host: '127.0.0.1', port: 4243 },
     ],
+    reload: async () => ({ keys: [], errors: [] }),
     stop,
   };
 }
@@ -312,6 +316,32 @@ t.test('SIGHUP: the log level changes, a faulty file changes nothing, the rest w
   t.match(entries, [{ code: 'PASSWORD_FILE_OPEN' }, { code: 'CONFIG_RELOADED' }, { keys: ['upstreams'] }]);
 });
 
+t.test('SIGHUP: the service takes up what it can, and what it cannot stays', async (t) => {
+  const directory = t.testdir({ 'h.yaml': '' });
+  const sources = { ...NOTHING, file: 'h.yaml', directory };
+  const entries: Entry[] = [];
+  const destination = { write: (line: string) => void entries.push(JSON.parse(line) as Entry) };
+  const log = createLogger({ level: 'info', format: 'json', destination });
+  const { config } = await loadConfig(sources);
+  writeFileSync(join(directory, 'h.yaml'), 'proxy: {staleTags: 1h}\nstore: {quota: 1GiB}');
+  const reloads = new Reloads();
+  const seen: number[] = [];
+  reloads.add({ keys: ['proxy.staleTags'], take: async (next) => void seen.push(next.proxy.staleTagsMs) });
+  reloads.add({
+    keys: ['store.quota'],
+    take: async () => Promise.reject(new SecretUnusable({ path: '/s', why: 'odd' })),
+  });
+  const taken = await reload(config, sources, log, { reload: (next) => reloads.run(next) });
+  t.same(seen, [3_600_000]);
+  t.equal(taken.proxy.staleTagsMs, 3_600_000);
+  t.equal(taken.store.quotaBytes, config.store.quotaBytes);
+  t.match(entries, [
+    { level: 'error', code: 'SECRET_UNUSABLE', msg: /it stays as it was/ },
+    { code: 'CONFIG_RELOADED', keys: ['proxy.staleTags'] },
+    { code: 'CONFIG_NEEDS_RESTART', keys: ['store.quota'] },
+  ]);
+});
+
 t.test('SIGHUP says nothing of settings that concern other processes', async (t) => {
   const directory = t.testdir({ 'h.yaml': '' });
   const sources = { ...NOTHING, file: 'h.yaml', directory };
@@ -320,7 +350,7 @@ t.test('SIGHUP says nothing of settings that concern other processes', async (t)
   const log = createLogger({ level: 'info', format: 'json', destination });
   const { config } = await loadConfig(sources);
   writeFileSync(join(directory, 'h.yaml'), 'store: {quota: 1GiB}\nsupernode: {heartbeat: 1s}');
-  await reloadConfig(config, sources, log, sections('supernode', 'cluster', 'log'));
+  await reloadConfig(config, undefined, sources, log, sections('supernode', 'cluster', 'log'));
   t.equal(entries.at(-1)?.code, 'CONFIG_NEEDS_RESTART');
   t.same(entries.at(-1)?.keys, ['supernode.heartbeat']);
 });

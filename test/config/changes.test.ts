@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { changedKeys } from '../../src/config/changes.ts';
+import { changedKeys, withKeys } from '../../src/config/changes.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { SETTINGS } from '../../src/config/settings.ts';
 
@@ -44,4 +44,9 @@ t.test('each setting that differs is named, and nothing else', async (t) => {
   t.same(changedKeys(before, await load({})), []);
   t.same(changedKeys(before, await load({ HAWKER_PROXY_STALE_TAGS: '1440m' })), [], 'the same in another spelling');
   for (const { key, variable } of SETTINGS) t.same(changedKeys(before, await load({ [variable]: other[key]! })), [key]);
+
+  const after = await load(Object.fromEntries(SETTINGS.map(({ key, variable }) => [variable, other[key]!])));
+  for (const { key } of SETTINGS)
+    t.same(changedKeys(before, withKeys(before, after, new Set([key]))), [key], 'taken by itself');
+  t.same(withKeys(before, after, new Set(SETTINGS.map(({ key }) => key))), after);
 });
