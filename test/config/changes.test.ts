@@ -35,7 +35,7 @@ t.test('each setting that differs is named, and nothing else', async (t) => {
     'store.dir': '/d',
     'store.quota': '1TB',
     'store.containerd': '/c',
-    upstreams: '{"ghcr.io": false}',
+    upstreams: '{"gcr.io": false}',
     'log.level': 'trace',
     'log.format': 'json',
   };
