@@ -4,7 +4,7 @@
  */
 import t from 'tap';
 import { catalogue } from './support/catalogue.ts';
-import { crowd, fetched, type Crowd } from './support/crowd.ts';
+import { crowd, fetched, moved, peerBytes, type Crowd } from './support/crowd.ts';
 import { patchedBuild, uploadsWith } from './support/patched.ts';
 import { pull } from './support/pull.ts';
 import type { Evidence, Row } from './support/row.ts';
@@ -44,14 +44,18 @@ async function ofOne(scene: Scene, name: string, edits: Parameters<typeof patche
   return { node, pulls: [await pull(node, origin.layer)], blamed: ids[0]! };
 }
 
-/** The holders send slowly; once the first piece of it has come, `then` happens. */
+/** The holders send slowly; once the first of them does, and the beginning of the layer has come, `then` happens. */
 async function during(scene: Scene, holders: number, then: (crowd: Crowd) => void): Promise<Evidence> {
   const made = await crowd(scene, {
     layer: holders > 1 ? SHARED_LAYER : LAYER,
     holders: Array.from({ length: holders }, () => ({ config: SLOWLY })),
   });
+  const struck = made.holders[0]!;
+  // What it has sent to the other holders.
+  const before = await peerBytes(struck, 'out');
   const pulling = pull(made.node, made.origin.layer);
   await fetched(made.node, 300_000);
+  await moved(struck, 'out', before + 100_000);
   then(made);
   return { node: made.node, pulls: [await pulling], blamed: made.ids[0]! };
 }
