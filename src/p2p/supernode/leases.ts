@@ -20,7 +20,6 @@ export class Leasing {
   readonly #book: LeaseBook;
   readonly #finder: LeaseFinder;
   readonly #matcher: Pick<Matcher, 'fill'>;
-  /** While peers come back after a restart, nothing new is leased. */
   readonly #settledAt: number;
 
   constructor(context: Context, matcher: Pick<Matcher, 'fill'>, settledAt: number, firstId: number) {
@@ -29,6 +28,11 @@ export class Leasing {
     this.#book = new LeaseBook(context, firstId);
     this.#finder = new LeaseFinder(context, this.#book);
     this.#settledAt = settledAt;
+  }
+
+  /** False while peers come back after a restart: nothing new is leased, and nothing said to be nowhere. */
+  get isSettled(): boolean {
+    return this.#context.now >= this.#settledAt;
   }
 
   /** A number that no lease has. */
@@ -40,7 +44,7 @@ export class Leasing {
   ask(wish: Wish, early = false): void {
     const context = this.#context;
     const { blob } = wish;
-    if (context.now < this.#settledAt || !mayRead(wish, context.now)) return;
+    if (!this.isSettled || !mayRead(wish, context.now)) return;
     const own = liveLeases(wish);
     const probes = !early && own > 0 && mayProbe(wish, context);
     if (own >= mostLeases(wish) + Number(early || probes)) return;

@@ -102,9 +102,10 @@ export class Wishes {
   /** Who has nothing to do is told to wait, or that nobody can give what is missing. */
   answer(wish: Wish): void {
     if (wish.closed || wish.isBusy || !isMissing(wish)) return;
-    const { context } = this.#parts;
+    const { context, leasing } = this.#parts;
     const { peer, blob } = wish;
-    if (isHopeless(wish)) {
+    // Who has it may only be coming back.
+    if (leasing.isSettled && isHopeless(wish)) {
       this.#waiting.delete(wish);
       if (wish.toldNone) return;
       wish.toldNone = true;

@@ -387,6 +387,22 @@ t.test('restart: for 2 s only a present reader has its lease; then what is left 
   t.match(granted, [{ peer: 'b', lease: 500, run: { first: 12 } }], 'not what the other still reads');
 });
 
+t.test('restart: for 2 s nobody is told that a blob is nowhere: who has it may be coming back', async (t) => {
+  const lost = swarm({ settleMs: 2000 });
+  lost.peers('a');
+  t.same(kinds(lost.want('a', { mib: 4 })), ['wait'], 'it cannot read the origin, and nobody has it');
+  t.notOk(kinds(lost.pass(1999)).includes('none'));
+  t.same(kinds(lost.pass(1001)), ['none']);
+
+  const found = swarm({ settleMs: 2000 });
+  found.peers('a', 'b');
+  found.want('a', { mib: 4 });
+  found.pass(500);
+  found.have('b', 4);
+  found.pass(100);
+  t.ok(fetches(found.take(), 'a').length > 0);
+});
+
 t.test('runs: pieces that were found in the socket at once do not make their reader fast', async (t) => {
   const next = (times: number[]) => {
     const driver = swarm();
