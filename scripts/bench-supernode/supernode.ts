@@ -2,6 +2,7 @@
 import { systemClock } from '../../src/base/clock.ts';
 import { createLogger } from '../../src/base/log.ts';
 import { Lifecycle } from '../../src/app/lifecycle.ts';
+import { Reloads } from '../../src/app/reloads.ts';
 import { startSupernodeRole } from '../../src/app/supernode.ts';
 import { Membership } from '../../src/p2p/protocol/membership.ts';
 import { BENCH_SECRET } from './processes.ts';
@@ -12,7 +13,12 @@ const { address } = await startSupernodeRole(
     supernode: { listen: { host: '127.0.0.1', port: 0 }, heartbeatMs: 5000 },
     cluster: { secretFile: undefined, operatorTokenFile: undefined },
   },
-  { log, lifecycle: new Lifecycle({ log, clock: systemClock }), membership: new Membership(BENCH_SECRET) },
+  {
+    log,
+    lifecycle: new Lifecycle({ log, clock: systemClock }),
+    membership: new Membership(BENCH_SECRET),
+    reloads: new Reloads(),
+  },
 );
 process.send!({ port: address.port });
 // Without the drain of a real stop; with `--cpu-prof` the profile is written here.

@@ -1,7 +1,8 @@
 import { readFileSync, existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Membership, readSecretFile } from '../../src/p2p/protocol/membership.ts';
+import { Membership } from '../../src/p2p/protocol/membership.ts';
+import { readSecretFile } from '../../src/p2p/protocol/secret-file.ts';
 import { digestOn } from '../netns/digest.ts';
 import type { Host } from '../netns/host.ts';
 import { blobPath } from '../netns/origin.ts';
@@ -175,7 +176,7 @@ export class Supernode extends Service {
   }
 
   async #get<T>(what: string): Promise<T | undefined> {
-    const { readerToken } = new Membership(await readSecretFile(this.#secretFile));
+    const [readerToken] = new Membership((await readSecretFile(this.#secretFile)).first).readerTokens;
     const answer = fetch(`${this.url}/api/v1/${what}`, {
       headers: { authorization: `Bearer ${readerToken}` },
       signal: AbortSignal.timeout(ASK_BOUND_MS),

@@ -54,7 +54,7 @@ export class Cluster {
     const secretFile = join(dir, 'join-secret');
     const secret = randomBytes(32).toString('base64url');
     await writeFile(secretFile, `${secret}\n`, { mode: 0o600 });
-    this.#authorization = `Bearer ${new Membership(secret).readerToken}`;
+    this.#authorization = `Bearer ${new Membership(secret).readerTokens[0]}`;
     const started = performance.now();
     const listen = [
       '--supernode-listen',

@@ -26,6 +26,8 @@ export const PeersAnswer = Type.Object({
       from: Type.Optional(Text),
       clockSkewMs: Type.Optional(Count),
       instance: Type.Optional(Text),
+      /** The join secrets that it accepts, by their lines in the supernode's file. */
+      secrets: Type.Optional(Type.Array(Text)),
     }),
   ),
   rejected: Type.Array(
@@ -67,6 +69,13 @@ export const SupernodeStatusAnswer = Type.Object({
   since: Text,
   peers: Type.Record(Text, Count),
   swarm: Type.Object({ blobs: Count, wishes: Count, transfers: Count, leases: Count }),
+  /** How far the peers are with a rotation of the join secret; null where there is none. */
+  rotation: Type.Optional(
+    Type.Union([
+      Type.Null(),
+      Type.Object({ second: Text, ready: Count, waiting: Count, waitingFor: Type.Array(Text) }),
+    ]),
+  ),
 });
 export type SupernodeStatusAnswer = Static<typeof SupernodeStatusAnswer>;
 

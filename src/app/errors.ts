@@ -10,6 +10,12 @@ export const AlreadyStopping = codedError('STOPPING', {
   todo: 'start it again',
 });
 
+/** A cluster becomes open, or closed. */
+export const MembershipNeedsRestart = codedError('MEMBERSHIP_NEEDS_RESTART', {
+  message: (p: { now: string }) => `cluster.secretFile: this process was started ${p.now}, and keeps to that until it is restarted`,
+  todo: 'restart it; a join secret that takes the place of another one needs none (docs/rotation.md)',
+});
+
 interface ListenParams {
   readonly address: string;
   /** ` (proxy.listen)`, or nothing where the key is not known. */

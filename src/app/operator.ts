@@ -1,12 +1,38 @@
+import type { Logger } from '../base/log.ts';
 import type { Config } from '../config/config.ts';
 import { ApiAccess } from '../http/api-access.ts';
-import { Membership, readSecretFile } from '../p2p/protocol/membership.ts';
+import type { Membership } from '../p2p/protocol/membership.ts';
+import { readSecretFile, type Secrets } from '../p2p/protocol/secret-file.ts';
+import { loadMembership, sayChanged } from './membership.ts';
+import type { Reloads } from './reloads.ts';
 
 type Cluster = Pick<Config, 'cluster'>;
 
-/** What opens a supernode's API: the operator's token, and, to ask only, what every member can derive from the join secret. */
-export async function loadApiAccess({ cluster }: Cluster, { readerToken }: Membership): Promise<ApiAccess> {
-  return new ApiAccess({ operator: await operatorToken({ cluster }), reader: readerToken });
+/**
+ * What opens a supernode's API: the operator's token, and, to ask only, what every member can derive from the join secret. Both
+ * follow their files.
+ */
+export async function loadApiAccess(
+  { cluster }: Cluster,
+  { membership, reloads, log }: { membership: Membership; reloads: Reloads; log: Logger },
+): Promise<ApiAccess> {
+  let secrets = await operatorSecrets({ cluster });
+  const access = new ApiAccess({ operator: tokensOf(secrets), reader: membership.readerTokens });
+  membership.onChange(() => access.change({ reader: membership.readerTokens }));
+  reloads.add({
+    keys: ['cluster.operatorTokenFile'],
+    take: async ({ cluster }) => {
+      const next = await operatorSecrets({ cluster });
+      const hasChanged = tokensOf(next).join() !== tokensOf(secrets).join();
+      secrets = next;
+      access.change({ operator: tokensOf(secrets) });
+      const path = cluster.operatorTokenFile;
+      if (hasChanged && secrets && path !== undefined) {
+        sayChanged(log, 'OPERATOR_TOKEN_CHANGED', 'operator token', path, secrets);
+      }
+    },
+  });
+  return access;
 }
 
 /**
@@ -14,15 +40,15 @@ export async function loadApiAccess({ cluster }: Cluster, { readerToken }: Membe
  * members' one; undefined: neither is there. Rejects with SECRET_UNUSABLE.
  */
 export async function apiAuthorization({ cluster }: Cluster): Promise<string | undefined> {
-  const token = (await operatorToken({ cluster })) ?? (await readerToken({ cluster }));
+  const token = (await operatorSecrets({ cluster }))?.first ?? (await loadMembership({ cluster })).readerTokens[0];
   return token === undefined ? undefined : `Bearer ${token}`;
 }
 
-async function operatorToken({ cluster }: Cluster): Promise<string | undefined> {
+async function operatorSecrets({ cluster }: Cluster): Promise<Secrets | undefined> {
   return cluster.operatorTokenFile === undefined ? undefined : readSecretFile(cluster.operatorTokenFile);
 }
 
-async function readerToken({ cluster }: Cluster): Promise<string | undefined> {
-  if (cluster.secretFile === undefined) return undefined;
-  return new Membership(await readSecretFile(cluster.secretFile)).readerToken;
+function tokensOf(secrets: Secrets | undefined): readonly string[] {
+  if (!secrets) return [];
+  return secrets.second ? [secrets.first, secrets.second.secret] : [secrets.first];
 }

@@ -193,6 +193,7 @@ export class Peer {
       clock,
       log,
     });
+    membership.onChange(() => server.recheck());
     try {
       return { server, port: await server.listen(listen) };
     } catch (error) {

@@ -3,7 +3,7 @@ import type { Logger } from '../base/log.ts';
 import { networkCandidates } from '../p2p/peer/supernode-dial.ts';
 import type { Config } from '../config/config.ts';
 import { Lifecycle } from './lifecycle.ts';
-import { loadMembership } from './membership.ts';
+import { loadMembership, reloadMembership } from './membership.ts';
 import { Peer } from './peer.ts';
 import { startProxy } from './proxy.ts';
 import { Reloads } from './reloads.ts';
@@ -15,6 +15,7 @@ export async function startProxyService(config: Config, { log }: { log: Logger }
   const reloads = new Reloads();
   const lifecycle = new Lifecycle({ log, clock });
   const membership = await loadMembership(config);
+  reloadMembership(membership, reloads, log);
   const { supernodes } = config;
   const around = { log, lifecycle, membership, candidates: networkCandidates(clock), supernodes };
   const addresses = await startProxy(config, {

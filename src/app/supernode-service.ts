@@ -1,7 +1,7 @@
 import { systemClock } from '../base/clock.ts';
 import type { Config } from '../config/config.ts';
 import { Lifecycle } from './lifecycle.ts';
-import { loadMembership } from './membership.ts';
+import { loadMembership, reloadMembership } from './membership.ts';
 import { Reloads } from './reloads.ts';
 import type { Service } from './service.ts';
 import { startSupernodeRole, type SupernodeDeps } from './supernode.ts';
@@ -14,6 +14,7 @@ export async function startSupernode(
   const reloads = new Reloads();
   const lifecycle = new Lifecycle({ log, clock: systemClock });
   const membership = await loadMembership(config);
-  const { address } = await startSupernodeRole(config, { log, lifecycle, membership, settleMs });
+  reloadMembership(membership, reloads, log);
+  const { address } = await startSupernodeRole(config, { log, lifecycle, membership, reloads, settleMs });
   return { addresses: [address], reload: (next) => reloads.run(next), stop: () => lifecycle.stop() };
 }

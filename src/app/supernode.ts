@@ -12,6 +12,7 @@ import { listenError } from './errors.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { roleMetrics } from './metrics.ts';
 import { loadApiAccess } from './operator.ts';
+import type { Reloads } from './reloads.ts';
 import type { ListeningAddress } from './service.ts';
 import { programVersion } from './version.ts';
 
@@ -19,6 +20,7 @@ export interface SupernodeDeps {
   readonly log: Logger;
   readonly lifecycle: Lifecycle;
   readonly membership: Membership;
+  readonly reloads: Reloads;
   /** How long peers that come back have until new leases are granted; undefined: as after any restart. */
   readonly settleMs?: number | undefined;
   /** See `SupernodeOptions`. */
@@ -28,12 +30,12 @@ export interface SupernodeDeps {
 /** Composes a supernode: the swarm and the roster, their sessions and their API. */
 export async function startSupernodeRole(
   config: Pick<Config, 'supernode' | 'cluster'>,
-  { log, lifecycle, membership, settleMs, onGivingUp }: SupernodeDeps,
+  { log, lifecycle, membership, reloads, settleMs, onGivingUp }: SupernodeDeps,
 ): Promise<{ supernode: Supernode; address: ListeningAddress }> {
   const clock = systemClock;
   const metrics = roleMetrics();
   const { listen, heartbeatMs } = config.supernode;
-  const access = isLoopback(listen.host) ? 'loopback' : await loadApiAccess(config, membership);
+  const access = isLoopback(listen.host) ? 'loopback' : await loadApiAccess(config, { membership, reloads, log });
   const version = programVersion();
   const supernode = new Supernode({
     membership,

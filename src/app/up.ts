@@ -7,7 +7,7 @@ import { networkCandidates, type FindCandidates } from '../p2p/peer/supernode-di
 import { socketPair } from '../p2p/protocol/socket.ts';
 import type { Supernode } from '../p2p/supernode/supernode.ts';
 import { Lifecycle } from './lifecycle.ts';
-import { loadMembership } from './membership.ts';
+import { loadMembership, reloadMembership } from './membership.ts';
 import { isOwn } from './own-url.ts';
 import { Peer } from './peer.ts';
 import { startProxy } from './proxy.ts';
@@ -24,6 +24,7 @@ export async function startUp(config: Config, { log }: { log: Logger }): Promise
   const reloads = new Reloads();
   const lifecycle = new Lifecycle({ log, clock });
   const membership = await loadMembership(config);
+  reloadMembership(membership, reloads, log);
   const { listen } = config.supernode;
   // Nobody but this process' own proxy can have been reading anything under an earlier life of a supernode on loopback.
   const settleMs = isLoopback(listen.host) ? 0 : undefined;
@@ -31,6 +32,7 @@ export async function startUp(config: Config, { log }: { log: Logger }): Promise
     log,
     lifecycle,
     membership,
+    reloads,
     settleMs,
     // The mirror of this node goes on without it.
     onGivingUp: (error) => log.error(codeAndTodo(error), describeError(error)),

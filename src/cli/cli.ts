@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { programVersion } from '../app/version.ts';
 import { addConfigFlags, configSources, sections, type Concerns } from './config-flags.ts';
@@ -12,6 +13,9 @@ interface TokenFlags {
   readonly secretFile?: string;
   readonly operator?: true;
   readonly show?: true;
+  readonly rotate?: true;
+  readonly newSecretFile?: string;
+  readonly force?: true;
   readonly json?: true;
 }
 
@@ -71,13 +75,24 @@ export async function runCli(port: ProcessPort): Promise<number> {
     )
     .option('--operator', "the operator's token, which opens the API of a supernode beyond loopback")
     .option('--show', 'print the secret itself, and nothing else')
+    .option('--rotate', 'take the next step of replacing it, in its file, once all nodes are so far (docs/rotation.md)')
+    .option('--new-secret-file <path>', 'with --rotate: the secret that comes, instead of one that is made')
+    .option('--force', 'with --rotate: do not ask the supernodes whether all nodes are so far')
     .option('--json', 'as JSON');
   token.action(async () => {
-    const { runToken } = await import('./token.ts');
-    const { secretFile, operator = false, show = false, json = false } = token.opts<TokenFlags>();
+    const flagsOf = token.opts<TokenFlags>();
+    const { secretFile, operator = false, show = false, json = false, newSecretFile } = flagsOf;
     const sources = configSources(token, port);
     const flag = operator ? 'cluster-operator-token-file' : 'cluster-secret-file';
     const flags = secretFile === undefined ? {} : { [flag]: secretFile };
+    if (flagsOf.rotate) {
+      const { runRotate } = await import('./rotate.ts');
+      const newFile = newSecretFile === undefined ? undefined : resolve(port.directory, newSecretFile);
+      const options = { operator, newSecretFile: newFile, force: flagsOf.force ?? false, json };
+      await runRotate({ ...sources, flags }, port, options);
+      return;
+    }
+    const { runToken } = await import('./token.ts');
     await runToken({ ...sources, flags }, port, { operator, show, json });
   });
 

@@ -32,6 +32,22 @@ export const SecretNotMade = codedError('SECRET_NOT_MADE', {
   todo: 'name a file in a directory that this user may write to: --secret-file FILE',
 });
 
+export const SecretNotThere = codedError('SECRET_NOT_THERE', {
+  message: (p: { paths: string }) => `there is no secret to replace: ${p.paths}`,
+  todo: '`hawker token` makes one; --secret-file FILE names another place',
+});
+
+export const RotationUnclear = codedError('ROTATION_UNCLEAR', {
+  message: (p: { path: string; why: string }) => `the next step of the rotation in ${p.path} is not clear: ${p.why}`,
+  todo: 'write `next: ` or `previous: ` before its second secret, or end the rotation that is under way first (docs/rotation.md)',
+});
+
+export const RotationNotSafe = codedError('ROTATION_NOT_SAFE', {
+  message: (p: { path: string; url: string; why: string }) =>
+    `the next step of the rotation in ${p.path} is not taken, for it would shut nodes out: ${p.url}: ${p.why}`,
+  todo: 'copy the file to the nodes that are missing and send them SIGHUP, then run it again; --force takes the step all the same',
+});
+
 export const Interrupted = codedError('INTERRUPTED', {
   message: (p: { signal: string }) => `stopped by ${p.signal} before it was done; what it had made is removed`,
   todo: 'start it again',

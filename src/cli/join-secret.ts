@@ -2,7 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { access, link, mkdir, unlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { codeOf, describeError } from '../base/errors.ts';
+import type { Config } from '../config/config.ts';
 import type { Account } from '../config/defaults.ts';
+import type { ConfigSources } from '../config/load.ts';
 import { SecretNotMade } from './errors.ts';
 
 const SECRET_BYTES = 32;
@@ -21,6 +23,21 @@ export function defaultSecretPaths(
   const base = xdgConfigHome?.startsWith('/') ? xdgConfigHome : join(account.home, '.config');
   const own = join(base, 'hawker', name);
   return account.root ? [`/etc/hawker/${name}`, own] : [own];
+}
+
+/** Where the secret of a configuration is, or may be. */
+export function secretPaths(
+  { cluster }: Pick<Config, 'cluster'>,
+  { account, environment }: Pick<ConfigSources, 'account' | 'environment'>,
+  operator: boolean,
+): string[] {
+  const configured = operator ? cluster.operatorTokenFile : cluster.secretFile;
+  if (configured !== undefined) return [configured];
+  return defaultSecretPaths(account, environment['XDG_CONFIG_HOME'], operator ? 'operator-token' : 'join-secret');
+}
+
+export function newSecret(): string {
+  return randomBytes(SECRET_BYTES).toString('base64url');
 }
 
 /**
@@ -48,8 +65,7 @@ async function make(path: string): Promise<boolean> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const temporary = `${path}.${randomBytes(6).toString('hex')}`;
   try {
-    const secret = randomBytes(SECRET_BYTES).toString('base64url');
-    await writeFile(temporary, `${secret}\n`, { mode: 0o600, flag: 'wx', flush: true });
+    await writeFile(temporary, `${newSecret()}\n`, { mode: 0o600, flag: 'wx', flush: true });
     await link(temporary, path);
     return true;
   } catch (error) {
@@ -60,7 +76,7 @@ async function make(path: string): Promise<boolean> {
   }
 }
 
-async function exists(path: string): Promise<boolean> {
+export async function exists(path: string): Promise<boolean> {
   try {
     await access(path);
     return true;

@@ -17,6 +17,7 @@ const PEER_COLUMNS = [
   { title: 'VERSION' },
   { title: 'PROTOCOL' },
   { title: 'CLOCK' },
+  { title: 'SECRET' },
   { title: 'SINCE' },
   { title: 'BLOBS', align: 'right' },
   { title: 'REASON' },
@@ -38,11 +39,14 @@ export function peersText(url: string, { peers, rejected }: PeersAnswer, { colou
     const shortOf = shortIds(peers.map(({ id }) => id));
     const here = peers.filter(({ state }) => state !== 'left');
     const protocols = new Set(here.map(({ protocol }) => protocol));
+    const isRotating = here.some(({ secrets = [] }) => secrets.length > 0 && secrets.join() !== 'current');
     const rows = peers.map(
-      ({ id, host, addresses, state, zone, version, protocol, clockSkewMs, since, blobs, reason }) => {
+      ({ id, host, addresses, state, zone, version, protocol, clockSkewMs, secrets = [], since, blobs, reason }) => {
         const mixed = (protocols.size > 1 && protocol) || '-';
-        const about = [state, zone || '-', version, mixed, clockText(clockSkewMs), shortTime(since), String(blobs)];
-        return [shortOf.get(id)!, host || '-', addressText(addresses), ...about, reason || '-'];
+        const secret = (isRotating && secrets.join('+')) || '-';
+        const about = [state, zone || '-', version, mixed, clockText(clockSkewMs), secret];
+        const last = [shortTime(since), String(blobs), reason || '-'];
+        return [shortOf.get(id)!, host || '-', addressText(addresses), ...about, ...last];
       },
     );
     const filled = filledColumns(PEER_COLUMNS, rows);

@@ -96,13 +96,22 @@ function downloadLine({ digest, size, inOrder, readers }: ProxyStatusAnswer['dow
   return `    ${shortDigest(digest)}  ${formatSize(inOrder)}${of}, ${readers === 0 ? 'nobody reads it' : counted(readers, 'reader')}`;
 }
 
-function supernodeLines(url: string, { version, protocol, since, peers, swarm }: SupernodeStatusAnswer): string[] {
+function supernodeLines(url: string, answer: SupernodeStatusAnswer): string[] {
+  const { version, protocol, since, peers, swarm, rotation } = answer;
   const counts = Object.entries(peers).filter(([, count]) => count > 0);
   return [
     `supernode  ${url}, version ${version}, protocol ${protocol}, up since ${shortTime(since)}`,
     `  peers      ${counts.map(([state, count]) => `${count} ${state}`).join(', ') || 'none (hawker peers says why)'}`,
     `  swarm      ${counted(swarm.blobs, 'blob')}; under way: ${underWay(swarm)}`,
+    ...(rotation ? [`  secret     ${rotationText(rotation)}`] : []),
   ];
+}
+
+function rotationText({ ready, waiting, waitingFor }: NonNullable<SupernodeStatusAnswer['rotation']>): string {
+  const all = counted(ready + waiting, 'peer');
+  if (waiting === 0) return `being replaced: ${all === '1 peer' ? 'the one peer is' : `all ${all} are`} ready for the next step`;
+  const more = waiting > waitingFor.length ? ' and more' : '';
+  return `being replaced: ${ready} of ${all} ready for the next step; not yet: ${waitingFor.join(', ')}${more}`;
 }
 
 function underWay({ wishes, transfers, leases }: SupernodeStatusAnswer['swarm']): string {

@@ -3,7 +3,7 @@ import { readSecretFile } from '../app/join-secret.ts';
 import type { Config } from '../config/config.ts';
 import { formatAddress, isLoopback, isUnspecified } from '../config/formats.ts';
 import { loadConfig, type ConfigSources } from '../config/load.ts';
-import { defaultSecretPaths, findOrMakeSecret } from './join-secret.ts';
+import { findOrMakeSecret, secretPaths } from './join-secret.ts';
 import type { ProcessPort } from './process-port.ts';
 
 export interface TokenOptions {
@@ -24,13 +24,8 @@ export async function runToken(
   { operator, show, json }: TokenOptions,
 ): Promise<void> {
   const { config } = await loadConfig({ ...sources, withoutFiles: true });
-  const configured = operator ? config.cluster.operatorTokenFile : config.cluster.secretFile;
-  const name = operator ? 'operator-token' : 'join-secret';
-  const { account, environment } = sources;
-  const paths =
-    configured === undefined ? defaultSecretPaths(account, environment['XDG_CONFIG_HOME'], name) : [configured];
-  const { path, made } = await findOrMakeSecret(paths);
-  const secret = await readSecretFile(path);
+  const { path, made } = await findOrMakeSecret(secretPaths(config, sources, operator));
+  const { first: secret } = await readSecretFile(path);
   const shown = show && (operator ? { token: secret } : { secret });
   const about = operator ? { operatorTokenFile: path } : { secretFile: path, join: joinCommand(config, path) };
   if (json) port.print(`${JSON.stringify({ ...about, made, ...shown })}\n`);

@@ -1,11 +1,11 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 
-/** What opens an API that other machines can reach. Secrets: never logged. */
+/** What opens an API that other machines can reach: of each kind one, two while it is being replaced, or none. Secrets: never logged. */
 export interface ApiTokens {
-  /** Asks and commands; undefined: nobody can command. */
-  readonly operator: string | undefined;
-  /** Only asks. */
-  readonly reader: string | undefined;
+  /** Ask and command. */
+  readonly operator: readonly string[];
+  /** Only ask. */
+  readonly reader: readonly string[];
 }
 
 /** `needed`: the request carries no token; `wrong`: not one of these, or one that is not enough for what it asks. */
@@ -18,20 +18,25 @@ const ASKS: ReadonlySet<string> = new Set(['GET', 'HEAD']);
  * `Basic` under any name (RFC 7617). Compared by hash, so that the time taken says nothing.
  */
 export class ApiAccess {
-  readonly #operator: Buffer | undefined;
-  readonly #reader: Buffer | undefined;
+  #operator: readonly Buffer[] = [];
+  #reader: readonly Buffer[] = [];
 
-  constructor({ operator, reader }: ApiTokens) {
-    this.#operator = operator === undefined ? undefined : hashOf(operator);
-    this.#reader = reader === undefined ? undefined : hashOf(reader);
+  constructor(tokens: ApiTokens) {
+    this.change(tokens);
+  }
+
+  /** From now on these are the tokens; a kind that is left out stays as it is. */
+  change({ operator, reader }: Partial<ApiTokens>): void {
+    if (operator) this.#operator = operator.map(hashOf);
+    if (reader) this.#reader = reader.map(hashOf);
   }
 
   of(method: string, authorization: string | undefined): Access {
     const token = tokenIn(authorization);
     if (token === undefined) return 'needed';
     const given = hashOf(token);
-    const enough = ASKS.has(method) ? [this.#operator, this.#reader] : [this.#operator];
-    return enough.some((one) => one !== undefined && timingSafeEqual(one, given)) ? 'granted' : 'wrong';
+    const enough = ASKS.has(method) ? [...this.#operator, ...this.#reader] : this.#operator;
+    return enough.some((one) => timingSafeEqual(one, given)) ? 'granted' : 'wrong';
   }
 }
 

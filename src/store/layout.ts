@@ -9,6 +9,7 @@ export const LAYOUT_VERSION = 'v1';
 export const ALGORITHMS: readonly DigestAlgorithm[] = ['sha256', 'sha512'];
 
 const PREFIX_LENGTH = 2;
+const PREFIX = /^[0-9a-f]{2}$/;
 const JOURNAL_SUFFIX = '.journal';
 const INCOMING_NAME = /^([a-z0-9]+)-([0-9a-f]+)(\.journal)?$/;
 const WRITABLE_BY_OTHERS = 0o022;
@@ -58,6 +59,11 @@ export class Layout {
   }
 }
 
+/** Whether a directory of an algorithm may hold blobs: it is named for their first two digits. */
+export function isPrefix(name: string): boolean {
+  return PREFIX.test(name);
+}
+
 /** The digest of the file `name` in the directory `prefix` of an algorithm; undefined: not a blob of ours. */
 export function digestOfBlobName(algorithm: DigestAlgorithm, prefix: string, name: string): Digest | undefined {
   return prefix.length === PREFIX_LENGTH && name.startsWith(prefix) ? parseDigest(`${algorithm}:${name}`) : undefined;
@@ -93,7 +99,8 @@ export async function prepareLayout(files: FilePort, dir: string): Promise<Layou
   return layout;
 }
 
-async function prepareDirectory(files: FilePort, dir: string, part: string): Promise<void> {
+/** As `prepareLayout`, for one directory below `dir`. */
+export async function prepareDirectory(files: FilePort, dir: string, part: string): Promise<void> {
   let info = await files.lstat(part).catch((error: unknown) => {
     if (codeOf(error) === 'ENOENT') return undefined;
     throw unusable(dir, `${part}: ${describeError(error)}`, error);

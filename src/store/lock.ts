@@ -35,7 +35,7 @@ export class StoreLock {
 
   /** Throws STORE_LOCKED, or STORE_DIR_UNUSABLE where the file system knows no sockets or hard links. */
   static async acquire(dir: string): Promise<StoreLock> {
-    const folder = await fs.open(dir, constants.O_RDONLY | constants.O_DIRECTORY);
+    const folder = await fs.open(dir, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
     try {
       for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
         const server = await tryAcquire(dir, folder);
@@ -78,7 +78,8 @@ export async function lockHolder(dir: string): Promise<LockHolder> {
 
 async function tryAcquire(dir: string, folder: fs.FileHandle): Promise<Server | undefined> {
   const highest = Math.max(0, ...(await lockNumbers(dir)));
-  if (highest > 0) {
+  // What is no socket, a symlink to one neither, holds nothing: no such file is made here.
+  if (highest > 0 && (await isSocket(join(dir, `lock-${highest}.sock`)))) {
     const holder = await askHolder(socketPath(dir, folder, `lock-${highest}.sock`));
     if (holder.alive) throw new StoreLocked({ dir, pid: holder.pid });
   }
@@ -100,6 +101,14 @@ async function tryAcquire(dir: string, folder: fs.FileHandle): Promise<Server | 
   }
   await closeServer(server);
   return undefined;
+}
+
+async function isSocket(path: string): Promise<boolean> {
+  const info = await fs.lstat(path).catch((error: unknown) => {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  });
+  return info?.isSocket() ?? false;
 }
 
 async function lockNumbers(dir: string): Promise<number[]> {

@@ -1,8 +1,13 @@
-import { appendFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseDigest, type Digest } from '../base/digest.ts';
 import { codeOf } from '../base/errors.ts';
 import { LAYOUT_VERSION } from './layout.ts';
+
+const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDONLY, O_WRONLY } = constants;
+const READ = O_RDONLY | O_NOFOLLOW;
+const APPEND = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW;
+const FILE_MODE = 0o600;
 
 /**
  * Which blobs were read with a credential: where the cluster has no secret these stay on this node, and are neither announced nor
@@ -25,7 +30,12 @@ export class PrivateBlobs {
     if (digests.length === noted.length) return new PrivateBlobs(path, new Set(digests));
     try {
       // Never in place: on a full disk the old file would be gone, and with it what must not be shared.
-      writeFileSync(`${path}.new`, digests.map((digest) => `${digest}\n`).join(''), { mode: 0o600, flush: true });
+      rmSync(`${path}.new`, { force: true });
+      writeFileSync(`${path}.new`, digests.map((digest) => `${digest}\n`).join(''), {
+        mode: FILE_MODE,
+        flag: 'wx',
+        flush: true,
+      });
       renameSync(`${path}.new`, path);
       return new PrivateBlobs(path, new Set(digests));
     } catch {
@@ -41,15 +51,26 @@ export class PrivateBlobs {
   add(digest: Digest): void {
     if (this.#digests.has(digest)) return;
     // On a line of its own, whatever a full disk has left of the one before.
-    appendFileSync(this.#path, `\n${digest}\n`, { mode: 0o600 });
+    const file = openSync(this.#path, APPEND, FILE_MODE);
+    try {
+      const line = Buffer.from(`\n${digest}\n`);
+      if (writeSync(file, line) < line.length) throw new Error(`${this.#path}: the disk took a part of a line only`);
+    } finally {
+      closeSync(file);
+    }
     this.#digests.add(digest);
   }
 }
 
 function read(path: string): Digest[] {
   try {
-    const lines = readFileSync(path, 'utf8').split('\n');
-    return lines.map(parseDigest).filter((digest) => digest !== undefined);
+    const file = openSync(path, READ);
+    try {
+      const lines = readFileSync(file, 'utf8').split('\n');
+      return lines.map(parseDigest).filter((digest) => digest !== undefined);
+    } finally {
+      closeSync(file);
+    }
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return [];
     throw error;

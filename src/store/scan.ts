@@ -1,7 +1,7 @@
 import type { Digest, DigestAlgorithm } from '../base/digest.ts';
 import { eachWithLimit } from './file-helpers.ts';
 import type { FileInfo, FilePort } from './files.ts';
-import { ALGORITHMS, digestOfBlobName, parseIncomingName, type Layout } from './layout.ts';
+import { ALGORITHMS, digestOfBlobName, isPrefix, parseIncomingName, prepareDirectory, type Layout } from './layout.ts';
 import { BlobEntry } from './quota.ts';
 import { join } from 'node:path';
 
@@ -14,13 +14,18 @@ export interface IdleIncoming {
   readonly info: FileInfo;
 }
 
-/** The verified blobs on disk, the least recently used first. What is not a regular file of a blob's name is passed over. */
+/**
+ * The verified blobs on disk, the least recently used first. What is not a regular file of a blob's name is passed over. Throws
+ * STORE_DIR_UNUSABLE for a directory that others could have filled.
+ */
 export async function scanBlobs(files: FilePort, layout: Layout): Promise<BlobEntry[]> {
   const entries: BlobEntry[] = [];
   for (const algorithm of ALGORITHMS) {
     const prefixes = await files.readdir(layout.algorithmDir(algorithm));
     for (const { name, kind } of prefixes) {
-      if (kind === 'directory') await scanPrefix(files, layout, algorithm, name, entries);
+      if (kind === 'file' || !isPrefix(name)) continue;
+      await prepareDirectory(files, layout.dir, join(layout.algorithmDir(algorithm), name));
+      await scanPrefix(files, layout, algorithm, name, entries);
     }
   }
   return entries.sort((a, b) => a.modifiedMs - b.modifiedMs);

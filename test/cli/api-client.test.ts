@@ -100,7 +100,7 @@ t.test('a token is read and sent only where it is wanted', async (t) => {
   const home = t.testdir({ 'operator-token': `${'o'.repeat(40)}\n`, 'join-secret': `${secret}\n` });
   const [operatorTokenFile, secretFile] = [join(home, 'operator-token'), join(home, 'join-secret')];
   for (const file of [operatorTokenFile, secretFile]) chmodSync(file, 0o600);
-  const member = new Membership(secret).readerToken!;
+  const member = new Membership(secret).readerTokens[0]!;
   let takes = '';
   const url = await serve(t, (request, response) => {
     seen.push(request.headers.authorization);

@@ -22,7 +22,7 @@ t.test('makes the secret once, for its owner alone, and shows how a node joins',
   );
   t.match(first.out, /hawker supernode --supernode-listen 0\.0\.0\.0:6789 --cluster-secret-file/);
   t.same([modeOf(path), modeOf(join(home, '.config/hawker'))], [0o600, 0o700]);
-  const secret = await readSecretFile(path);
+  const { first: secret } = await readSecretFile(path);
   t.match(secret, /^[\w-]{43}$/);
   t.notMatch(first.out, secret, 'not shown unless asked for');
   const second = await run([], home);
@@ -91,7 +91,7 @@ t.test("the operator's token has a file of its own", async (t) => {
   t.match(out, `Made an operator token: ${path}\n`);
   t.match(out, `--cluster-operator-token-file ${path}`);
   t.equal(modeOf(path), 0o600);
-  const token = await readSecretFile(path);
+  const { first: token } = await readSecretFile(path);
   t.notMatch(out, token);
   t.equal((await run(['--operator', '--show'], home)).out, `${token}\n`);
   t.match(JSON.parse((await run(['--operator', '--json'], home)).out), { operatorTokenFile: path, made: false });

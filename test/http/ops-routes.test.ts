@@ -43,12 +43,12 @@ t.test('on loopback, a foreign Host is refused (DNS rebinding)', async (t) => {
     t.equal(answer.statusCode, 403, host);
     t.notMatch(answer.body, '1.2.3');
   }
-  const open = await app({ access: new ApiAccess({ operator: undefined, reader: undefined }) });
+  const open = await app({ access: new ApiAccess({ operator: [], reader: [] }) });
   t.equal((await open.inject({ url: '/livez', headers: { host: 'node7.example' } })).statusCode, 200);
 });
 
 t.test('beyond loopback all but the probes need a token', async (t) => {
-  const server = await app({ access: new ApiAccess({ operator: 'o'.repeat(32), reader: 'r'.repeat(32) }) });
+  const server = await app({ access: new ApiAccess({ operator: ['o'.repeat(32)], reader: ['r'.repeat(32)] }) });
   const ask = (url: string, authorization?: string, method: 'GET' | 'POST' = 'GET') =>
     server.inject({ url, method, headers: { host: 'node7.example', ...(authorization && { authorization }) } });
   for (const url of ['/livez', '/readyz']) t.equal((await ask(url)).statusCode, 200, url);

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -133,4 +133,20 @@ t.test('who holds it can be asked without taking it', async (t) => {
   t.same(await lockHolder(dir), { state: 'stale' }, 'its socket stays, for the next holder to remove');
   t.same(await readdir(dir), ['lock-1.sock']);
   await t.rejects(lockHolder(join(dir, 'not-there')), { code: 'ENOENT' });
+});
+
+t.test('a symlink to the socket of another store holds nothing', async (t) => {
+  const base = await temporaryDirectory(t);
+  const [ours, other] = [join(base, 'ours'), join(base, 'other')];
+  await mkdir(ours);
+  await mkdir(other);
+  const held = await StoreLock.acquire(other);
+  await symlink(join(other, 'lock-1.sock'), join(ours, 'lock-7.sock'));
+  const lock = await StoreLock.acquire(ours);
+  t.same(await readdir(ours), ['lock-8.sock']);
+  await lock.release();
+  await t.rejects(StoreLock.acquire(other), { code: 'STORE_LOCKED' });
+  await held.release();
+  await symlink(ours, join(base, 'link'));
+  await t.rejects(StoreLock.acquire(join(base, 'link')), { code: 'ENOTDIR' });
 });

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { codeOf, describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
@@ -38,7 +39,7 @@ async function keep(path: string, peer: string, instance: string): Promise<void>
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const temporary = `${path}.${instance}`;
   try {
-    await writeFile(temporary, `${peer}\n`, { mode: 0o600, flush: true });
+    await writeFile(temporary, `${peer}\n`, { mode: 0o600, flag: 'wx', flush: true });
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
@@ -48,7 +49,12 @@ async function keep(path: string, peer: string, instance: string): Promise<void>
 
 async function read(path: string): Promise<string | undefined> {
   try {
-    return await readFile(path, 'utf8');
+    const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    try {
+      return await file.readFile('utf8');
+    } finally {
+      await file.close();
+    }
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined;
     throw error;

@@ -51,6 +51,8 @@ interface Connection {
   /** The current second, and the requests in it. */
   second: number;
   requests: number;
+  /** That opened it last. */
+  token: string | undefined;
 }
 
 export interface PieceServerOptions extends UploadPlaces {
@@ -79,7 +81,7 @@ export interface PieceServerOptions extends UploadPlaces {
 export class PieceServer {
   readonly #options: PieceServerOptions;
   readonly #server: Server;
-  readonly #connections = new WeakMap<Socket, Connection>();
+  readonly #connections = new Map<Socket, Connection>();
 
   constructor(options: PieceServerOptions) {
     this.#options = options;
@@ -121,6 +123,16 @@ export class PieceServer {
   /** Closes the connections on which no request runs. */
   closeIdle(): void {
     this.#server.closeIdleConnections();
+  }
+
+  /**
+   * Who counts as a member may have changed: ends the connections, uploads and all, that were opened with what is no good any more.
+   * One that has run for longer than a token is good for is among them; its receiver asks anew.
+   */
+  recheck(): void {
+    for (const [socket, { token }] of this.#connections) {
+      if (token !== undefined && this.#options.auth.check(token) === undefined) socket.destroy();
+    }
   }
 
   /** Takes no more requests; uploads that run have 3 s to end. */
@@ -191,14 +203,17 @@ export class PieceServer {
 
   #isMember(request: IncomingMessage): boolean {
     const token = tokenIn(request.headers.authorization);
-    return token !== undefined && this.#options.auth.check(token) !== undefined;
+    if (token === undefined || this.#options.auth.check(token) === undefined) return false;
+    this.#connectionOf(request.socket).token = token;
+    return true;
   }
 
   #connectionOf(socket: Socket): Connection {
     const known = this.#connections.get(socket);
     if (known) return known;
-    const connection = { running: 0, second: 0, requests: 0 };
+    const connection = { running: 0, second: 0, requests: 0, token: undefined };
     this.#connections.set(socket, connection);
+    socket.once('close', () => this.#connections.delete(socket));
     return connection;
   }
 

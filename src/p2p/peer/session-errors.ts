@@ -3,7 +3,7 @@ import { REFUSALS, type RefusalCode } from '../protocol/errors.ts';
 
 export const PeerIdUnusable = codedError('PEER_ID_UNUSABLE', {
   message: (p: { path: string; why: string }) => `the peer id in ${p.path} cannot be read or kept: ${p.why}`,
-  todo: 'check that this user may read and write the file, and that the disk is not full',
+  todo: 'check that it is a file of this user (a symlink is not followed) who may read and write it, and that the disk is not full',
 });
 
 /** How far a session got, in the order of its opening; `session`: it was open; `test`: the supernode was to try this proxy's piece port. */

@@ -3,6 +3,7 @@ import type { Clock } from '../../base/clock.ts';
 import { describeError } from '../../base/errors.ts';
 import { compatibility } from '../protocol/compatibility.ts';
 import { MISSED_HEARTBEATS } from '../protocol/limits.ts';
+import type { MemberKeys } from '../protocol/member-keys.ts';
 import { NONCE_BYTES, type Membership, type SessionFacts } from '../protocol/membership.ts';
 import {
   encode,
@@ -92,6 +93,8 @@ export class SessionLink implements SocketListener {
   readonly #options: LinkOptions;
   readonly #clock: Clock;
   #phase: 'challenge' | 'held' | 'welcome' | 'open' | 'over' = 'challenge';
+  /** With which secret the supernode has proved itself. */
+  #trustedBy: MemberKeys | undefined;
   #nonce = '';
   #facts: SessionFacts | undefined;
   #heartbeatMs = 0;
@@ -120,6 +123,11 @@ export class SessionLink implements SocketListener {
 
   get isOpen(): boolean {
     return this.#phase === 'open';
+  }
+
+  /** With which secret the supernode of the open session has proved itself. */
+  get trustedBy(): MemberKeys | undefined {
+    return this.#trustedBy;
   }
 
   send(message: FromProxy): void {
@@ -214,6 +222,7 @@ export class SessionLink implements SocketListener {
 
   #hello(): void {
     const { self, membership } = this.#options;
+    const { second } = membership;
     const { epoch } = this;
     const addresses = [...self.addresses];
     const peerNonce = randomBytes(NONCE_BYTES).toString('base64url');
@@ -235,6 +244,7 @@ export class SessionLink implements SocketListener {
       ...(uploadSlots !== undefined && { uploadSlots }),
       nonce: peerNonce,
       proof: membership.sessionProof('peer', this.#facts),
+      ...(second && { secondProof: second.keys.sessionProof('peer', this.#facts) }),
       time: this.#clock.now(),
       ...(this.#options.visit === true && { visit: true }),
     });
@@ -255,7 +265,8 @@ export class SessionLink implements SocketListener {
   #welcomed(welcome: Welcome): void {
     const { membership, listener } = this.#options;
     const { address } = this;
-    if (!membership.isSessionProof(welcome.proof, 'supernode', this.#facts!)) {
+    this.#trustedBy = membership.proverOf(welcome.proof, 'supernode', this.#facts!);
+    if (!this.#trustedBy) {
       this.end(new SupernodeNotTrusted({ address, why: 'it cannot prove that it has the join secret' }));
       return;
     }

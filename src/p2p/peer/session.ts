@@ -1,5 +1,5 @@
 import { Gauge } from 'prom-client';
-import { describeError } from '../../base/errors.ts';
+import { codeOf, describeError } from '../../base/errors.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Metrics } from '../../base/metrics.ts';
@@ -76,6 +76,9 @@ export class PeerSession {
   #warned = '';
   #inventoryFault = '';
   #cancelAnnounce = (): void => undefined;
+  /** The session is to be opened anew, as the secrets have changed; it goes on until then. */
+  #isRenewing = false;
+  #renewalFault = '';
   /** When it last went on after a pause. */
   #awokeAt = Number.NEGATIVE_INFINITY;
   #stopped = false;
@@ -99,6 +102,7 @@ export class PeerSession {
       failed: (index, error) => {
         // Another way to the supernode that it is with was looked for in vain.
         if (index !== this.#index) this.#statuses.failed(index, error);
+        else if (this.#isRenewing) this.#sayRenewalFault(error);
       },
     });
     this.#connected = new Gauge({
@@ -113,6 +117,7 @@ export class PeerSession {
   /** Begins to look for a supernode. */
   start(user: SessionUser): void {
     this.#user = user;
+    this.#options.membership.onChange(() => this.#secretsChanged());
     this.#statuses.alone();
     this.#search.seek(0);
   }
@@ -169,6 +174,8 @@ export class PeerSession {
     if (before) this.#left(new SupernodeLost({ address: before.address, why: ANOTHER_SESSION }));
     this.#link = link;
     this.#index = index;
+    this.#isRenewing = false;
+    this.#renewalFault = '';
     this.#search.found(index);
     this.#learn(welcome.peers);
     const { log, urls } = this.#options;
@@ -212,7 +219,7 @@ export class PeerSession {
 
   #doubted(link: SessionLink, inDoubt: boolean): void {
     if (this.#link !== link || this.#stopped) return;
-    if (inDoubt) this.#search.doubt(this.#index);
+    if (inDoubt || this.#isRenewing) this.#search.doubt(this.#index);
     else this.#search.found(this.#index, 'asked');
   }
 
@@ -228,12 +235,43 @@ export class PeerSession {
     this.#connected.set({ url: this.#options.urls[this.#index]! }, 0);
     this.#link = undefined;
     this.#index = -1;
+    this.#isRenewing = false;
     this.#cancelAnnounce();
     this.#dialBacks.lost(error);
     this.#user?.lost();
   }
 
   // --- its own course ---
+
+  /**
+   * The membership's secrets are others now. A session that was opened with one that still counts goes on until it was opened anew:
+   * so the supernode learns which secrets this proxy has, and none depends on the one that is to be taken out.
+   */
+  #secretsChanged(): void {
+    if (this.#stopped) return;
+    const link = this.#link;
+    if (!link?.trustedBy) {
+      this.#search.seek(0);
+      return;
+    }
+    if (this.#options.membership.accepts(link.trustedBy)) {
+      this.#isRenewing = true;
+      this.#search.doubt(this.#index);
+      return;
+    }
+    const why = 'it has proved itself with a join secret that is not accepted any more';
+    link.goodbye(why);
+  }
+
+  #sayRenewalFault(error: Error): void {
+    const why = describeError(error);
+    if (why === this.#renewalFault) return;
+    this.#renewalFault = why;
+    this.#options.log.warn(
+      { code: 'SESSION_NOT_RENEWED', cause: codeOf(error), todo: 'bring the secret file of the supernode to the same step of the rotation (docs/rotation.md), and send it SIGHUP' },
+      `the session goes on with the join secret that it was opened with: it could not be opened anew: ${why}`,
+    );
+  }
 
   #compareClocks(link: SessionLink): void {
     const { clockSkewMs } = link;

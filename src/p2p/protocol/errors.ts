@@ -2,7 +2,7 @@ import { codedError } from '../../base/errors.ts';
 
 export const SecretUnusable = codedError('SECRET_UNUSABLE', {
   message: (p: { path: string; why: string }) => `the secret file ${p.path} cannot be used: ${p.why}`,
-  todo: 'a secret file holds one line of 32 characters or more and has mode 0600 (chmod 0600); `hawker token` makes one',
+  todo: 'a secret file holds one line of 32 characters or more (two while it is being replaced: docs/rotation.md) and has mode 0600 (chmod 0600); `hawker token` makes one',
 });
 
 /** A message that is not one of the protocol's: no JSON, too large, of an unknown type, or not of its type's shape. */
@@ -31,6 +31,8 @@ export const REFUSALS = {
   PROTOCOL_VERSION: 'upgrade the side that the message names',
   NOT_A_MEMBER:
     'give the proxy the join secret of this cluster (cluster.secretFile); `hawker token` on the supernode shows it',
+  SECRET_RETIRED:
+    'nothing, if the proxy has the present join secret: it registers again by itself; else give it that one (cluster.secretFile) and send it SIGHUP',
   DUPLICATE_ID:
     'two proxies have the same peer id: on the copy, stop it, remove v1/peer-id in its store.dir and start it again',
   BAD_ADDRESS: 'correct peer.advertise: a list of host:port that other members can reach',

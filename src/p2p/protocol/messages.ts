@@ -134,6 +134,8 @@ const FROM_PROXY = {
     uploadSlots: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 })),
     nonce: NONCE,
     proof: PROOF,
+    /** With the other secret that it accepts, while the cluster's is being replaced. */
+    secondProof: Type.Optional(PROOF),
     time: TIME,
     /** It only wants to know whether it could register: its piece port is tried, and it is not a peer. */
     visit: Type.Optional(Type.Boolean()),

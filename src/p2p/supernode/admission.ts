@@ -1,6 +1,7 @@
 import { faultOfAddress } from '../protocol/addresses.ts';
 import { compatibility } from '../protocol/compatibility.ts';
 import type { RefusalCode } from '../protocol/errors.ts';
+import type { MemberKeys, SessionFacts } from '../protocol/member-keys.ts';
 import type { Membership } from '../protocol/membership.ts';
 import type { FromProxy, Message } from '../protocol/messages.ts';
 import { PROTOCOL_VERSION } from '../protocol/version.ts';
@@ -19,22 +20,44 @@ export function refuseProtocol(protocol: string): Refusal | undefined {
   return found.works ? undefined : { code: 'PROTOCOL_VERSION', message: found.message };
 }
 
-/** Why a proxy is turned away for what its `hello` says; undefined where it may register. */
-export function refuseHello(
+/** With which secrets a proxy has proved itself: the one that it proves with, and the other that it accepts, if that is known here. */
+export type ProvedBy = readonly [MemberKeys, ...MemberKeys[]];
+
+/** Why a proxy is turned away for what its `hello` says, or with what it has proved itself. */
+export function examineHello(
   hello: Hello,
   challenge: { readonly membership: Membership; readonly epoch: string; readonly nonce: string },
-): Refusal | undefined {
+): Refusal | ProvedBy {
   const byVersion = refuseProtocol(hello.protocol);
   if (byVersion) return byVersion;
   const { membership, epoch, nonce } = challenge;
-  if (!membership.isSessionProof(hello.proof, 'peer', factsOf(hello, epoch, nonce))) {
+  const facts = factsOf(hello, epoch, nonce);
+  const prover = membership.proverOf(hello.proof, 'peer', facts);
+  if (!prover) {
     const message = membership.isOpen
       ? 'the proxy has a join secret, this supernode has none'
       : 'the proxy does not have the join secret of this supernode';
     return { code: 'NOT_A_MEMBER', message };
   }
   const faults = hello.addresses.map(faultOfAddress).filter((fault) => fault !== undefined);
-  return faults.length === 0 ? undefined : { code: 'BAD_ADDRESS', message: faults.join('; ') };
+  if (faults.length > 0) return { code: 'BAD_ADDRESS', message: faults.join('; ') };
+  return withSecond(prover, secondClaimIn(hello, epoch, nonce), membership);
+}
+
+/** What shows that a proxy has a second secret. */
+export interface SecondClaim {
+  readonly proof: string;
+  readonly facts: SessionFacts;
+}
+
+export function secondClaimIn(hello: Hello, epoch: string, nonce: string): SecondClaim | undefined {
+  return hello.secondProof === undefined ? undefined : { proof: hello.secondProof, facts: factsOf(hello, epoch, nonce) };
+}
+
+/** The secrets of a proxy that has proved itself with `prover`. */
+export function withSecond(prover: MemberKeys, claim: SecondClaim | undefined, membership: Membership): ProvedBy {
+  const other = claim && membership.proverOf(claim.proof, 'peer', claim.facts);
+  return other && other !== prover ? [prover, other] : [prover];
 }
 
 /** What the proofs of a session are about. */

@@ -8,7 +8,7 @@ import { NONCE_BYTES, type Membership } from '../protocol/membership.ts';
 import type { FromProxy, KnownPeer, Message } from '../protocol/messages.ts';
 import { CLOSE, type SessionSocket } from '../protocol/socket.ts';
 import { PROTOCOL_VERSION } from '../protocol/version.ts';
-import { factsOf, refuseHello, registrationOf, type Hello } from './admission.ts';
+import { examineHello, factsOf, registrationOf, secondClaimIn, withSecond, type Hello } from './admission.ts';
 import { Assignments, type Assigning } from './assignments.ts';
 import type { BlamedDecision, Decision, PeerId, SwarmEvent } from './events.ts';
 import type { SupernodeMetrics } from './metrics.ts';
@@ -16,6 +16,7 @@ import { PortTests } from './port-tests.ts';
 import type { ReachabilityOptions } from './reachability.ts';
 import type { Claim, ConnectionId, MemberView, PeerState, RosterEvent, RosterNotice } from './roster-events.ts';
 import { Roster } from './roster.ts';
+import { Rotation, type RotationView, type SecretName } from './rotation.ts';
 import { Session, type SessionHost } from './session.ts';
 import { Sessions } from './sessions.ts';
 import { summaryOf } from './summary.ts';
@@ -69,6 +70,7 @@ export class Life implements SessionHost {
   readonly #swarm: SwarmPort;
   readonly #ports: PortTests;
   readonly #sessions: Sessions;
+  readonly #rotation: Rotation;
   #flushDue = false;
   #lastConnection = 0;
   #timer: { at: number; cancel: () => void } | undefined;
@@ -77,7 +79,7 @@ export class Life implements SessionHost {
   #over = false;
 
   constructor(deps: LifeDeps) {
-    const { heartbeatMs, membership, clock, ask, fault } = deps;
+    const { heartbeatMs, membership, clock, log, ask, fault } = deps;
     this.#deps = deps;
     this.#clock = clock;
     this.#swarm = deps.swarm;
@@ -92,6 +94,8 @@ export class Life implements SessionHost {
       fault,
       ...(ask && { ask }),
     });
+    const hostOf = (peer: PeerId) => this.roster.find(peer)?.registration.host ?? '';
+    this.#rotation = new Rotation({ membership, log, sessions: () => this.#sessions.all(), hostOf });
     this.#rosterTickAt = this.now() + ROSTER_TICK_MS;
     this.#summaryAt = this.now() + SUMMARY_MS;
     this.#schedule();
@@ -144,6 +148,32 @@ export class Life implements SessionHost {
     this.#tell({ kind: 'refused', from, code, message });
   }
 
+  /** Which secrets a peer has; empty where it is not here, or the cluster is open. */
+  secretsOf(peer: PeerId): readonly SecretName[] {
+    const session = this.#sessions.of(peer);
+    return session ? this.#rotation.secretsOf(session) : [];
+  }
+
+  /** How far the peers are with the rotation of the join secret; undefined while there is none. */
+  rotation(): RotationView | undefined {
+    return this.#rotation.view();
+  }
+
+  /** The membership's secrets are others now: who has proved itself with one that does not count any more is out. */
+  secretsChanged(): void {
+    const { membership } = this.#deps;
+    for (const session of [...this.#sessions.all()]) {
+      const [prover] = session.provedBy ?? [];
+      if (!prover) continue;
+      if (membership.accepts(prover)) {
+        session.provedBy = withSecond(prover, session.secondClaim, membership);
+        continue;
+      }
+      this.refuse(session, 'SECRET_RETIRED', 'the join secret that it has proved itself with is not accepted any more');
+    }
+    this.#rotation.changed(this.now());
+  }
+
   /** Ends every session; roster and swarm stay what they were. */
   end(code: RefusalCode, message: string, closeCode: number): void {
     if (this.#over) return;
@@ -167,11 +197,13 @@ export class Life implements SessionHost {
   hello(session: Session, hello: Hello): void {
     const { membership } = this.#deps;
     const { epoch } = this;
-    const refusal = refuseHello(hello, { membership, epoch, nonce: session.nonce });
-    if (refusal) {
-      this.refuse(session, refusal.code, refusal.message);
+    const found = examineHello(hello, { membership, epoch, nonce: session.nonce });
+    if ('code' in found) {
+      this.refuse(session, found.code, found.message);
       return;
     }
+    session.provedBy = found;
+    session.secondClaim = secondClaimIn(hello, epoch, session.nonce);
     if (hello.visit === true) {
       this.#visit(session, hello);
       return;
@@ -328,14 +360,15 @@ export class Life implements SessionHost {
 
   /** How the versions differ, where they do. */
   #sayWelcome(session: Session, hello: Hello, peers: KnownPeer[]): string | undefined {
-    const { membership, heartbeatMs } = this.#deps;
+    const { heartbeatMs } = this.#deps;
     const versions = compatibility({ proxy: hello.protocol, supernode: PROTOCOL_VERSION });
     const warning = versions.works ? versions.warning : undefined;
     this.#sessions.send(session, {
       t: 'welcome',
       epoch: this.epoch,
       heartbeatMs,
-      proof: membership.sessionProof('supernode', factsOf(hello, this.epoch, session.nonce)),
+      // With the secret that the proxy has proved itself with: it may not have the other one yet, or not any more.
+      proof: session.provedBy![0].sessionProof('supernode', factsOf(hello, this.epoch, session.nonce)),
       time: this.#clock.now(),
       peers,
       ...(warning !== undefined && { warning }),
@@ -425,6 +458,7 @@ export class Life implements SessionHost {
       if (lateMs >= PAUSE_MS) this.#paused(lateMs);
       this.#notices(this.roster.tick(now));
       this.#endLate(now);
+      this.#rotation.look(now);
       this.#summarize(now);
     }
     this.#schedule();

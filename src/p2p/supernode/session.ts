@@ -6,7 +6,7 @@ import { MAX_PIECES, MAX_WISHES } from '../protocol/limits.ts';
 import { parseFromProxy, PIECE_FAILURES, protocolOf, type FromProxy, type Message } from '../protocol/messages.ts';
 import { unpackCrcs, unpackPieces } from '../protocol/packed.ts';
 import { CLOSE, type SessionSocket, type SocketListener } from '../protocol/socket.ts';
-import { refuseProtocol, type Hello } from './admission.ts';
+import { refuseProtocol, type Hello, type ProvedBy, type SecondClaim } from './admission.ts';
 import type { Assignments } from './assignments.ts';
 import { Budget, costOf } from './budget.ts';
 import type { PeerId, SwarmEvent } from './events.ts';
@@ -50,6 +50,10 @@ export class Session implements SocketListener {
   /** `asked`: it has said hello, and has no answer yet; `visiting`: it is none of the peers, and waits for one answer more. */
   phase: 'new' | 'asked' | 'visiting' | 'open' | 'over' = 'new';
   hello: Hello | undefined;
+  /** Set once its `hello` was found good. */
+  provedBy: ProvedBy | undefined;
+  /** That it accepts another secret too, which may be known here later only. */
+  secondClaim: SecondClaim | undefined;
   /** Set once it is open. */
   peer: PeerId = '';
   assignments: Assignments | undefined;

@@ -6,6 +6,7 @@ import { SupernodeFaulty, type RefusalCode } from '../protocol/errors.ts';
 import type { Membership } from '../protocol/membership.ts';
 import { CLOSE, type SessionSocket } from '../protocol/socket.ts';
 import { PROTOCOL_VERSION } from '../protocol/version.ts';
+import type { PeerId } from './events.ts';
 import { firstLeaseAt } from './lease-numbers.ts';
 import { Life, type SwarmPort } from './life.ts';
 import { SupernodeMetrics } from './metrics.ts';
@@ -54,6 +55,7 @@ export class Supernode {
     this.#metrics = new SupernodeMetrics(options.metrics, () => this.#life.roster.counts());
     this.#startedAt = options.clock.now();
     this.#life = this.#begin(options.settleMs);
+    options.membership.onChange(() => this.#guarded((life) => life.secretsChanged()));
   }
 
   /** Of its present life. */
@@ -80,7 +82,8 @@ export class Supernode {
   peers(): PeersView {
     const { clock } = this.#options;
     const life = this.#life;
-    return peersView(life.roster, (peer) => life.blobsOf(peer), clock.now() - life.now());
+    const factsOf = (peer: PeerId) => ({ blobs: life.blobsOf(peer), secrets: life.secretsOf(peer) });
+    return peersView(life.roster, factsOf, clock.now() - life.now());
   }
 
   /** The blobs of `/api/v1/blobs`. */
@@ -99,6 +102,7 @@ export class Supernode {
       sessions: this.#life.sessions,
       peers: this.#life.roster.counts(),
       swarm: this.#life.stats(),
+      rotation: this.#life.rotation() ?? null,
     };
   }
 

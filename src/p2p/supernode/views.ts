@@ -2,6 +2,7 @@ import type { RefusalCode } from '../protocol/errors.ts';
 import type { PeerId } from './events.ts';
 import type { PeerState } from './roster-events.ts';
 import type { Roster } from './roster.ts';
+import type { SecretName } from './rotation.ts';
 
 /** Who is here, who is not and why: what `hawker peers`, doctor and the dashboard read. Times are ISO 8601. */
 export interface PeersView {
@@ -29,6 +30,14 @@ export interface PeerView {
   readonly from: string;
   /** How far its clock is ahead of the supernode's. */
   readonly clockSkewMs: number;
+  /** The join secrets that it accepts, as far as this supernode knows them, the one that it proves itself with first. */
+  readonly secrets: readonly SecretName[];
+}
+
+/** What the roster does not know of a peer that is here. */
+export interface PeerFacts {
+  readonly blobs: number;
+  readonly secrets: readonly SecretName[];
 }
 
 export interface RejectedView {
@@ -43,14 +52,16 @@ export interface RejectedView {
   readonly count: number;
 }
 
+const GONE: PeerFacts = { blobs: 0, secrets: [] };
+
 /** `wallOffset`: what has to be added to the roster's times for milliseconds since 1970. */
-export function peersView(roster: Roster, blobsOf: (peer: PeerId) => number, wallOffset: number): PeersView {
+export function peersView(roster: Roster, factsOf: (peer: PeerId) => PeerFacts, wallOffset: number): PeersView {
   const wall = (time: number) => new Date(Math.round(time + wallOffset)).toISOString();
   const peers = Array.from(roster.members(), (member): PeerView => {
     const { peer, instance, host, zone, version, protocol, clockSkewMs } = member.registration;
     const { state, reason, from, addresses } = member;
     const times = { since: wall(member.since), lastHeartbeat: wall(member.lastHeard) };
-    const blobs = state === 'left' ? 0 : blobsOf(peer);
+    const { blobs, secrets } = state === 'left' ? GONE : factsOf(peer);
     return {
       id: peer,
       instance,
@@ -65,6 +76,7 @@ export function peersView(roster: Roster, blobsOf: (peer: PeerId) => number, wal
       blobs,
       from,
       clockSkewMs,
+      secrets,
     };
   });
   const rejected = Array.from(roster.refused(), (refused): RejectedView => ({

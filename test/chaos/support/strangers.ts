@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { WebSocket } from 'ws';
 import { digestOf, type Digest } from '../../../src/base/digest.ts';
-import { Membership, readSecretFile } from '../../../src/p2p/protocol/membership.ts';
+import { Membership } from '../../../src/p2p/protocol/membership.ts';
+import { readSecretFile } from '../../../src/p2p/protocol/secret-file.ts';
 import { encode, type FromSupernode, type Message } from '../../../src/p2p/protocol/messages.ts';
 import { REFUSAL_HEADER } from '../../../src/p2p/protocol/socket.ts';
 import { PROTOCOL_VERSION } from '../../../src/p2p/protocol/version.ts';
@@ -69,7 +70,7 @@ export async function occupy(rig: Rig, swarm: Swarm, most: number): Promise<stri
 
 /** Members announce blobs that nobody has, by the thousand, until the supernode has run out of memory; how it has ended. */
 export async function exhaust(rig: Rig, swarm: Swarm): Promise<number | NodeJS.Signals | null> {
-  const membership = new Membership(await readSecretFile(swarm.secretFile));
+  const membership = new Membership((await readSecretFile(swarm.secretFile)).first);
   for (let member = 1; member <= MAX_MEMBERS && swarm.supernode.running; member += 1) {
     // The connection may break under it at any time: that is what it is here for.
     await announce(rig, swarm, membership, `eager-member-${member}`).catch(() => undefined);

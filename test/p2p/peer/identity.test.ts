@@ -1,4 +1,4 @@
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { readFile, stat, symlink, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { silentLogger } from '../../../src/base/log.ts';
@@ -21,4 +21,14 @@ t.test('the peer id stays, the instance id is new each time', async (t) => {
 t.test('an id that cannot be kept is an error that says where', async (t) => {
   const dir = t.testdir({ v1: 'a file' });
   await t.rejects(loadIdentity(dir, silentLogger), { code: 'PEER_ID_UNUSABLE', message: /v1.peer-id/ });
+});
+
+t.test('a peer id that is a symlink is not followed, and what it leads to is left alone', async (t) => {
+  const dir = t.testdir({ elsewhere: 'aaaaaaaaaaaaaaaaaaaa\n' });
+  await loadIdentity(dir, silentLogger);
+  const file = join(dir, 'v1', 'peer-id');
+  await unlink(file);
+  await symlink(join(dir, 'elsewhere'), file);
+  await t.rejects(loadIdentity(dir, silentLogger), { code: 'PEER_ID_UNUSABLE', message: /ELOOP/, todo: /symlink/ });
+  t.equal(await readFile(join(dir, 'elsewhere'), 'utf8'), 'aaaaaaaaaaaaaaaaaaaa\n');
 });

@@ -1,8 +1,7 @@
-import { chmod, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { Membership, readSecretFile, TOKEN_VALID_MS } from '../../../src/p2p/protocol/membership.ts';
+import { Membership, TOKEN_VALID_MS } from '../../../src/p2p/protocol/membership.ts';
+import type { Secrets } from '../../../src/p2p/protocol/secret-file.ts';
 
 const SECRET = 'correct horse battery staple, and then some';
 const ours = new Membership(SECRET);
@@ -18,16 +17,16 @@ const facts = {
 
 t.test('a session proof is good for its side, its facts and its cluster', async (t) => {
   const proof = ours.sessionProof('peer', facts);
-  t.ok(ours.isSessionProof(proof, 'peer', facts));
-  t.notOk(ours.isSessionProof(proof, 'supernode', facts), 'it cannot be sent back');
-  t.notOk(theirs.isSessionProof(proof, 'peer', facts));
-  t.notOk(new Membership(undefined).isSessionProof(proof, 'peer', facts));
+  t.ok(ours.proverOf(proof, 'peer', facts));
+  t.notOk(ours.proverOf(proof, 'supernode', facts), 'it cannot be sent back');
+  t.notOk(theirs.proverOf(proof, 'peer', facts));
+  t.notOk(new Membership(undefined).proverOf(proof, 'peer', facts));
   for (const [name, value] of Object.entries(facts)) {
     const changed = { ...facts, [name]: Array.isArray(value) ? ['a:1,4:b:2'] : `${value}x` };
-    t.notOk(ours.isSessionProof(proof, 'peer', changed), name);
+    t.notOk(ours.proverOf(proof, 'peer', changed), name);
   }
   for (const bad of [undefined, '', 'short', 'é'.repeat(43), proof.slice(1), `${proof}x`]) {
-    t.notOk(ours.isSessionProof(bad, 'peer', facts), String(bad));
+    t.notOk(ours.proverOf(bad, 'peer', facts), String(bad));
   }
   t.ok(new Membership(undefined).isOpen);
   t.notOk(ours.isOpen);
@@ -66,7 +65,7 @@ t.test('a piece token opens one instance of one sender, for a while', async (t) 
   const token = ours.pieceToken(parties, now);
   const self = { sender: 'peer-sender', instance: 'instance-1' };
   t.match(token, /^[\w.-]{1,512}$/);
-  t.same(ours.checkPieceToken(token, self, now), { receiver: 'peer-receiver' });
+  t.same(ours.checkPieceToken(token, self, now), { receiver: 'peer-receiver', keys: ours.first });
   t.ok(ours.checkPieceToken(token, self, now + TOKEN_VALID_MS));
   t.ok(ours.checkPieceToken(token, self, now - TOKEN_VALID_MS));
   t.equal(ours.checkPieceToken(token, self, now + TOKEN_VALID_MS + 1), undefined, 'too old');
@@ -88,19 +87,70 @@ t.test('a piece token opens one instance of one sender, for a while', async (t) 
   fc.assert(fc.property(fc.string(), (text) => ours.checkPieceToken(text, self, now) === undefined));
 });
 
-t.test('a secret file: one line of 32 characters or more that nobody else can read', async (t) => {
-  const dir = t.testdir({ good: `${SECRET}\n`, short: 'too short\n', two: `${SECRET}\n${SECRET}\n`, dir: {} });
-  const path = (name: string) => join(dir, name);
-  for (const name of ['good', 'short', 'two']) await chmod(path(name), 0o600);
-  t.equal(await readSecretFile(path('good')), SECRET);
-  await t.rejects(readSecretFile(path('short')), { code: 'SECRET_UNUSABLE', message: /less than 32/ });
-  await t.rejects(readSecretFile(path('two')), { message: /more than one line/ });
-  await t.rejects(readSecretFile(path('none')), { code: 'SECRET_UNUSABLE', message: /ENOENT/ });
-  await t.rejects(readSecretFile(path('dir')), { code: 'SECRET_UNUSABLE' });
-  await writeFile(path('long'), 'x'.repeat(5000), { mode: 0o600 });
-  await t.rejects(readSecretFile(path('long')), { message: /more than 1024/ });
-  await chmod(path('good'), 0o640);
-  const error = await readSecretFile(path('good')).catch((error: unknown) => error as Error);
-  t.match((error as Error).message, /others than its owner/);
-  t.notMatch((error as Error).message, /horse/, 'nothing of what is in it');
+const OLD = 'the old secret, which is long enough for it';
+const NEW = 'the new secret, which is long enough for it';
+/** What a node's file holds after each step, with or without labels. */
+const STEPS = [
+  { first: OLD },
+  { first: OLD, second: { secret: NEW, role: 'next' } },
+  { first: NEW, second: { secret: OLD, role: 'previous' } },
+  { first: NEW },
+] as const satisfies readonly Secrets[];
+
+/** Everything that `asker` can prove to `asked`. */
+function proofsHold(asker: Membership, asked: Membership, nonce: string): boolean {
+  const about = { ...facts, peerNonce: nonce };
+  const who = { nonce, peer: 'p', instance: 'i' };
+  const reading = { ...who, registry: 'docker.io', repository: 'library/alpine', digest: 'sha256:0', said: '[]' };
+  const parties = { sender: 'peer-a', receiver: 'peer-b', instance: 'i' };
+  const now = Date.UTC(2026, 5, 1);
+  return (
+    asked.proverOf(asker.sessionProof('peer', about), 'peer', about) !== undefined &&
+    asked.isWhoamiProof(asker.whoamiProof(who), who) &&
+    asked.isReadingProof(asker.readingProof(reading), reading) &&
+    asked.checkPieceToken(asker.pieceToken(parties, now), parties, now)?.receiver === 'peer-b' &&
+    asked.readerTokens.includes(asker.readerTokens[0]!)
+  );
+}
+
+t.test('any two nodes that are one step of a rotation apart are members to each other, whenever each takes its steps', async (t) => {
+  fc.assert(
+    fc.property(fc.array(fc.nat({ max: 3 })), fc.uuid(), (order, nonce) => {
+      const nodes = Array.from({ length: 4 }, () => ({ step: 0, membership: new Membership(OLD) }));
+      for (const index of order) {
+        const node = nodes[index]!;
+        // Nobody goes on while another is a step behind: that is what an operator waits for.
+        if (node.step === 3 || nodes.some(({ step }) => step < node.step)) continue;
+        node.step += 1;
+        const secrets: Secrets = STEPS[node.step]!;
+        node.membership.change(secrets);
+        for (const a of nodes) for (const b of nodes) if (!proofsHold(a.membership, b.membership, nonce)) return false;
+      }
+      return true;
+    }),
+  );
+  const [start, , , end] = STEPS.map((secrets: Secrets) => new Membership(secrets.first, secrets.second));
+  t.notOk(proofsHold(start!, end!, 'n'), 'who has the old secret only is out at the end');
+  t.notOk(proofsHold(end!, start!, 'n'));
+});
+
+t.test('a change is whole, says so to who listens, and keeps the keys of secrets that stay', async (t) => {
+  const membership = new Membership(OLD);
+  const old = membership.first;
+  let changes = 0;
+  membership.onChange(() => (changes += 1));
+  t.notOk(membership.change({ first: OLD }), 'nothing new');
+  t.ok(membership.change(STEPS[1]));
+  t.equal(membership.first, old);
+  t.equal(membership.second?.role, 'next');
+  const fresh = membership.second!.keys;
+  t.ok(membership.change({ ...STEPS[1], second: { secret: NEW, role: 'second' } }), 'the label is a part of it');
+  t.ok(membership.change(STEPS[2]));
+  t.same([membership.first === fresh, membership.second?.keys === old], [true, true]);
+  t.ok(membership.accepts(old));
+  t.ok(membership.change(STEPS[3]));
+  t.same([membership.accepts(old), membership.accepts(fresh)], [false, true]);
+  t.equal(changes, 4);
+  t.equal(membership.readerTokens.length, 1);
+  t.same(new Membership(undefined).readerTokens, []);
 });
