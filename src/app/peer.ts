@@ -31,6 +31,7 @@ import type { BlobStore } from '../store/blob-store.ts';
 import type { Refs } from '../store/refs.ts';
 import { listenError } from './errors.ts';
 import type { Lifecycle } from './lifecycle.ts';
+import type { Reloads } from './reloads.ts';
 import type { Resources } from './resources.ts';
 import type { ListeningAddress } from './service.ts';
 import { programVersion } from './version.ts';
@@ -48,6 +49,7 @@ export interface PeerDeps {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly lifecycle: Lifecycle;
+  readonly reloads: Reloads;
   /** What this process may run out of. */
   readonly resources: Resources;
 }
@@ -69,11 +71,23 @@ export class Peer {
   readonly #config: Config;
   readonly #deps: PeerDeps;
   readonly #client: PieceClient;
+  readonly #download: Limiter;
+  readonly #upload: Limiter;
   #inventory: Inventory | undefined;
   #session: PeerSession | undefined;
 
   private constructor(config: Config, deps: PeerDeps, identity: PeerIdentity) {
-    const { clock, log, metrics, membership } = deps;
+    const { clock, log, metrics, membership, reloads } = deps;
+    const { uploadBytesPerSecond, downloadBytesPerSecond } = config.peer;
+    this.#upload = new Limiter({ bytesPerSecond: uploadBytesPerSecond, clock });
+    this.#download = new Limiter({ bytesPerSecond: downloadBytesPerSecond, clock });
+    reloads.add({
+      keys: ['peer.uploadLimit', 'peer.downloadLimit'],
+      take: async ({ peer }) => {
+        this.#upload.setRate(peer.uploadBytesPerSecond);
+        this.#download.setRate(peer.downloadBytesPerSecond);
+      },
+    });
     this.#config = config;
     this.#deps = deps;
     this.identity = identity;
@@ -83,7 +97,7 @@ export class Peer {
           membership.pieceToken({ sender: peer, receiver: identity.peer, instance }, this.#supernodeTime()),
       },
       clock,
-      limiter: new Limiter({ bytesPerSecond: config.peer.downloadBytesPerSecond, clock }),
+      limiter: this.#download,
       metrics,
     });
     const client = this.#client;
@@ -167,7 +181,7 @@ export class Peer {
     shelves: readonly ListedShelf[],
   ): Promise<{ server: PieceServer; port: number }> {
     const { membership, pool, clock, log, metrics, resources } = this.#deps;
-    const { listen, uploadBytesPerSecond, uploadSlots } = this.#config.peer;
+    const { listen, uploadSlots } = this.#config.peer;
     const { peer, instance } = this.identity;
     const isShared = (digest: Digest) => downloads.isShared(digest);
     const staleMs = this.#config.proxy.staleTagsMs;
@@ -187,7 +201,7 @@ export class Peer {
       },
       slots: new UploadSlots(uploadSlots, resources.pressure),
       descriptors: resources.descriptors,
-      limiter: new Limiter({ bytesPerSecond: uploadBytesPerSecond, clock }),
+      limiter: this.#upload,
       pool,
       metrics,
       clock,

@@ -17,10 +17,11 @@ export async function startProxyService(config: Config, { log }: { log: Logger }
   const membership = await loadMembership(config);
   reloadMembership(membership, reloads, log);
   const { supernodes } = config;
-  const around = { log, lifecycle, membership, candidates: networkCandidates(clock), supernodes };
+  const around = { log, lifecycle, reloads, membership, candidates: networkCandidates(clock), supernodes };
   const addresses = await startProxy(config, {
     log,
     lifecycle,
+    reloads,
     cluster: (parts) => Peer.create(config, { ...around, ...parts }),
   });
   return { addresses, reload: (next) => reloads.run(next), stop: () => lifecycle.stop() };

@@ -21,6 +21,7 @@ import type { ListeningAddress } from './service.ts';
 import { roleMetrics } from './metrics.ts';
 import type { Peer, PeerDeps } from './peer.ts';
 import { startProxyApi } from './proxy-api.ts';
+import type { Reloads } from './reloads.ts';
 import { descriptorsWanted, Resources } from './resources.ts';
 import { programVersion } from './version.ts';
 
@@ -32,12 +33,16 @@ const DRAIN_MARGIN_MS = 2000;
 export interface ProxyDeps {
   readonly log: Logger;
   readonly lifecycle: Lifecycle;
+  readonly reloads: Reloads;
   /** The node's part in a cluster; undefined: it is alone. */
   readonly cluster?: (parts: Pick<PeerDeps, 'pool' | 'clock' | 'metrics' | 'resources'>) => Promise<Peer>;
 }
 
 /** Composes one node's proxy: what it keeps, what it reads from, its part in a cluster, what it shows. */
-export async function startProxy(config: Config, { log, lifecycle, cluster }: ProxyDeps): Promise<ListeningAddress[]> {
+export async function startProxy(
+  config: Config,
+  { log, lifecycle, reloads, cluster }: ProxyDeps,
+): Promise<ListeningAddress[]> {
   const clock = systemClock;
   const metrics = roleMetrics();
   const { dir, quotaBytes, containerd } = config.store;
@@ -53,6 +58,7 @@ export async function startProxy(config: Config, { log, lifecycle, cluster }: Pr
     start: () => openStore({ dir, quotaBytes, log, metrics, clock }),
     stop: (store) => store.close(),
   });
+  reloads.add({ keys: ['store.quota'], take: async (next) => store.setQuota(next.store.quotaBytes) });
   const refs = await lifecycle.start({
     name: 'refs',
     start: () => Refs.open({ dir, log, clock }),
@@ -74,6 +80,7 @@ export async function startProxy(config: Config, { log, lifecycle, cluster }: Pr
     start: async () => new Upstreams(config.upstreams, { log, metrics, clock }),
     stop: (upstreams) => upstreams.close(),
   });
+  reloads.add({ keys: ['upstreams'], take: async (next) => upstreams.change(next.upstreams) });
   resources.watchDisk(() => store.disk());
   const pool = new BufferPool();
   resources.hold(pool);

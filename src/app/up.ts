@@ -54,7 +54,8 @@ export async function startUp(config: Config, { log }: { log: Logger }): Promise
   const addresses = await startProxy(config, {
     log,
     lifecycle,
-    cluster: (parts) => Peer.create(config, { log, lifecycle, membership, candidates, supernodes, ...parts }),
+    reloads,
+    cluster: (parts) => Peer.create(config, { log, lifecycle, reloads, membership, candidates, supernodes, ...parts }),
   });
   return { addresses: [...addresses, address], reload: (next) => reloads.run(next), stop: () => lifecycle.stop() };
 }

@@ -11,6 +11,7 @@ export const MAX_GRANT_BYTES = 64 * KiB;
 const BUCKET_MS = 50;
 
 interface Waiter {
+  /** What it asks for; it is granted no more than a bucket holds. */
   readonly bytes: number;
   readonly grant: (bytes: number) => void;
 }
@@ -19,22 +20,31 @@ interface Waiter {
 export class Limiter {
   readonly #clock: Clock;
   /** Bytes a millisecond; Infinity: no limit. */
-  readonly #rate: number;
-  readonly #capacity: number;
-  readonly #most: number;
+  #rate = Number.POSITIVE_INFINITY;
+  #capacity = 0;
+  #most = 0;
   readonly #queue: Waiter[] = [];
-  #tokens: number;
+  #tokens = 0;
   #filledAt: number;
   #cancel: (() => void) | undefined;
 
   /** `bytesPerSecond` undefined: unlimited, and asking costs nothing. */
   constructor(options: { bytesPerSecond: number | undefined; clock: Clock }) {
     this.#clock = options.clock;
-    this.#rate = (options.bytesPerSecond ?? Number.POSITIVE_INFINITY) / 1000;
+    this.#filledAt = options.clock.monotonic();
+    this.setRate(options.bytesPerSecond);
+    this.#tokens = this.#capacity;
+  }
+
+  /** From now on; who waits is granted what it can be at the new rate. */
+  setRate(bytesPerSecond: number | undefined): void {
+    if (!this.isUnlimited) this.#fill();
+    this.#rate = (bytesPerSecond ?? Number.POSITIVE_INFINITY) / 1000;
     this.#capacity = Math.max(1, this.#rate * BUCKET_MS);
     this.#most = Math.min(MAX_GRANT_BYTES, Math.floor(this.#capacity));
-    this.#tokens = this.#capacity;
-    this.#filledAt = options.clock.monotonic();
+    this.#tokens = Math.min(this.#tokens, this.#capacity);
+    this.#filledAt = this.#clock.monotonic();
+    if (this.#queue.length > 0) this.#serve();
   }
 
   get isUnlimited(): boolean {
@@ -59,7 +69,7 @@ export class Limiter {
   async take(bytes: number, signal?: AbortSignal): Promise<number> {
     signal?.throwIfAborted();
     const granted = this.tryTake(bytes);
-    return granted > 0 ? granted : this.#wait(Math.min(bytes, this.#most), signal);
+    return granted > 0 ? granted : this.#wait(bytes, signal);
   }
 
   #wait(bytes: number, signal: AbortSignal | undefined): Promise<number> {
@@ -92,15 +102,22 @@ export class Limiter {
   #serve(): void {
     this.#cancel?.();
     this.#cancel = undefined;
+    if (this.isUnlimited) {
+      for (const { bytes, grant } of this.#queue.splice(0)) grant(bytes);
+      return;
+    }
     this.#fill();
     let next = this.#queue[0];
-    for (; next && this.#tokens >= next.bytes; next = this.#queue[0]) {
+    let wanted = 0;
+    for (; next; next = this.#queue[0]) {
+      wanted = Math.min(next.bytes, this.#most);
+      if (this.#tokens < wanted) break;
       this.#queue.shift();
-      this.#tokens -= next.bytes;
-      next.grant(next.bytes);
+      this.#tokens -= wanted;
+      next.grant(wanted);
     }
     if (!next) return;
-    const waitMs = Math.max(1, Math.ceil((next.bytes - this.#tokens) / this.#rate));
+    const waitMs = Math.max(1, Math.ceil((wanted - this.#tokens) / this.#rate));
     this.#cancel = this.#clock.after(waitMs, () => this.#serve());
   }
 }

@@ -64,6 +64,11 @@ export class Credentials implements CredentialSource {
     return undefined;
   }
 
+  /** What a helper gave is asked for anew at the next use. */
+  forget(): void {
+    this.#kept = undefined;
+  }
+
   async #fromDockerConfig(file: string, renew: boolean): Promise<Credential | undefined> {
     const text = await this.#readFile(file);
     try {

@@ -53,6 +53,7 @@ export class Upstream {
   readonly principal: string | undefined;
   readonly #options: UpstreamOptions;
   #clients: LRUCache<string, Upstream> | undefined;
+  readonly #configured: Credentials;
   readonly #transport: GatedTransport;
   readonly #client: Client;
   /** How a credential that is kept here, or none, becomes what the registry takes. */
@@ -83,6 +84,7 @@ export class Upstream {
     this.#transport = transport;
     this.#client = of ? of.#client : new Client(transport, limits, counter);
     const configured = new Credentials(host, options.credentials, clock);
+    this.#configured = configured;
     this.usesCredentials = client !== undefined || configured.configured;
     const asking = {
       upstream: host,
@@ -136,6 +138,11 @@ export class Upstream {
     const upstream = new Upstream(this.#options, { credential, of: this });
     this.#clients.set(credential.principal, upstream);
     return upstream;
+  }
+
+  /** The configured credential is asked for anew at its next use, where a helper's answer was kept. */
+  forgetCredential(): void {
+    this.#configured.forget();
   }
 
   /** See `Authenticator.challenge`. Throws OriginErrors. */

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
@@ -29,22 +30,37 @@ export interface UpstreamSettings {
 
 interface Entry {
   readonly key: string;
+  /** What its `ca` file held. */
+  readonly ca: string | undefined;
   readonly settings: UpstreamSettings;
   readonly matches: (host: string) => boolean;
   readonly gate: AddressGate;
   readonly transport: GatedTransport;
 }
 
+/** How often the connections of settings that hold no more are looked after, and how often at most, in milliseconds and times. */
+const RETIRED_LOOK_MS = 60_000;
+const RETIRED_LOOKS = 60;
+
 /** Hosts behind patterns, whose state (tokens, challenges) is kept; a client can name as many as it likes. */
 const MAX_PATTERN_HOSTS = 500;
 
 /** The registries that may be asked: an allow-list of hosts and patterns. */
 export class Upstreams {
-  readonly #exact = new Map<string, Upstream>();
-  readonly #patterns: Entry[] = [];
-  readonly #found = new LRUCache<string, Upstream>({ max: MAX_PATTERN_HOSTS });
-  readonly #transports: GatedTransport[] = [];
-  readonly #deps: { readonly metrics: Metrics; readonly clock: Clock; readonly limits: OriginLimits };
+  #entries: ReadonlyMap<string, Entry> = new Map();
+  #exact: ReadonlyMap<string, Upstream> = new Map();
+  #patterns: readonly Entry[] = [];
+  readonly #found = new LRUCache<string, { readonly upstream: Upstream; readonly entry: Entry }>({
+    max: MAX_PATTERN_HOSTS,
+  });
+  /** Of settings that hold no more: what is read through them goes on. */
+  readonly #retired = new Set<GatedTransport>();
+  readonly #deps: {
+    readonly log: Logger;
+    readonly metrics: Metrics;
+    readonly clock: Clock;
+    readonly limits: OriginLimits;
+  };
 
   /** Reads the `ca` files; throws their errors, and a RangeError for what is no CIDR in `allow`. `limits`: for tests. */
   constructor(
@@ -52,59 +68,104 @@ export class Upstreams {
     deps: { log: Logger; metrics: Metrics; clock: Clock; limits?: Partial<OriginLimits> },
   ) {
     this.#deps = { ...deps, limits: { ...ORIGIN_LIMITS, ...deps.limits } };
+    this.change(settings);
+  }
+
+  /**
+   * From now on these may be asked, so. Those whose settings are as before keep their connections and tokens, but not what a credential
+   * helper gave; what is being read goes on. Throws as the constructor, having changed nothing.
+   */
+  change(settings: Readonly<Record<string, UpstreamSettings>>): void {
+    const { log } = this.#deps;
+    const entries = new Map<string, Entry>();
+    const exact = new Map<string, Upstream>();
     for (const [key, one] of Object.entries(settings)) {
-      if (key.includes('*')) this.#patterns.push(this.#entry(key, one, undefined));
-      else {
-        const host = canonicalHost(key);
-        const baseUrl = new URL(one.url ?? defaultUrl(host));
-        this.#exact.set(host, this.#upstream(host, this.#entry(key, one, baseUrl.hostname), baseUrl));
-      }
-      if (one.insecure) {
-        deps.log.warn(
+      const isPattern = key.includes('*');
+      const host = canonicalHost(key);
+      const baseUrl = isPattern ? undefined : new URL(one.url ?? defaultUrl(host));
+      const ca = one.ca === undefined ? undefined : readFileSync(one.ca, 'utf8');
+      const before = this.#entries.get(key);
+      const isSame = before !== undefined && before.ca === ca && isDeepStrictEqual(before.settings, one);
+      const entry = isSame ? before : this.#entry(key, one, ca, baseUrl?.hostname);
+      entries.set(key, entry);
+      const known = this.#exact.get(host);
+      if (baseUrl) exact.set(host, isSame && known?.key === key ? known : this.#upstream(host, entry, baseUrl));
+      if (one.insecure && !isSame) {
+        log.warn(
           { code: 'UPSTREAM_INSECURE', upstream: key, todo: `set upstreams."${key}".ca instead of insecure` },
           `any certificate will do for ${key}`,
         );
       }
     }
+    const kept = new Set(entries.values());
+    for (const entry of this.#entries.values()) if (!kept.has(entry)) this.#retire(entry.transport);
+    this.#entries = entries;
+    this.#exact = exact;
     // The more a pattern says, the sooner it counts.
-    this.#patterns.sort((a, b) => b.key.replaceAll('*', '').length - a.key.replaceAll('*', '').length);
+    this.#patterns = [...entries.values()]
+      .filter(({ key }) => key.includes('*'))
+      .sort((a, b) => b.key.replaceAll('*', '').length - a.key.replaceAll('*', '').length);
+    for (const [host, { entry }] of [...this.#found.entries()]) {
+      if (entry !== this.#patternFor(host)) this.#found.delete(host);
+    }
+    for (const upstream of exact.values()) upstream.forgetCredential();
+    for (const { upstream } of this.#found.values()) upstream.forgetCredential();
   }
 
   /** The upstream for a registry host as a client spells it; undefined: not allowed, or no host. An exact key wins. */
   find(host: string): Upstream | undefined {
     if (!isHostLike(host)) return undefined;
     const canonical = canonicalHost(host);
-    const known = this.#exact.get(canonical) ?? this.#found.get(canonical);
+    const known = this.#exact.get(canonical) ?? this.#found.get(canonical)?.upstream;
     if (known) return known;
-    const entry = this.#patterns.find(({ matches }) => matches(canonical));
+    const entry = this.#patternFor(canonical);
     if (!entry) return undefined;
     const upstream = this.#upstream(canonical, entry, new URL(defaultUrl(canonical)));
-    this.#found.set(canonical, upstream);
+    this.#found.set(canonical, { upstream, entry });
     return upstream;
   }
 
   /** Ends the connections that nobody uses just now. */
   closeIdle(): void {
-    for (const transport of this.#transports) transport.closeIdle();
+    for (const transport of this.#transports()) transport.closeIdle();
   }
 
   /** Ends every connection. */
   async close(): Promise<void> {
-    await Promise.all(this.#transports.map((transport) => transport.close()));
+    await Promise.all(Array.from(this.#transports(), (transport) => transport.close()));
+  }
+
+  *#transports(): Generator<GatedTransport> {
+    for (const { transport } of this.#entries.values()) yield transport;
+    yield* this.#retired;
+  }
+
+  #patternFor(host: string): Entry | undefined {
+    return this.#patterns.find(({ matches }) => matches(host));
+  }
+
+  /** Its idle connections go, and those in use once they are idle. */
+  #retire(transport: GatedTransport): void {
+    this.#retired.add(transport);
+    const look = (left: number): void => {
+      transport.closeIdle();
+      if (left === 0) this.#retired.delete(transport);
+      else this.#deps.clock.after(RETIRED_LOOK_MS, () => look(left - 1));
+    };
+    look(RETIRED_LOOKS);
   }
 
   /** Hosts behind one pattern share its connections, for they share its gate. */
-  #entry(key: string, settings: UpstreamSettings, open: string | undefined): Entry {
+  #entry(key: string, settings: UpstreamSettings, ca: string | undefined, open: string | undefined): Entry {
     const gate = new AddressGate({ open, allow: settings.allow });
     const transport = gatedTransport({
       gate,
       connectTimeoutMs: this.#deps.limits.connectMs,
-      ca: settings.ca === undefined ? undefined : readFileSync(settings.ca, 'utf8'),
+      ca,
       insecure: settings.insecure,
       egressProxy: settings.egressProxy,
     });
-    this.#transports.push(transport);
-    return { key, settings, matches: matcher(key), gate, transport };
+    return { key, ca, settings, matches: matcher(key), gate, transport };
   }
 
   #upstream(host: string, { key, settings, gate, transport }: Entry, baseUrl: URL): Upstream {

@@ -47,6 +47,7 @@ export class DiskStore implements BlobStore {
   readonly #lock: StoreLock;
   readonly #log: Logger;
   readonly #clock: Clock;
+  readonly #metrics: Metrics;
   readonly #quota: Quota;
   readonly #removals: Removals;
   readonly #room: Room;
@@ -79,6 +80,7 @@ export class DiskStore implements BlobStore {
     this.#lock = lock;
     this.#log = log;
     this.#clock = clock;
+    this.#metrics = metrics;
     this.#quota = quota;
     this.#removals = removals;
     this.#room = new Room({ files, dir, quota, removals, diskReserveBytes });
@@ -119,6 +121,12 @@ export class DiskStore implements BlobStore {
   /** Bytes taken and allowed. */
   usage(): { bytes: number; quota: number } {
     return { bytes: this.#quota.bytes, quota: this.#quota.quotaBytes };
+  }
+
+  /** In bytes, from now on; what is over it goes at once, but for what is in use. */
+  setQuota(bytes: number): void {
+    this.#quota.setQuota(bytes);
+    this.#metrics.storeQuotaBytes.set(bytes);
   }
 
   /** What the disk has to give. Never rejects. */

@@ -13,6 +13,8 @@ const RETRY_MS = 5000;
 export interface NodeStore extends BlobStore {
   /** Bytes taken and allowed. */
   usage(): { bytes: number; quota: number };
+  /** In bytes, from now on; what is over it and not in use goes at once. */
+  setQuota(bytes: number): void;
   disk(): Promise<DiskState>;
   close(): Promise<void>;
 }
@@ -36,7 +38,7 @@ export async function openStore(options: DiskStoreOptions): Promise<NodeStore> {
 
 /** Stands in for a store until its directory can be written, then hands on to it. */
 class LateStore implements NodeStore {
-  readonly #options: DiskStoreOptions;
+  #options: DiskStoreOptions;
   #why: string;
   #store: DiskStore | undefined;
   #opening: Promise<void> | undefined;
@@ -74,6 +76,11 @@ class LateStore implements NodeStore {
     return this.#store?.list() ?? [];
   }
 
+  setQuota(bytes: number): void {
+    this.#options = { ...this.#options, quotaBytes: bytes };
+    this.#store?.setQuota(bytes);
+  }
+
   usage(): { bytes: number; quota: number } {
     return this.#store?.usage() ?? { bytes: 0, quota: this.#options.quotaBytes };
   }
@@ -103,6 +110,8 @@ class LateStore implements NodeStore {
   async #retry(): Promise<void> {
     try {
       const store = await DiskStore.open(this.#options);
+      // It may have changed meanwhile.
+      store.setQuota(this.#options.quotaBytes);
       this.#store = store;
       this.#options.log.info({ code: 'STORE_OPENED', dir: this.#options.dir }, 'the store is open now');
     } catch (error) {

@@ -61,7 +61,7 @@ class OpenHold implements Hold {
  * go first, the longest idle before others; then verified blobs, the least recently used first. What is in use stays.
  */
 export class Quota {
-  readonly quotaBytes: number;
+  #quotaBytes: number;
   /** Verified blobs that nobody has open: those that may be evicted. */
   readonly #unused: LRUCache<Digest, BlobEntry>;
   readonly #used = new Map<Digest, BlobEntry>();
@@ -81,16 +81,27 @@ export class Quota {
     onEvictIdle: (digest: Digest) => void;
     onChange: (bytes: number) => void;
   }) {
-    this.quotaBytes = options.quotaBytes;
+    this.#quotaBytes = options.quotaBytes;
     this.#onEvictIdle = options.onEvictIdle;
     this.#onChange = options.onChange;
     this.#unused = new LRUCache({
-      maxSize: Math.max(1, options.quotaBytes),
+      // The books here keep to the quota, which may change.
+      maxSize: Number.MAX_SAFE_INTEGER,
       sizeCalculation: (entry) => chargeFor(entry.size),
       dispose: (entry, _digest, reason) => {
         if (reason === 'evict') options.onEvict(entry);
       },
     });
+  }
+
+  get quotaBytes(): number {
+    return this.#quotaBytes;
+  }
+
+  /** From now on; what is over it goes at once, but for what is in use, which goes when it is not any more. */
+  setQuota(bytes: number): void {
+    this.#quotaBytes = bytes;
+    this.trim();
   }
 
   /** Bytes that the store takes on disk. */
@@ -120,7 +131,7 @@ export class Quota {
 
   /** Takes up a blob found on disk, as the most recently used. False: larger than the quota, and not taken up. */
   load(entry: BlobEntry): boolean {
-    if (chargeFor(entry.size) > this.quotaBytes) return false;
+    if (chargeFor(entry.size) > this.#quotaBytes) return false;
     this.#unused.set(entry.digest, entry);
     this.#changed();
     return true;
@@ -144,6 +155,7 @@ export class Quota {
       this.#used.delete(entry.digest);
       this.#unused.set(entry.digest, entry);
     }
+    this.trim();
     this.#changed();
   }
 
@@ -231,14 +243,19 @@ export class Quota {
     this.#changed();
   }
 
-  /** Evicts what is over the quota: after a start with a smaller one. */
+  /** Evicts what is over the quota, as far as it may go: after a start with a smaller one, or a change. */
   trim(): void {
-    this.#makeRoom(0);
+    const missing = this.#missing(0);
+    if (missing > 0) this.evict(missing);
+  }
+
+  #missing(bytes: number): number {
+    const committed = this.#unused.calculatedSize + this.#usedBytes + this.#idleBytes + this.#reservedBytes;
+    return committed + bytes - this.#quotaBytes;
   }
 
   #makeRoom(bytes: number): boolean {
-    const committed = this.#unused.calculatedSize + this.#usedBytes + this.#idleBytes + this.#reservedBytes;
-    const missing = committed + bytes - this.quotaBytes;
+    const missing = this.#missing(bytes);
     if (missing <= 0) return true;
     if (missing > this.evictableBytes) return false;
     this.evict(missing);
