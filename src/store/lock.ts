@@ -35,7 +35,7 @@ export class StoreLock {
 
   /** Throws STORE_LOCKED, or STORE_DIR_UNUSABLE where the file system knows no sockets or hard links. */
   static async acquire(dir: string): Promise<StoreLock> {
-    const folder = await fs.open(dir, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+    const folder = await fs.open(dir, constants.O_RDONLY | constants.O_DIRECTORY);
     try {
       for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
         const server = await tryAcquire(dir, folder);

@@ -125,6 +125,11 @@ export class Hawker {
     this.#daemon?.signal('SIGTERM');
   }
 
+  /** As SIGHUP, on which it reads its configuration again. */
+  signal(signal: NodeJS.Signals): void {
+    this.#daemon?.signal(signal);
+  }
+
   /** Waits for its end: the exit code, or the signal. */
   async ended(boundMs: number): Promise<number | NodeJS.Signals | null> {
     return (await this.#daemon?.ended(boundMs)) ?? null;
