@@ -12,7 +12,8 @@ export const AlreadyStopping = codedError('STOPPING', {
 
 /** A cluster becomes open, or closed. */
 export const MembershipNeedsRestart = codedError('MEMBERSHIP_NEEDS_RESTART', {
-  message: (p: { now: string }) => `cluster.secretFile: this process was started ${p.now}, and keeps to that until it is restarted`,
+  message: (p: { now: string }) =>
+    `cluster.secretFile: this process was started ${p.now}, and keeps to that until it is restarted`,
   todo: 'restart it; a join secret that takes the place of another one needs none (docs/rotation.md)',
 });
 

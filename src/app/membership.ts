@@ -31,6 +31,11 @@ export function reloadMembership(membership: Membership, reloads: Reloads, log: 
 
 /** Says that a secret's file has changed, and nothing of what is in it. */
 export function sayChanged(log: Logger, code: string, what: string, path: string, { second }: Secrets): void {
-  const accepted = second ? `two are accepted, the ${second.role === 'second' ? 'second' : `${second.role} one`} too` : 'one is accepted';
-  log.info({ code, path, accepted: second ? 2 : 1, ...(second && { second: second.role }) }, `the ${what} has changed: ${accepted}`);
+  const accepted = second
+    ? `two are accepted, the ${second.role === 'second' ? 'second' : `${second.role} one`} too`
+    : 'one is accepted';
+  log.info(
+    { code, path, accepted: second ? 2 : 1, ...(second && { second: second.role }) },
+    `the ${what} has changed: ${accepted}`,
+  );
 }

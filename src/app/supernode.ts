@@ -36,6 +36,8 @@ export async function startSupernodeRole(
   const metrics = roleMetrics();
   const { listen, heartbeatMs } = config.supernode;
   const access = isLoopback(listen.host) ? 'loopback' : await loadApiAccess(config, { membership, reloads, log });
+  // On loopback the API asks for no token, whatever is configured.
+  if (access === 'loopback') reloads.add({ keys: ['cluster.operatorTokenFile'], take: async () => undefined });
   const version = programVersion();
   const supernode = new Supernode({
     membership,

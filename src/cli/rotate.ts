@@ -55,7 +55,8 @@ async function nextStep(
 ): Promise<{ step: Step; after: Secrets }> {
   if (!second) {
     const secret = newSecretFile === undefined ? newSecret() : (await readSecretFile(newSecretFile)).first;
-    if (secret === first) throw new RotationUnclear({ path, why: `${newSecretFile} holds the secret that is there already` });
+    if (secret === first)
+      throw new RotationUnclear({ path, why: `${newSecretFile} holds the secret that is there already` });
     return { step: 'next', after: { first, second: { secret, role: 'next' } } };
   }
   if (newSecretFile !== undefined && (await readSecretFile(newSecretFile)).first !== newOne({ first, second })) {
@@ -93,7 +94,8 @@ async function mustBeSafe(config: Config, path: string, secrets: Secrets, operat
     if (rotation?.second !== secrets.second!.role) throw unsafe('it has not taken up the file as it is here');
     const { ready, waiting, waitingFor } = rotation;
     if (waiting === 0) continue;
-    const some = waitingFor.length === 0 ? '' : ` (${waitingFor.join(', ')}${waiting > waitingFor.length ? ', …' : ''})`;
+    const some =
+      waitingFor.length === 0 ? '' : ` (${waitingFor.join(', ')}${waiting > waitingFor.length ? ', …' : ''})`;
     throw unsafe(`${waiting} of ${counted(ready + waiting, 'peer')} ${waiting === 1 ? 'is' : 'are'} not so far${some}`);
   }
 }

@@ -109,7 +109,8 @@ function supernodeLines(url: string, answer: SupernodeStatusAnswer): string[] {
 
 function rotationText({ ready, waiting, waitingFor }: NonNullable<SupernodeStatusAnswer['rotation']>): string {
   const all = counted(ready + waiting, 'peer');
-  if (waiting === 0) return `being replaced: ${all === '1 peer' ? 'the one peer is' : `all ${all} are`} ready for the next step`;
+  if (waiting === 0)
+    return `being replaced: ${all === '1 peer' ? 'the one peer is' : `all ${all} are`} ready for the next step`;
   const more = waiting > waitingFor.length ? ' and more' : '';
   return `being replaced: ${ready} of ${all} ready for the next step; not yet: ${waitingFor.join(', ')}${more}`;
 }

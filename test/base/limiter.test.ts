@@ -113,3 +113,27 @@ t.test('property: never above the rate, never below it while somebody waits, in 
     { numRuns: 100 },
   );
 });
+
+t.test('the rate changes for those too who wait already', async (t) => {
+  const clock = new ManualClock();
+  const limiter = new Limiter({ bytesPerSecond: 1000, clock });
+  const got: number[] = [];
+  limiter.tryTake(50);
+  for (let n = 0; n < 3; n += 1) void limiter.take(MAX_GRANT_BYTES).then((bytes) => got.push(bytes));
+  limiter.setRate(2 * MiB);
+  await clock.advance(40);
+  t.equal(got.length, 1, 'at the new rate');
+  t.equal(got[0], MAX_GRANT_BYTES, 'and in grants of its size');
+  limiter.setRate(undefined);
+  await clock.advance(0);
+  t.same(
+    got,
+    Array.from({ length: 3 }, () => MAX_GRANT_BYTES),
+    'without a limit nobody waits',
+  );
+  t.ok(limiter.isUnlimited);
+  t.equal(clock.waiting, 0);
+  limiter.setRate(1000);
+  t.notOk(limiter.isUnlimited);
+  t.ok(limiter.tryTake(MiB) <= 50, 'no more than the bucket of that rate');
+});

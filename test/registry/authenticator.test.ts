@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -393,4 +393,21 @@ t.test('no secret is in any error', async (t) => {
   t.match(error, { code: 'ORIGIN_DENIED' });
   t.notMatch(JSON.stringify([error.message, error]), secret);
   await opened.upstreams.close();
+});
+
+t.test('what a helper gave is asked for anew when the configuration is read again', async (t) => {
+  const calls = await file(t, 'calls', '');
+  await helper(t, 'hawker-fresh', `echo >> ${calls}; echo '{"Username":"u","Secret":"one"}'`);
+  const asked = async () => (await readFile(calls, 'utf8')).length;
+  const opened = await open(t, { credentialHelper: 'hawker-fresh' });
+  const { origin, upstream } = opened;
+  origin.auth.privateRepositories.add(REPO);
+  origin.auth.users.set('u', 'one');
+  await head(opened);
+  origin.auth.revokeTokens();
+  await head(opened);
+  t.equal(await asked(), 1, 'its answer is kept');
+  upstream.forgetCredential();
+  await head(opened);
+  t.equal(await asked(), 2);
 });

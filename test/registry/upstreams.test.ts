@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer as createTcpServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import t from 'tap';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
@@ -185,4 +186,46 @@ t.test('closed: nothing is left to keep the process alive', async (t) => {
   await opened.origin.until(() => opened.origin.of('blob').length === 1);
   await opened.upstreams.close();
   t.ok((await cut).code);
+});
+
+t.test('a changed list: who stays keeps what it has, others come and go, a faulty one changes nothing', async (t) => {
+  const dir = t.testdir({ 'ca.pem': TEST_TLS.cert });
+  const lines: string[] = [];
+  const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
+  const full = (settings: Record<string, Partial<UpstreamSettings>>) =>
+    Object.fromEntries(Object.entries(settings).map(([key, s]) => [key, { insecure: false, allow: [], ...s }]));
+  const first = { 'r.test': { ca: join(dir, 'ca.pem') }, 'gone.test': {}, '*.io': {}, 'i.test': { insecure: true } };
+  const upstreams = upstreamsOf(first, log);
+  const [stays, gone, quay, ghcr] = ['r.test', 'gone.test', 'quay.io', 'ghcr.io'].map((host) => upstreams.find(host)!);
+  t.throws(() => upstreams.change(full({ 'new.test': {}, 'bad.test': { allow: ['10.0.0.0/99'] } })));
+  t.throws(() => upstreams.change(full({ 'new.test': {}, 'bad.test': { ca: join(dir, 'none') } })), { code: 'ENOENT' });
+  t.equal(upstreams.find('new.test'), undefined);
+  t.equal(upstreams.find('gone.test'), gone);
+  upstreams.change(full({ ...first, 'gone.test': { url: 'http://gone.test:81' } }));
+  t.equal(upstreams.find('r.test'), stays, 'with its tokens and connections');
+  t.equal(upstreams.find('quay.io'), quay, 'behind a pattern too');
+  t.not(upstreams.find('gone.test'), gone);
+  t.equal(upstreams.find('gone.test')?.baseUrl.href, 'http://gone.test:81/');
+  t.equal(lines.length, 1, 'what was warned of before is not again');
+  upstreams.change(full({ 'r.test': { ca: join(dir, 'ca.pem') }, 'ghcr.io': {}, '*.io': { allow: ['10.0.0.1'] } }));
+  t.equal(upstreams.find('gone.test'), undefined);
+  t.not(upstreams.find('quay.io'), quay, 'the pattern says something else now');
+  t.not(upstreams.find('ghcr.io'), ghcr, 'it has an entry of its own now');
+  t.equal(upstreams.find('ghcr.io')?.key, 'ghcr.io');
+  await writeFile(join(dir, 'ca.pem'), `${TEST_TLS.cert}\n`);
+  upstreams.change(full({ 'r.test': { ca: join(dir, 'ca.pem') } }));
+  t.not(upstreams.find('r.test'), stays, 'another file of authorities');
+});
+
+t.test('what is being read from an upstream that is taken off goes on', async (t) => {
+  const opened = await openUpstream(t);
+  const { origin } = opened;
+  origin.addImage(REPO, 'v1', image);
+  const upstreams = upstreamsOf({ 'named.test': { url: `http://localhost:${origin.host.split(':')[1]!}` } });
+  const upstream = upstreams.find('named.test')!;
+  await pull({ upstream });
+  upstreams.change({});
+  t.equal(upstreams.find('named.test'), undefined);
+  await pull({ upstream });
+  upstreams.closeIdle();
 });

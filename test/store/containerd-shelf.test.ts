@@ -333,26 +333,29 @@ t.test('anything else is no state, and no error', async (t) => {
   }
 });
 
-t.test('a blob that is a symlink is none, wherever it leads: not found, and not opened when it takes the place of one', async (t) => {
-  const { root, open, put, opened, blobs } = await rig(t);
-  const [outside, inside, swapped] = ['outside', 'inside', 'swapped'].map((seed) => sampleBlob(5000, seed)) as [
-    SampleBlob,
-    SampleBlob,
-    SampleBlob,
-  ];
-  await put(inside);
-  const path = await put(swapped);
-  const elsewhere = join(root, '..', 'elsewhere');
-  await writeFile(elsewhere, outside.bytes);
-  await symlink(elsewhere, join(blobs, digestHex(outside.digest)));
-  const shelf = await open();
-  await until(() => listed(shelf).length === 2);
-  t.notOk(listed(shelf).includes(outside.digest));
-  t.equal(await shelf.open(outside.digest), undefined);
-  t.notOk(opened().includes(digestHex(outside.digest)));
-  // Another file with the right bytes, of the same size.
-  await rename(path, join(root, '..', 'moved'));
-  await symlink(join(root, '..', 'moved'), path);
-  t.equal(await shelf.open(swapped.digest), undefined);
-  t.ok(await bytesOf(await shelf.open(inside.digest)));
-});
+t.test(
+  'a blob that is a symlink is none, wherever it leads: not found, and not opened when it takes the place of one',
+  async (t) => {
+    const { root, open, put, opened, blobs } = await rig(t);
+    const [outside, inside, swapped] = ['outside', 'inside', 'swapped'].map((seed) => sampleBlob(5000, seed)) as [
+      SampleBlob,
+      SampleBlob,
+      SampleBlob,
+    ];
+    await put(inside);
+    const path = await put(swapped);
+    const elsewhere = join(root, '..', 'elsewhere');
+    await writeFile(elsewhere, outside.bytes);
+    await symlink(elsewhere, join(blobs, digestHex(outside.digest)));
+    const shelf = await open();
+    await until(() => listed(shelf).length === 2);
+    t.notOk(listed(shelf).includes(outside.digest));
+    t.equal(await shelf.open(outside.digest), undefined);
+    t.notOk(opened().includes(digestHex(outside.digest)));
+    // Another file with the right bytes, of the same size.
+    await rename(path, join(root, '..', 'moved'));
+    await symlink(join(root, '..', 'moved'), path);
+    t.equal(await shelf.open(swapped.digest), undefined);
+    t.ok(await bytesOf(await shelf.open(inside.digest)));
+  },
+);

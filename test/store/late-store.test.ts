@@ -133,3 +133,20 @@ t.test('private blobs: a list that cannot be shortened stays as it is', async (t
   t.ok(again.has(OTHER), 'not forgotten, for that could not be written');
   t.ok(again.has(parseDigest(`sha256:${'c'.repeat(64)}`)!), 'what a torn line would have hidden');
 });
+
+t.test('a quota that changes holds for the store, also for one that is opened later', async (t) => {
+  const { files, clock, options } = await scene(t);
+  files.fault = ({ op }) => (op === 'mkdir' ? systemError('EROFS') : undefined);
+  const late = await openStore(options);
+  late.setQuota(MiB);
+  t.same(late.usage(), { bytes: 0, quota: MiB });
+  files.fault = () => undefined;
+  for (let isOpen = false; !isOpen; isOpen = (await late.disk()).failure === undefined) await clock.advance(5000);
+  t.same(late.usage(), { bytes: 0, quota: MiB });
+  await t.rejects(late.receive(DIGEST, { size: 2 * MiB, pieceSize: MiB }), { code: 'STORE_NO_ROOM' });
+  late.setQuota(3 * MiB);
+  const blob = await late.receive(DIGEST, { size: 2 * MiB, pieceSize: MiB });
+  await blob.discard();
+  t.match(await options.metrics.registry.metrics(), `hawker_store_quota_bytes ${3 * MiB}`);
+  await late.close();
+});

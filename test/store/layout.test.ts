@@ -63,7 +63,17 @@ async function directoriesOf(dir: string): Promise<string[]> {
   const { version, blobs, incoming, refs, crcsDir } = layout;
   const prefix = join(layout.algorithmDir('sha256'), 'ab');
   await mkdir(prefix, { mode: 0o700 });
-  return [dir, version, blobs, layout.algorithmDir('sha256'), layout.algorithmDir('sha512'), prefix, incoming, refs, crcsDir];
+  return [
+    dir,
+    version,
+    blobs,
+    layout.algorithmDir('sha256'),
+    layout.algorithmDir('sha512'),
+    prefix,
+    incoming,
+    refs,
+    crcsDir,
+  ];
 }
 
 async function open(dir: string): Promise<unknown> {
@@ -96,14 +106,18 @@ t.test('a directory that is a symlink, writable by others or another user’s: s
   await open(dir);
 });
 
-t.test('a directory of another user', { skip: process.getuid?.() !== 0 && 'only root may give one away' }, async (t) => {
-  const dir = join(await temporaryDirectory(t), 'store');
-  for (const path of await directoriesOf(dir)) {
-    await chown(path, 12_345, 12_345);
-    const seen = { message: `${path} belongs to user 12345, not to 0`, todo: `chown -R 0 ${dir}` };
-    await t.rejects(open(dir), { code: 'STORE_DIR_UNUSABLE', ...seen }, path);
-    await chown(path, 0, 0);
-  }
-  await rmdir(join(new Layout(dir).algorithmDir('sha256'), 'ab'));
-  await open(dir);
-});
+t.test(
+  'a directory of another user',
+  { skip: process.getuid?.() !== 0 && 'only root may give one away' },
+  async (t) => {
+    const dir = join(await temporaryDirectory(t), 'store');
+    for (const path of await directoriesOf(dir)) {
+      await chown(path, 12_345, 12_345);
+      const seen = { message: `${path} belongs to user 12345, not to 0`, todo: `chown -R 0 ${dir}` };
+      await t.rejects(open(dir), { code: 'STORE_DIR_UNUSABLE', ...seen }, path);
+      await chown(path, 0, 0);
+    }
+    await rmdir(join(new Layout(dir).algorithmDir('sha256'), 'ab'));
+    await open(dir);
+  },
+);

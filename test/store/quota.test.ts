@@ -145,3 +145,26 @@ t.test('the quota is never exceeded, what is in use never evicted, and every cha
     { numRuns: 400 },
   );
 });
+
+t.test(
+  'a smaller quota holds at once for what nobody uses, and for the rest when it is not in use any more',
+  async (t) => {
+    const { quota, evicted } = rig(10);
+    const [a, b, c] = [entryOf('a', 3), entryOf('b', 3), entryOf('c', 3)];
+    for (const entry of [a, b, c]) quota.load(entry);
+    quota.use(c);
+    quota.use(a);
+    quota.setQuota(4 * BLOCK);
+    t.same(evicted, [b.digest], 'all that may go, although that is not enough');
+    t.equal(quota.bytes, 6 * BLOCK);
+    t.equal(quota.hold(BLOCK), undefined);
+    quota.release(a);
+    t.same(evicted, [b.digest, a.digest]);
+    quota.release(c);
+    t.equal(quota.bytes, 3 * BLOCK);
+    t.notOk(quota.load(entryOf('too large', 5)));
+    quota.setQuota(20 * BLOCK);
+    t.ok(quota.hold(17 * BLOCK), 'a larger one is there to be used');
+    t.equal(quota.quotaBytes, 20 * BLOCK);
+  },
+);

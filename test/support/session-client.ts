@@ -41,7 +41,8 @@ export class Client {
     const { nonce, epoch } = await this.next('challenge');
     const peer = (fields['peer'] as string | undefined) ?? 'peer-a-00';
     const about = { peer, instance: 'instance-1', addresses: [] as string[], ...fields };
-    const proof = prove.sessionProof('peer', { supernodeNonce: nonce, peerNonce: 'n'.repeat(22), epoch, ...about });
+    const facts = { supernodeNonce: nonce, peerNonce: 'n'.repeat(22), epoch, ...about };
+    const second = prove.second?.keys.sessionProof('peer', facts);
     this.say({
       t: 'hello',
       protocol: '1.0',
@@ -49,7 +50,8 @@ export class Client {
       host: 'node',
       zone: '',
       nonce: 'n'.repeat(22),
-      proof,
+      proof: prove.sessionProof('peer', facts),
+      ...(second !== undefined && { secondProof: second }),
       time: 0,
       ...about,
     });

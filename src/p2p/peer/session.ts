@@ -268,7 +268,11 @@ export class PeerSession {
     if (why === this.#renewalFault) return;
     this.#renewalFault = why;
     this.#options.log.warn(
-      { code: 'SESSION_NOT_RENEWED', cause: codeOf(error), todo: 'bring the secret file of the supernode to the same step of the rotation (docs/rotation.md), and send it SIGHUP' },
+      {
+        code: 'SESSION_NOT_RENEWED',
+        cause: codeOf(error),
+        todo: 'bring the secret file of the supernode to the same step of the rotation (docs/rotation.md), and send it SIGHUP',
+      },
       `the session goes on with the join secret that it was opened with: it could not be opened anew: ${why}`,
     );
   }

@@ -3,7 +3,13 @@
  * proves itself with the first and takes proofs made with either, so that nodes that are one step of the rotation apart
  * are members to each other.
  */
-import { MemberKeys, type PieceParties, type ReadingFacts, type SessionFacts, type WhoamiFacts } from './member-keys.ts';
+import {
+  MemberKeys,
+  type PieceParties,
+  type ReadingFacts,
+  type SessionFacts,
+  type WhoamiFacts,
+} from './member-keys.ts';
 import type { SecondRole, Secrets } from './secret-file.ts';
 
 export type { PieceParties, SessionFacts } from './member-keys.ts';

@@ -51,7 +51,9 @@ export interface SecondClaim {
 }
 
 export function secondClaimIn(hello: Hello, epoch: string, nonce: string): SecondClaim | undefined {
-  return hello.secondProof === undefined ? undefined : { proof: hello.secondProof, facts: factsOf(hello, epoch, nonce) };
+  return hello.secondProof === undefined
+    ? undefined
+    : { proof: hello.secondProof, facts: factsOf(hello, epoch, nonce) };
 }
 
 /** The secrets of a proxy that has proved itself with `prover`. */

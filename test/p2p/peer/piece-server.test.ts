@@ -378,3 +378,29 @@ t.test('a port that is taken is the system’s error', async (t) => {
   );
   t.ok(server);
 });
+
+t.test('who is no member any more is cut off, in the middle of an upload too', async (t) => {
+  const good = new Set(['one', 'two']);
+  let letGo: () => void = () => undefined;
+  const until = new Promise<void>((resolve) => (letGo = resolve));
+  t.teardown(letGo);
+  const { server, shelf, port } = await startPieceServer(t, {
+    auth: { check: (token) => (good.has(token) ? token : undefined) },
+  });
+  shelf.blobs.set(blob.digest, blob.bytes);
+  shelf.gate = { from: 2 * MiB, until };
+  const answers = await Promise.all(
+    ['one', 'two'].map((token) => open(port, PATH, { headers: { authorization: `Hawker ${token}` } })),
+  );
+  const [one, two] = answers.map((answer) =>
+    bytesOf(answer).then(
+      ({ length }) => length,
+      (error: Error) => error,
+    ),
+  ) as [Promise<number | Error>, Promise<number | Error>];
+  good.delete('one');
+  server.recheck();
+  t.match(await one, { code: 'ECONNRESET' });
+  letGo();
+  t.equal(await two, blob.bytes.length);
+});

@@ -420,3 +420,79 @@ t.test('an old session says nothing any more once there is a new one', async (t)
   t.notOk(heard.slice(heard.indexOf('lost')).includes('assigned'));
   t.ok(supernodes.first.isClosed);
 });
+
+const NEW = 'the secret that comes, which is long enough too';
+const BOTH = { first: SECRET, second: { secret: NEW, role: 'next' } } as const;
+const SWITCHED = { first: NEW, second: { secret: SECRET, role: 'previous' } } as const;
+
+t.test('when the secrets change the session is opened anew before the old one is given up', async (t) => {
+  const clock = new ManualClock();
+  const theirs = new Membership(SECRET);
+  const supernode = makeSupernode(clock, { membership: theirs });
+  const own = new Membership(SECRET);
+  const { notes } = start(t, {
+    clock,
+    urls: ['http://here'],
+    candidates: pairedCandidates(() => supernode),
+    membership: own,
+  });
+  await until('it is there', () => notes.opens === 1);
+  const secrets = () => supernode.peers().peers.map((peer) => peer.secrets.join('+'));
+  theirs.change(BOTH);
+  own.change(BOTH);
+  await running(clock, 'it is renewed', () => notes.opens === 2);
+  t.same(secrets(), ['current+next']);
+  own.change(SWITCHED);
+  await running(clock, 'and again', () => notes.opens === 3);
+  t.same(secrets(), ['next+current']);
+  theirs.change(SWITCHED);
+  t.same(secrets(), ['current+previous']);
+  theirs.change({ first: NEW });
+  own.change({ first: NEW });
+  await running(clock, 'and once more', () => notes.opens === 4);
+  t.same(secrets(), ['current']);
+  t.match(supernode.peers(), { peers: [{ id: 'peer-a-00' }], rejected: [] });
+  t.equal(supernode.peers().rejected.length, 0, 'nobody was refused');
+  t.equal(supernode.status().sessions, 1, 'and no session is left over');
+});
+
+t.test(
+  'a supernode that does not have the new secret yet: the session goes on, said once, and is renewed when it can be',
+  async (t) => {
+    const clock = new ManualClock();
+    const theirs = new Membership(SECRET);
+    const supernode = makeSupernode(clock, { membership: theirs });
+    const own = new Membership(SECRET);
+    const { log, lines } = captured();
+    const candidates = pairedCandidates(() => supernode);
+    const { notes, session } = start(t, { clock, urls: ['http://here'], candidates, membership: own, log });
+    await until('it is there', () => notes.opens === 1);
+    own.change(SWITCHED);
+    const said = () => lines.filter(({ code }) => code === 'SESSION_NOT_RENEWED');
+    await running(clock, 'it is said', () => said().length > 0);
+    for (let n = 0; n < 5; n += 1) await clock.advance(6000);
+    t.match(said(), [{ todo: /docs.rotation.md/ }]);
+    t.equal(said().length, 1);
+    t.match(session.status(), [{ state: 'connected' }]);
+    t.equal(notes.losses, 0);
+    theirs.change(BOTH);
+    await running(clock, 'it is renewed', () => notes.opens === 2);
+  },
+);
+
+t.test('a supernode that has proved itself with a secret that counts no more is left', async (t) => {
+  const clock = new ManualClock();
+  const theirs = new Membership(SECRET);
+  const supernode = makeSupernode(clock, { membership: theirs });
+  const own = new Membership(SECRET);
+  const { log, lines } = captured();
+  const candidates = pairedCandidates(() => supernode);
+  const { notes, session } = start(t, { clock, urls: ['http://here'], candidates, membership: own, log });
+  await until('it is there', () => notes.opens === 1);
+  own.change({ first: NEW });
+  await until('it is left', () => notes.losses === 1);
+  t.match(lines.at(-1), { msg: /a join secret that is not accepted any more/ });
+  await running(clock, 'it is refused', () => session.status()[0]!.code === 'NOT_A_MEMBER');
+  theirs.change({ first: NEW });
+  await running(clock, 'it is let in', () => notes.opens === 2);
+});

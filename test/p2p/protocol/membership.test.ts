@@ -113,26 +113,30 @@ function proofsHold(asker: Membership, asked: Membership, nonce: string): boolea
   );
 }
 
-t.test('any two nodes that are one step of a rotation apart are members to each other, whenever each takes its steps', async (t) => {
-  fc.assert(
-    fc.property(fc.array(fc.nat({ max: 3 })), fc.uuid(), (order, nonce) => {
-      const nodes = Array.from({ length: 4 }, () => ({ step: 0, membership: new Membership(OLD) }));
-      for (const index of order) {
-        const node = nodes[index]!;
-        // Nobody goes on while another is a step behind: that is what an operator waits for.
-        if (node.step === 3 || nodes.some(({ step }) => step < node.step)) continue;
-        node.step += 1;
-        const secrets: Secrets = STEPS[node.step]!;
-        node.membership.change(secrets);
-        for (const a of nodes) for (const b of nodes) if (!proofsHold(a.membership, b.membership, nonce)) return false;
-      }
-      return true;
-    }),
-  );
-  const [start, , , end] = STEPS.map((secrets: Secrets) => new Membership(secrets.first, secrets.second));
-  t.notOk(proofsHold(start!, end!, 'n'), 'who has the old secret only is out at the end');
-  t.notOk(proofsHold(end!, start!, 'n'));
-});
+t.test(
+  'any two nodes that are one step of a rotation apart are members to each other, whenever each takes its steps',
+  async (t) => {
+    fc.assert(
+      fc.property(fc.array(fc.nat({ max: 3 })), fc.uuid(), (order, nonce) => {
+        const nodes = Array.from({ length: 4 }, () => ({ step: 0, membership: new Membership(OLD) }));
+        for (const index of order) {
+          const node = nodes[index]!;
+          // Nobody goes on while another is a step behind: that is what an operator waits for.
+          if (node.step === 3 || nodes.some(({ step }) => step < node.step)) continue;
+          node.step += 1;
+          const secrets: Secrets = STEPS[node.step]!;
+          node.membership.change(secrets);
+          for (const a of nodes)
+            for (const b of nodes) if (!proofsHold(a.membership, b.membership, nonce)) return false;
+        }
+        return true;
+      }),
+    );
+    const [start, , , end] = STEPS.map((secrets: Secrets) => new Membership(secrets.first, secrets.second));
+    t.notOk(proofsHold(start!, end!, 'n'), 'who has the old secret only is out at the end');
+    t.notOk(proofsHold(end!, start!, 'n'));
+  },
+);
 
 t.test('a change is whole, says so to who listens, and keeps the keys of secrets that stay', async (t) => {
   const membership = new Membership(OLD);

@@ -732,3 +732,72 @@ t.test('closing says so to everyone', async (t) => {
     503,
   );
 });
+
+const NEW = 'the secret that comes, which is long enough too';
+
+t.test('a rotation of the join secret: who has which is known, and who has the retired one only is out', async (t) => {
+  const own = new Membership(SECRET);
+  const lines: { code: string; msg: string }[] = [];
+  const destination = { write: (text: string) => void lines.push(JSON.parse(text) as { code: string; msg: string }) };
+  const log = createLogger({ level: 'info', format: 'json', destination });
+  const { supernode, url, clock } = await rig(t, { membership: own, log });
+  const next = { secret: NEW, role: 'next' } as const;
+  const [oldOnly, both, ahead] = [new Membership(SECRET), new Membership(SECRET, next), new Membership(NEW)];
+  const join = async (peer: string, member: Membership): Promise<Client> => {
+    const client = new Client(t, url);
+    await client.hello({ peer }, member);
+    await client.next('welcome');
+    return client;
+  };
+  const secrets = () => supernode.peers().peers.map((peer) => [peer.id, peer.secrets.join('+')]);
+  const old = await join('peer-old-00', oldOnly);
+  const early = await join('peer-both-0', both);
+  t.same(
+    secrets(),
+    [
+      ['peer-old-00', 'current'],
+      ['peer-both-0', 'current'],
+    ],
+    'what it cannot know it does not say',
+  );
+  t.equal(supernode.status().rotation, null);
+  own.change({ first: SECRET, second: next });
+  t.same(
+    secrets(),
+    [
+      ['peer-old-00', 'current'],
+      ['peer-both-0', 'current+next'],
+    ],
+    'what was shown before it was known counts',
+  );
+  t.match(supernode.status().rotation, { second: 'next', ready: 1, waiting: 1, waitingFor: ['node'] });
+  t.match(lines.at(-1), { code: 'SECRET_ROTATION', msg: /1 of 2 sessions are of proxies that do not accept the next/ });
+  const newer = await join('peer-new-00', ahead);
+  t.same(secrets().at(-1), ['peer-new-00', 'next']);
+  own.change({ first: NEW, second: { secret: SECRET, role: 'previous' } });
+  t.match(supernode.status().rotation, { second: 'previous', ready: 1, waiting: 2 });
+  early.say({ t: 'bye' });
+  early.ws.close();
+  old.say({ t: 'bye' });
+  old.ws.close();
+  await until('they have left', () => supernode.status().rotation?.waiting === 0);
+  await clock.advance(2000);
+  await until('and it is said', () => /no session uses the previous/.test(lines.at(-1)?.msg ?? ''));
+  const late = await join('peer-late-0', oldOnly);
+  own.change({ first: NEW });
+  const message = await late.refused(t, 'error', 'SECRET_RETIRED');
+  t.match(message, /not accepted any more .*SIGHUP/);
+  t.equal(supernode.status().rotation, null);
+  const again = new Client(t, url);
+  await again.hello({ peer: 'peer-late-0' }, oldOnly);
+  await again.refused(t, 'reject', 'NOT_A_MEMBER');
+  newer.say({ t: 'beat', n: 1, time: 0 });
+  await newer.next('beat');
+  t.same(
+    supernode.peers().rejected.map(({ code, peer }) => [code, peer]),
+    [
+      ['NOT_A_MEMBER', 'peer-late-0'],
+      ['SECRET_RETIRED', 'peer-late-0'],
+    ],
+  );
+});
