@@ -105,9 +105,8 @@ export class Upstreams {
     this.#patterns = [...entries.values()]
       .filter(({ key }) => key.includes('*'))
       .sort((a, b) => b.key.replaceAll('*', '').length - a.key.replaceAll('*', '').length);
-    for (const [host, { entry }] of [...this.#found.entries()]) {
-      if (entry !== this.#patternFor(host)) this.#found.delete(host);
-    }
+    const others = [...this.#found.entries()].filter(([host, { entry }]) => entry !== this.#patternFor(host));
+    for (const [host] of others) this.#found.delete(host);
     for (const upstream of exact.values()) upstream.forgetCredential();
     for (const { upstream } of this.#found.values()) upstream.forgetCredential();
   }

@@ -162,7 +162,7 @@ export class Life implements SessionHost {
   /** The membership's secrets are others now: who has proved itself with one that does not count any more is out. */
   secretsChanged(): void {
     const { membership } = this.#deps;
-    for (const session of [...this.#sessions.all()]) {
+    for (const session of this.#sessions.all()) {
       const [prover] = session.provedBy ?? [];
       if (!prover) continue;
       if (membership.accepts(prover)) {

@@ -40,7 +40,11 @@ t.test('a second line, while the secret is being replaced', async (t) => {
 });
 
 t.test('what is written is read again, and what is read says nothing of itself where it is wrong', async () => {
-  const secret = fc.string({ unit: fc.constantFrom(...'abcxyzABC019+/=-_: '), minLength: 32, maxLength: 60 });
+  const secret = fc.string({
+    unit: fc.constantFrom('a', 'z', 'A', '0', '9', '+', '/', '=', '-', '_', ':', ' '),
+    minLength: 32,
+    maxLength: 60,
+  });
   const role = fc.constantFrom('next' as const, 'previous' as const);
   fc.assert(
     fc.property(secret, fc.option(fc.record({ secret, role }), { nil: undefined }), (first, second) => {
