@@ -52,7 +52,7 @@ t.test('each command has the flags of what concerns it, and no others', async (t
   t.same(await flagsOf('peers'), new Set(ofSupernode));
   t.same(await flagsOf('blobs'), new Set(ofSupernode));
   t.same(await flagsOf('status'), new Set([...ofSupernode, 'api-listen']));
-  t.same(await flagsOf('token'), new Set(['config', 'secret-file']));
+  t.same(await flagsOf('token'), new Set(['config', 'secret-file', 'new-secret-file']));
   const { status, err } = await run('supernode', '--store-quota', '1GiB');
   t.equal(status, 2);
   t.match(err, /^hawker: USAGE: unknown option '--store-quota'/);
