@@ -11,6 +11,8 @@ import {
   MAX_PEERS,
   MAX_PEERS_PER_BLOB,
   MAX_PIECES,
+  MAX_PIECES_OVERALL,
+  MAX_PIECES_PER_PEER,
   MAX_WISHES_PER_PEER,
 } from './limits.ts';
 import { Blob, Image, Member, Peer, Wish } from './state.ts';
@@ -24,6 +26,8 @@ export class Directory {
   readonly #images = new Map<string, Image>();
   readonly #maxParts: number;
   #parts = 0;
+  /** Of all blobs whose size is known. */
+  #pieces = 0;
   #wishes = 0;
 
   constructor(maxParts = MAX_PARTS) {
@@ -50,6 +54,7 @@ export class Directory {
     const member = known?.members.get(peer.id);
     if (member) return member;
     if (peer.members.length >= MAX_BLOBS_PER_PEER || this.#parts >= this.#maxParts) return undefined;
+    if (known?.pieces && peer.pieces + known.pieces.count > MAX_PIECES_PER_PEER) return undefined;
     if (known ? known.members.size >= MAX_PEERS_PER_BLOB : this.blobs.size >= MAX_BLOBS) return undefined;
     const blob = known ?? new Blob(digest);
     this.blobs.set(digest, blob);
@@ -65,25 +70,33 @@ export class Directory {
     peer.active.delete(member);
     blob.members.delete(peer.id);
     this.#parts -= 1;
+    peer.pieces -= blob.pieces?.count ?? 0;
     const last = peer.members.pop()!;
     if (last !== member) {
       peer.members[member.position] = last;
       last.position = member.position;
     }
-    if (blob.members.size === 0) this.blobs.delete(blob.digest);
+    if (blob.members.size > 0) return;
+    this.blobs.delete(blob.digest);
+    this.#pieces -= blob.pieces?.count ?? 0;
   }
 
-  /** False: the size contradicts what is known, or the blob is too large to be coordinated. */
-  learnSize(blob: Blob, size: number): boolean {
-    if (blob.pieces) return blob.pieces.blobSize === size;
-    if (!Number.isSafeInteger(size) || size < 0) return false;
+  /** `peer` says so. Gives why it is not believed: it contradicts what is known, or there are too many pieces; undefined: it is. */
+  learnSize(blob: Blob, size: number, peer: Peer): 'SIZE_CONFLICT' | 'LIMIT_REACHED' | undefined {
+    if (blob.pieces) return blob.pieces.blobSize === size ? undefined : 'SIZE_CONFLICT';
+    if (!Number.isSafeInteger(size) || size < 0) return 'SIZE_CONFLICT';
     const pieces = new Pieces(size);
-    if (pieces.count > MAX_PIECES) return false;
+    if (pieces.count > MAX_PIECES) return 'SIZE_CONFLICT';
+    // Not the other members' pieces: one that is at its limit would keep everybody from the blob.
+    if (peer.pieces + pieces.count > MAX_PIECES_PER_PEER) return 'LIMIT_REACHED';
+    if (this.#pieces + pieces.count > MAX_PIECES_OVERALL) return 'LIMIT_REACHED';
+    this.#pieces += pieces.count;
+    for (const member of blob.members.values()) member.peer.pieces += pieces.count;
     blob.pieces = pieces;
     blob.allocate();
     for (const wish of blob.wishes.values()) wish.size();
     for (const member of blob.members.values()) recount(member);
-    return true;
+    return undefined;
   }
 
   /** Undefined: the peer wants too many blobs. */
@@ -135,6 +148,7 @@ export class Directory {
     member.position = peer.members.length;
     peer.members.push(member);
     this.#parts += 1;
+    peer.pieces += blob.pieces?.count ?? 0;
     blob.members.set(peer.id, member);
     if (blob.active) this.#activateMember(member);
     return member;

@@ -80,6 +80,12 @@ export const MAX_BLOBS_PER_PEER = 20_000;
 export const MAX_PEERS_PER_BLOB = 20_000;
 /** Blobs of all peers together, each peer's part in each: about 400 bytes of memory each. */
 export const MAX_PARTS = 2_000_000;
+/**
+ * Pieces of the blobs that one peer has to do with, and of all blobs, as far as their sizes are known: for each there may be a check
+ * sum (4 bytes) and a bit. Of 1 MiB each they make 4 TiB of one peer's, 64 TiB of all.
+ */
+export const MAX_PIECES_PER_PEER = 4 * 1024 * 1024;
+export const MAX_PIECES_OVERALL = 64 * 1024 * 1024;
 export const MAX_WISHES_PER_PEER = 128;
 export const MAX_AWAITED_RUNS = 64;
 /** 64 GiB in pieces of 4 MiB. */

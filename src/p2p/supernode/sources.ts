@@ -56,9 +56,10 @@ export class Sources {
     }
     const { blob } = member;
     const sizeWasKnown = blob.pieces !== undefined;
-    if (!directory.learnSize(blob, event.size)) {
+    const refused = directory.learnSize(blob, event.size, peer);
+    if (refused) {
       if (!member.wish && !member.holdsAny) directory.remove(member);
-      reject(this.#parts, peer.id, 'SIZE_CONFLICT');
+      reject(this.#parts, peer.id, refused);
       return;
     }
     if (!sizeWasKnown) sized(this.#parts, blob);

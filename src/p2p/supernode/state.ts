@@ -36,6 +36,8 @@ export class Peer {
   /** Senders that it stays away from, and until when. */
   readonly avoided = new Map<PeerId, number>();
   readonly members: Member[] = [];
+  /** Pieces of its blobs, as far as their sizes are known. */
+  pieces = 0;
   /** Blobs that it holds all of. */
   wholes = 0;
   /** Its memberships in blobs that somebody wants. */

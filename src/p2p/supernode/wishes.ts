@@ -37,10 +37,11 @@ export class Wishes {
       return;
     }
     const wish = member.wish ?? directory.openWish(member);
-    if (!wish || (event.size !== undefined && !this.#learnSize(wish, event.size))) {
+    const refused = wish && event.size !== undefined ? this.#learnSize(wish, event.size) : undefined;
+    if (!wish || refused) {
       if (wish) this.close(wish);
       else if (!member.holdsAny) directory.remove(member);
-      this.#refuse(peer.id, event.digest, wish ? 'SIZE_CONFLICT' : 'LIMIT_REACHED');
+      this.#refuse(peer.id, event.digest, refused ?? 'LIMIT_REACHED');
       return;
     }
     if (member.whole) dropPieces(member);
@@ -69,12 +70,12 @@ export class Wishes {
     this.answer(wish);
   }
 
-  /** False: the size contradicts what others said. */
   size(wish: Wish, size: number): void {
-    if (this.#learnSize(wish, size)) return;
+    const refused = this.#learnSize(wish, size);
+    if (!refused) return;
     const { peer, blob } = wish;
     this.close(wish);
-    this.#refuse(peer.id, blob.digest, 'SIZE_CONFLICT');
+    this.#refuse(peer.id, blob.digest, refused);
   }
 
   /** The proxy asks for this blob no more; what it holds of it stays known. */
@@ -144,15 +145,16 @@ export class Wishes {
     this.#parts.context.out.push({ kind: 'none', peer, digest, reason: 'alone', code });
   }
 
-  #learnSize(wish: Wish, size: number): boolean {
-    const { blob } = wish;
+  /** Gives why it is not believed. */
+  #learnSize(wish: Wish, size: number): 'SIZE_CONFLICT' | 'LIMIT_REACHED' | undefined {
+    const { blob, peer } = wish;
     const isNew = blob.pieces === undefined;
-    if (!this.#parts.directory.learnSize(blob, size)) return false;
-    if (!isNew) return true;
+    const refused = this.#parts.directory.learnSize(blob, size, peer);
+    if (refused || !isNew) return refused;
     sized(this.#parts, blob);
     this.#parts.leasing.offer(blob);
     for (const member of blob.members.values()) this.#parts.matcher.offerBlob(member);
-    return true;
+    return undefined;
   }
 }
 
