@@ -1,3 +1,5 @@
+import { isIP } from 'node:net';
+
 /** For people. */
 export const LOOPBACK_HOSTS = 'a loopback address: 127.0.0.1, [::1] or localhost';
 
@@ -7,4 +9,11 @@ export const LOOPBACK_HOSTS = 'a loopback address: 127.0.0.1, [::1] or localhost
  */
 export function isLoopbackHost(host: string | undefined): boolean {
   return /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i.test(host ?? '');
+}
+
+/** Whether an address of a connection is this machine's loopback. */
+export function isLoopbackAddress(address: string | undefined): boolean {
+  if (address === undefined) return false;
+  const plain = address.replace(/^::ffff:/i, '');
+  return plain === '::1' || (isIP(plain) === 4 && plain.startsWith('127.'));
 }

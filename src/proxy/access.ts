@@ -1,11 +1,11 @@
 import { LRUCache } from 'lru-cache';
-import { isIP } from 'node:net';
 import type { Clock } from '../base/clock.ts';
 import type { Digest } from '../base/digest.ts';
 import { codeOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { SingleFlight } from '../base/single-flight.ts';
 import { formatTime } from '../base/units.ts';
+import { isLoopbackAddress } from '../http/loopback-host.ts';
 import type { Vouchers } from '../p2p/peer/vouchers.ts';
 import { MANIFEST_ACCEPT } from '../registry/media-types.ts';
 import type { Link, Refs } from '../store/refs.ts';
@@ -14,7 +14,7 @@ import { repoKey, type Scope } from './namespace.ts';
 import { Hearsay } from './hearsay.ts';
 import { denialIn, isUnanswered, type OriginAsking } from './origin-asking.ts';
 
-/** How long the origin's word that a repository may be read holds, in milliseconds. */
+/** How long the origin's word that a repository may be read holds, in milliseconds; a client's token may end it sooner. */
 export const RIGHT_MS = 5 * 60_000;
 const MAX_RIGHTS = 10_000;
 /** For so long a repository that is not for everybody is asked for with a client's own credential first, in milliseconds. */
@@ -55,6 +55,7 @@ export class Access {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #staleMs: number;
+  /** Until when each right holds, by the clock that never jumps. */
   readonly #rights = new LRUCache<string, number>({ max: MAX_RIGHTS });
   readonly #refused = new LRUCache<string, number>({ max: MAX_RIGHTS });
   readonly #flights = new SingleFlight<string, Grant>();
@@ -82,7 +83,7 @@ export class Access {
   /** Throws LOOPBACK_ONLY for a client that may not use the credential configured for the upstream. */
   admit({ upstream }: Scope, clientAddress: string | undefined): void {
     if (upstream.principal !== undefined) return;
-    if (upstream.usesCredentials && !isLoopback(clientAddress)) throw new LoopbackOnly({ host: upstream.host });
+    if (upstream.usesCredentials && !isLoopbackAddress(clientAddress)) throw new LoopbackOnly({ host: upstream.host });
   }
 
   /** Leave to serve `digest` under the repository; throws the origin's error where there is none. */
@@ -218,7 +219,10 @@ export class Access {
   /** The origin has just let us read the repository. */
   grant(scope: Scope): void {
     this.#refused.delete(rightKey(scope));
-    this.#rights.set(rightKey(scope), this.#clock.monotonic());
+    const { expiresAt } = scope.upstream.client;
+    // An expired token that the registry has taken all the same is asked about each time.
+    const holdsMs = expiresAt === undefined ? RIGHT_MS : Math.min(RIGHT_MS, expiresAt - this.#clock.now());
+    this.#rights.set(rightKey(scope), this.#clock.monotonic() + holdsMs);
   }
 
   /**
@@ -267,8 +271,8 @@ export class Access {
   }
 
   #hasRight(scope: Scope): boolean {
-    const since = this.#rights.get(rightKey(scope));
-    return since !== undefined && this.#clock.monotonic() - since <= RIGHT_MS;
+    const until = this.#rights.get(rightKey(scope));
+    return until !== undefined && this.#clock.monotonic() <= until;
   }
 }
 
@@ -291,10 +295,4 @@ async function confirmManifest({ upstream, repository }: Scope, digest: Digest, 
 
 function grantOf(link: Link, warning: string | undefined): Grant {
   return { digest: link.digest, mediaType: link.mediaType, size: link.size, warning };
-}
-
-function isLoopback(address: string | undefined): boolean {
-  if (address === undefined) return false;
-  const plain = address.replace(/^::ffff:/i, '');
-  return plain === '::1' || (isIP(plain) === 4 && plain.startsWith('127.'));
 }

@@ -7,7 +7,7 @@ const KEY = randomBytes(32);
 
 /** What a client has sent for a registry. Never logged, never stored; it goes to that registry and to nobody else. */
 export type ClientCredential = { readonly principal: string } & (
-  | { readonly kind: 'bearer'; readonly authorization: string }
+  | { readonly kind: 'bearer'; readonly authorization: string; readonly token: string }
   | { readonly kind: 'basic'; readonly credential: Credential }
 );
 
@@ -17,7 +17,7 @@ export function parseClientCredential(authorization: string): ClientCredential |
   if (scheme === undefined || value === undefined) return undefined;
   const kind = scheme.toLowerCase() === 'bearer' ? 'bearer' : 'basic';
   const principal = createHmac('sha256', KEY).update(`${kind} ${value}`).digest('base64url');
-  if (kind === 'bearer') return { principal, kind, authorization: `Bearer ${value}` };
+  if (kind === 'bearer') return { principal, kind, authorization: `Bearer ${value}`, token: value };
   const text = Buffer.from(value, 'base64').toString();
   const colon = text.indexOf(':');
   if (colon < 1) return undefined;

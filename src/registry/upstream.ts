@@ -16,6 +16,7 @@ import { ManifestFetch, type FetchedManifest, type ManifestHead, type ManifestRe
 import { MANIFEST_ACCEPT } from './media-types.ts';
 import { RegistryProbe } from './probe.ts';
 import type { RequestCounter } from './request-counter.ts';
+import { claimsOf, type TokenClaims } from './token-claims.ts';
 import { Tokens } from './tokens.ts';
 
 export type { OriginBlob } from './blob-fetch.ts';
@@ -40,6 +41,12 @@ const LOGIN_WEIGHT = 10;
 /** How long one is remembered after its last request, in milliseconds. */
 const CLIENT_KEPT_MS = 5 * 60_000;
 
+/** What a client's own credential says of the client. Nothing of it is a secret, nothing of it is proved. */
+export interface ClientFacts extends TokenClaims {
+  /** As it logs in with a password. */
+  readonly user?: string;
+}
+
 /** One origin registry. Its methods throw OriginErrors (errors.ts) and the reason of an aborted signal. */
 export class Upstream {
   /** Canonical: `docker.io`. */
@@ -51,6 +58,8 @@ export class Upstream {
   readonly usesCredentials: boolean;
   /** A keyed hash of the client's own credential by which it is asked; undefined: anonymously, or by the configured one. */
   readonly principal: string | undefined;
+  /** Who the client is by its own credential, and how long that is good; empty where it does not say. */
+  readonly client: ClientFacts;
   readonly #options: UpstreamOptions;
   #clients: LRUCache<string, Upstream> | undefined;
   readonly #configured: Credentials;
@@ -78,6 +87,7 @@ export class Upstream {
     const { credential, of } = client ?? {};
     this.#options = options;
     this.principal = credential?.principal;
+    this.client = credential ? factsOf(credential) : {};
     this.host = host;
     this.key = options.key;
     this.baseUrl = baseUrl;
@@ -196,4 +206,10 @@ export class Upstream {
     const agent = this.#transport.agent(this.baseUrl.protocol);
     return { target: this.baseUrl, agent, headers: authorization === undefined ? {} : { authorization } };
   }
+}
+
+function factsOf(credential: ClientCredential): ClientFacts {
+  if (credential.kind === 'bearer') return claimsOf(credential.token);
+  const { credential: login } = credential;
+  return login.kind === 'password' ? { user: login.username } : {};
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import t from 'tap';
 import { makeImage } from '../support/hostile-registry.ts';
 import { errorIn, REGISTRY, Rig, ShiftedClock, type Answer, type AskOptions } from './rig.ts';
@@ -196,4 +197,40 @@ t.test('a token that has run out is asked for anew', async (t) => {
   t.equal(await challengeOf(rig, `${BASE}/${PATHS[2]!}${NS}`).then((again) => again === challenge), true);
   t.same(statuses(await pull(rig, old)), [401, 401, 401, 401]);
   t.same(statuses(await pull(rig, await login(challenge, 'alice'))), [200, 200, 200, 200]);
+});
+
+t.test('I4: a right that was shown by a token ends with it', async (t) => {
+  const { rig, clock } = await start(t);
+  const { auth, requests } = rig.origin;
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const expiresIn = async (seconds: number | undefined): Promise<string> => {
+    const claims = {
+      ...(seconds !== undefined && { exp: Math.floor(clock.now() / 1000) + seconds }),
+    };
+    auth.makeToken = () => `${part({ alg: 'none' })}.${part({ ...claims, jti: randomUUID() })}.x`;
+    return login(await challengeOf(rig), 'alice');
+  };
+  const asks = async (authorization: string): Promise<number> => {
+    const count = () => requests.filter(({ headers }) => headers.authorization === authorization).length;
+    const before = count();
+    const path = `${BASE}/manifests/${MANIFEST.digest}${NS}`;
+    t.equal((await rig.ask(path, { headers: { authorization } })).status, 200);
+    return count() - before;
+  };
+  // Within the minute in which nobody asks again whether everybody may read it.
+  for (const [seconds, holds] of [
+    [30, true],
+    [3600, true],
+    [undefined, true],
+    [-60, false],
+  ] as const) {
+    const token = await expiresIn(seconds);
+    const what = `a token that is good for ${seconds} s`;
+    t.ok((await asks(token)) > 0, `${what}: the registry is asked`);
+    clock.shift(20_000);
+    t.equal((await asks(token)) === 0, holds, `${what}: ${holds ? 'not ' : ''}asked again while it is good`);
+    clock.shift(11_000);
+    t.equal((await asks(token)) > 0, seconds === 30 || seconds === -60, `${what}: 31 s later`);
+    clock.shift(60_000);
+  }
 });

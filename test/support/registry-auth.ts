@@ -35,6 +35,8 @@ export class RegistryAuth {
   tokenTtlMs = 300_000;
   /** What `expires_in` says, in seconds; undefined: nothing. */
   expiresIn: number | undefined = 300;
+  /** A token's text. */
+  makeToken: () => string = () => `secret-token-${randomUUID()}`;
   tokenField: 'token' | 'access_token' = 'token';
   /** Answer POST at the token endpoint with this status. */
   postStatus: number | undefined;
@@ -94,7 +96,7 @@ export class RegistryAuth {
     if (allowed.length < asked.length && this.deny === 'at-token') {
       return { status: 403, body: { errors: [{ code: 'DENIED', message: 'requested access is denied' }] } };
     }
-    const id = `secret-token-${randomUUID()}`;
+    const id = this.makeToken();
     this.#tokens.set(id, { user, scopes: allowed, expiresAt: Date.now() + this.tokenTtlMs });
     const expiry = this.expiresIn === undefined ? {} : { expires_in: this.expiresIn };
     return { status: 200, body: { [this.tokenField]: id, ...expiry, issued_at: new Date().toISOString() } };
