@@ -17,6 +17,11 @@ export const MembershipNeedsRestart = codedError('MEMBERSHIP_NEEDS_RESTART', {
   todo: 'restart it; a join secret that takes the place of another one needs none (docs/rotation.md)',
 });
 
+export const AuditUnusable = codedError('AUDIT_UNUSABLE', {
+  message: (p: { path: string; why: string }) => `the audit log ${p.path} cannot be used: ${p.why}`,
+  todo: 'audit.file is the path of an ordinary file of the user that Hawker runs as, in a directory that is there and that this user may write to',
+});
+
 interface ListenParams {
   readonly address: string;
   /** ` (proxy.listen)`, or nothing where the key is not known. */

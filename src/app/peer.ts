@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import type { Audit } from '../base/audit.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Digest } from '../base/digest.ts';
 import { Limiter } from '../base/limiter.ts';
@@ -50,6 +51,7 @@ export interface PeerDeps {
   readonly metrics: Metrics;
   readonly lifecycle: Lifecycle;
   readonly reloads: Reloads;
+  readonly audit: Audit;
   /** What this process may run out of. */
   readonly resources: Resources;
 }
@@ -180,7 +182,7 @@ export class Peer {
     refs: Refs,
     shelves: readonly ListedShelf[],
   ): Promise<{ server: PieceServer; port: number }> {
-    const { membership, pool, clock, log, metrics, resources } = this.#deps;
+    const { membership, pool, clock, log, metrics, audit, resources } = this.#deps;
     const { listen, uploadSlots } = this.#config.peer;
     const { peer, instance } = this.identity;
     const isShared = (digest: Digest) => downloads.isShared(digest);
@@ -206,6 +208,7 @@ export class Peer {
       metrics,
       clock,
       log,
+      audit,
     });
     membership.onChange(() => server.recheck());
     try {

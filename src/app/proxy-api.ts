@@ -1,17 +1,23 @@
 import type { AddressInfo } from 'node:net';
-import fastify, { type FastifyInstance } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { codeAndTodo, describeError } from '../base/errors.ts';
+import type { Audit } from '../base/audit.ts';
 import type { Metrics } from '../base/metrics.ts';
 import { formatAddress, type Address } from '../config/formats.ts';
+import { createApiServer } from '../http/api-server.ts';
 import { opsRoutes } from '../http/ops-routes.ts';
 import { listenError } from './errors.ts';
 import type { Peer } from './peer.ts';
+
+/** It is asked on this machine only, by people, probes and Prometheus. */
+export const MAX_CONNECTIONS = 256;
 
 export interface ProxyApiOptions {
   readonly metrics: Metrics;
   readonly status: () => unknown;
   /** Undefined: this node is in no cluster. */
   readonly peer: Peer | undefined;
+  readonly audit: Audit;
 }
 
 /**
@@ -20,9 +26,9 @@ export interface ProxyApiOptions {
  */
 export async function startProxyApi(
   listen: Address,
-  { metrics, status, peer }: ProxyApiOptions,
+  { metrics, status, peer, audit }: ProxyApiOptions,
 ): Promise<{ app: FastifyInstance; port: number }> {
-  const app = fastify();
+  const app = createApiServer({ maxConnections: MAX_CONNECTIONS });
   // Where `accept` fails, some versions of Node say so here; nobody listening would end the process.
   app.server.on('error', () => undefined);
   app.post('/api/v1/dial-back', async (_request, reply) => {
@@ -36,7 +42,7 @@ export async function startProxyApi(
     }
   });
   // Its hooks hold for the route above too.
-  opsRoutes(app, { metrics, status, notReady: () => [], access: 'loopback' }, () => undefined);
+  opsRoutes(app, { metrics, status, audit, notReady: () => [], access: 'loopback' }, () => undefined);
   try {
     await app.listen({ ...listen });
   } catch (error) {

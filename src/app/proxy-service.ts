@@ -2,6 +2,7 @@ import { systemClock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { networkCandidates } from '../p2p/peer/supernode-dial.ts';
 import type { Config } from '../config/config.ts';
+import { ProcessAudit } from './audit.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { loadMembership, reloadMembership } from './membership.ts';
 import { Peer } from './peer.ts';
@@ -14,14 +15,16 @@ export async function startProxyService(config: Config, { log }: { log: Logger }
   const clock = systemClock;
   const reloads = new Reloads();
   const lifecycle = new Lifecycle({ log, clock });
+  const audit = await ProcessAudit.start(config, { log, clock, lifecycle, reloads });
   const membership = await loadMembership(config);
   reloadMembership(membership, reloads, log);
   const { supernodes } = config;
-  const around = { log, lifecycle, reloads, membership, candidates: networkCandidates(clock), supernodes };
+  const around = { log, lifecycle, reloads, audit, membership, candidates: networkCandidates(clock), supernodes };
   const addresses = await startProxy(config, {
     log,
     lifecycle,
     reloads,
+    audit,
     cluster: (parts) => Peer.create(config, { ...around, ...parts }),
   });
   return { addresses, reload: (next) => reloads.run(next), stop: () => lifecycle.stop() };

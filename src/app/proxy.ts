@@ -15,6 +15,7 @@ import { ContainerdShelf } from '../store/containerd-shelf.ts';
 import { DiskStore } from '../store/disk-store.ts';
 import { openStore } from '../store/late-store.ts';
 import { Refs } from '../store/refs.ts';
+import type { ProcessAudit } from './audit.ts';
 import { listenError } from './errors.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { ListeningAddress } from './service.ts';
@@ -34,6 +35,7 @@ export interface ProxyDeps {
   readonly log: Logger;
   readonly lifecycle: Lifecycle;
   readonly reloads: Reloads;
+  readonly audit: ProcessAudit;
   /** The node's part in a cluster; undefined: it is alone. */
   readonly cluster?: (parts: Pick<PeerDeps, 'pool' | 'clock' | 'metrics' | 'resources'>) => Promise<Peer>;
 }
@@ -41,10 +43,11 @@ export interface ProxyDeps {
 /** Composes one node's proxy: what it keeps, what it reads from, its part in a cluster, what it shows. */
 export async function startProxy(
   config: Config,
-  { log, lifecycle, reloads, cluster }: ProxyDeps,
+  { log, lifecycle, reloads, audit, cluster }: ProxyDeps,
 ): Promise<ListeningAddress[]> {
   const clock = systemClock;
   const metrics = roleMetrics();
+  audit.countOn(metrics);
   const { dir, quotaBytes, containerd } = config.store;
 
   const resources = await lifecycle.start({
@@ -89,6 +92,7 @@ export async function startProxy(
   const isHere = (digest: Digest) => !(store instanceof DiskStore) || store.sizeOf(digest) !== undefined;
   const privateBlobs = PrivateBlobs.open(dir, isHere);
   const peer = await cluster?.({ pool, clock, metrics, resources });
+  audit.node.peer = peer?.identity.peer;
   const hashThread = await lifecycle.start({
     name: 'hash thread',
     start: async () => HashThread.where(log),
@@ -116,7 +120,7 @@ export async function startProxy(
     start: async () => {
       const { descriptors } = resources;
       const vouchers = peer?.vouchers;
-      const shared = { upstreams, downloads, refs, vouchers, pool, log, metrics, clock, descriptors };
+      const shared = { upstreams, downloads, refs, vouchers, pool, log, metrics, clock, descriptors, audit };
       const mirror = createMirror({ settings, ...shared });
       try {
         return { mirror, addresses: await mirror.listen() };
@@ -142,7 +146,7 @@ export async function startProxy(
   });
   const api = await lifecycle.start({
     name: 'api',
-    start: () => startProxyApi(config.api.listen, { metrics, status, peer }),
+    start: () => startProxyApi(config.api.listen, { metrics, status, peer, audit }),
     stop: ({ app }) => app.close(),
   });
 

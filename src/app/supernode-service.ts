@@ -1,5 +1,6 @@
 import { systemClock } from '../base/clock.ts';
 import type { Config } from '../config/config.ts';
+import { ProcessAudit } from './audit.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { loadMembership, reloadMembership } from './membership.ts';
 import { Reloads } from './reloads.ts';
@@ -13,8 +14,9 @@ export async function startSupernode(
 ): Promise<Service> {
   const reloads = new Reloads();
   const lifecycle = new Lifecycle({ log, clock: systemClock });
+  const audit = await ProcessAudit.start(config, { log, clock: systemClock, lifecycle, reloads });
   const membership = await loadMembership(config);
   reloadMembership(membership, reloads, log);
-  const { address } = await startSupernodeRole(config, { log, lifecycle, membership, reloads, settleMs });
+  const { address } = await startSupernodeRole(config, { log, lifecycle, audit, membership, reloads, settleMs });
   return { addresses: [address], reload: (next) => reloads.run(next), stop: () => lifecycle.stop() };
 }

@@ -1,13 +1,14 @@
 import type { AddressInfo } from 'node:net';
-import fastify from 'fastify';
 import { systemClock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Config } from '../config/config.ts';
 import { formatAddress, isLoopback } from '../config/formats.ts';
+import { createApiServer } from '../http/api-server.ts';
 import type { Membership } from '../p2p/protocol/membership.ts';
 import { prepareToHear } from '../p2p/protocol/messages.ts';
 import { supernodeApi } from '../p2p/supernode/api.ts';
-import { Supernode } from '../p2p/supernode/supernode.ts';
+import { MAX_CONNECTIONS, Supernode } from '../p2p/supernode/supernode.ts';
+import type { ProcessAudit } from './audit.ts';
 import { listenError } from './errors.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { roleMetrics } from './metrics.ts';
@@ -19,6 +20,7 @@ import { programVersion } from './version.ts';
 export interface SupernodeDeps {
   readonly log: Logger;
   readonly lifecycle: Lifecycle;
+  readonly audit?: ProcessAudit | undefined;
   readonly membership: Membership;
   readonly reloads: Reloads;
   /** How long peers that come back have until new leases are granted; undefined: as after any restart. */
@@ -30,10 +32,11 @@ export interface SupernodeDeps {
 /** Composes a supernode: the swarm and the roster, their sessions and their API. */
 export async function startSupernodeRole(
   config: Pick<Config, 'supernode' | 'cluster'>,
-  { log, lifecycle, membership, reloads, settleMs, onGivingUp }: SupernodeDeps,
+  { log, lifecycle, audit, membership, reloads, settleMs, onGivingUp }: SupernodeDeps,
 ): Promise<{ supernode: Supernode; address: ListeningAddress }> {
   const clock = systemClock;
   const metrics = roleMetrics();
+  audit?.countOn(metrics);
   const { listen, heartbeatMs } = config.supernode;
   const access = isLoopback(listen.host) ? 'loopback' : await loadApiAccess(config, { membership, reloads, log });
   // On loopback the API asks for no token, whatever is configured.
@@ -46,14 +49,15 @@ export async function startSupernodeRole(
     clock,
     log,
     metrics,
+    audit,
     settleMs,
     ...(onGivingUp && { onGivingUp }),
   });
   const app = await lifecycle.start({
     name: 'supernode',
     start: async () => {
-      const app = fastify();
-      await app.register(supernodeApi, { supernode, metrics, access });
+      const app = createApiServer({ maxConnections: MAX_CONNECTIONS });
+      await app.register(supernodeApi, { supernode, metrics, access, audit, clock, log });
       try {
         await app.listen({ ...listen });
       } catch (error) {

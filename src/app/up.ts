@@ -6,6 +6,7 @@ import { formatAddress, isLoopback } from '../config/formats.ts';
 import { networkCandidates, type FindCandidates } from '../p2p/peer/supernode-dial.ts';
 import { socketPair } from '../p2p/protocol/socket.ts';
 import type { Supernode } from '../p2p/supernode/supernode.ts';
+import { ProcessAudit } from './audit.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { loadMembership, reloadMembership } from './membership.ts';
 import { isOwn } from './own-url.ts';
@@ -23,6 +24,7 @@ export async function startUp(config: Config, { log }: { log: Logger }): Promise
   const clock = systemClock;
   const reloads = new Reloads();
   const lifecycle = new Lifecycle({ log, clock });
+  const audit = await ProcessAudit.start(config, { log, clock, lifecycle, reloads });
   const membership = await loadMembership(config);
   reloadMembership(membership, reloads, log);
   const { listen } = config.supernode;
@@ -31,6 +33,7 @@ export async function startUp(config: Config, { log }: { log: Logger }): Promise
   const { supernode, address } = await startSupernodeRole(config, {
     log,
     lifecycle,
+    audit,
     membership,
     reloads,
     settleMs,
@@ -55,7 +58,9 @@ export async function startUp(config: Config, { log }: { log: Logger }): Promise
     log,
     lifecycle,
     reloads,
-    cluster: (parts) => Peer.create(config, { log, lifecycle, reloads, membership, candidates, supernodes, ...parts }),
+    audit,
+    cluster: (parts) =>
+      Peer.create(config, { log, lifecycle, reloads, audit, membership, candidates, supernodes, ...parts }),
   });
   return { addresses: [...addresses, address], reload: (next) => reloads.run(next), stop: () => lifecycle.stop() };
 }

@@ -71,6 +71,11 @@ export class Metrics {
     help: 'Bytes of stored blobs that were read and hashed in the background, to find those that rot',
     ...this.#on,
   });
+  readonly auditLost = new Counter({
+    name: 'hawker_audit_lost_total',
+    help: 'Lines of the audit log that could not be written',
+    ...this.#on,
+  });
   readonly timeToFirstByte = new Histogram({
     name: 'hawker_time_to_first_byte_seconds',
     help: 'From a blob or manifest request to its first body byte, by where the bytes came from',

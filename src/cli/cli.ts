@@ -47,7 +47,7 @@ export async function runCli(port: ProcessPort): Promise<number> {
   service(
     'supernode',
     'run a supernode, which tells proxies from where to fetch',
-    sections('supernode', 'cluster', 'log'),
+    sections('supernode', 'cluster', 'audit', 'log'),
     async () => (await import('../app/supernode-service.ts')).startSupernode,
   );
 

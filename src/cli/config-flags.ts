@@ -18,6 +18,7 @@ const VALUE_NAMES: Record<string, string> = {
   limit: 'size',
   slots: 'number',
   heartbeat: 'time',
+  names: 'host,…',
   supernodes: 'url,…',
   file: 'path',
 };

@@ -9,6 +9,8 @@ export interface Config {
     readonly listeners: readonly { readonly listen: Address; readonly upstream: string }[];
     readonly defaultUpstream: string;
     readonly staleTagsMs: number;
+    /** Names for which clients on this machine may ask the mirror, besides those of loopback. */
+    readonly names: readonly string[];
   };
   readonly peer: {
     /** The piece port. */
@@ -40,6 +42,8 @@ export interface Config {
   };
   /** By registry host or pattern: the allow-list. */
   readonly upstreams: Readonly<Record<string, UpstreamConfig>>;
+  /** Absolute; undefined: none. */
+  readonly audit: { readonly file: string | undefined };
   readonly log: { readonly level: LogLevel; readonly format: (typeof LOG_FORMATS)[number] };
 }
 

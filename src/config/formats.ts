@@ -35,6 +35,7 @@ export const FORMATS = {
     allowed: 'host:port, as in 127.0.0.1:65001, "[::1]:65001" or 0.0.0.0:65001 (port 0: a free one)',
     test: (text) => parseAddress(text) !== undefined,
   },
+  host: { what: 'a host name', allowed: 'a host name without a port, as in mirror.example', test: isHost },
   endpoint: {
     what: 'an address that others can connect to',
     allowed: 'host:port, as in 10.0.0.5:65002 or "[fd00::5]:65002", with a real port',

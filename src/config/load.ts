@@ -45,7 +45,7 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
 
 /** Texts become numbers and addresses; the checks have made sure that they can. */
 function toConfig(settings: Settings, sources: ConfigSources): Config {
-  const { proxy, peer, api, supernode, cluster, store, upstreams, log } = settings;
+  const { proxy, peer, api, supernode, cluster, store, upstreams, audit, log } = settings;
   const dir = store.dir === '' ? defaultStoreDir(sources.account, sources.environment['XDG_DATA_HOME']) : store.dir;
   return {
     proxy: {
@@ -53,6 +53,7 @@ function toConfig(settings: Settings, sources: ConfigSources): Config {
       listeners: proxy.listeners.map(({ listen, upstream }) => ({ listen: parseAddress(listen)!, upstream })),
       defaultUpstream: proxy.defaultUpstream,
       staleTagsMs: parseTime(proxy.staleTags)!,
+      names: proxy.names,
     },
     peer: {
       listen: parseAddress(peer.listen)!,
@@ -74,6 +75,7 @@ function toConfig(settings: Settings, sources: ConfigSources): Config {
     upstreams: Object.fromEntries(
       Object.entries(upstreams).map(([host, settings]) => [host, { insecure: false, allow: [], ...settings }]),
     ),
+    audit: { file: audit.file || undefined },
     log,
   };
 }

@@ -98,6 +98,11 @@ const sections = {
       flag: 'stale-tags',
       description: 'how long the last known digest of a tag may be used while its registry fails',
     }),
+    names: list('host', {
+      default: [],
+      flag: 'proxy-names',
+      description: 'names, besides localhost, that clients on this machine use for the mirror',
+    }),
   }),
   peer: section({
     listen: text('address', {
@@ -177,6 +182,13 @@ const sections = {
       description: "containerd's root, whose images are then shared too (/var/lib/containerd); empty: none",
     }),
   }),
+  audit: section({
+    file: text('path', {
+      default: '',
+      flag: 'audit-file',
+      description: 'where it is written who read what of private repositories; empty: nowhere',
+    }),
+  }),
   log: section({
     level: choice<LogLevel>(LOG_LEVELS, {
       default: 'info',
@@ -220,6 +232,7 @@ export const ConfigSchema = Type.Partial(
     cluster: Type.Partial(sections.cluster),
     store: Type.Partial(sections.store),
     upstreams: Upstreams,
+    audit: Type.Partial(sections.audit),
     log: Type.Partial(sections.log),
   }),
   { ...map('the configuration', { ...sections, supernodes: Supernodes, upstreams: Upstreams }) },
@@ -236,5 +249,6 @@ export interface Settings {
   cluster: Static<typeof sections.cluster>;
   store: Static<typeof sections.store>;
   upstreams: Static<typeof Upstreams>;
+  audit: Static<typeof sections.audit>;
   log: Static<typeof sections.log>;
 }

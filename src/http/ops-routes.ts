@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Audit } from '../base/audit.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { ApiAccess } from './api-access.ts';
 import { isLoopbackHost, LOOPBACK_HOSTS } from './loopback-host.ts';
@@ -11,6 +12,8 @@ export interface OpsOptions {
   readonly status: () => unknown;
   /** `loopback`: the listener is on a loopback address, and only requests that name one are answered; else who may ask. */
   readonly access: ApiAccess | 'loopback';
+  /** Is told who may not ask. */
+  readonly audit?: Audit | undefined;
 }
 
 /** What a probe asks, which can hold no token: it says nothing about anybody. */
@@ -25,11 +28,14 @@ const TOKEN_TODO =
  * the first two need a token. What changes something is refused to pages of other sites.
  */
 export function opsRoutes(app: FastifyInstance, options: OpsOptions, done: () => void): void {
-  const { metrics, notReady, status, access } = options;
+  const { metrics, notReady, status, access, audit } = options;
   app.addHook('onRequest', async (request, reply) => {
     reply.header('Cache-Control', 'no-store');
     const refusal = refusalOf(request, access);
     if (!refusal) return;
+    const { method, url, ip } = request;
+    const path = url.split('?', 1)[0];
+    audit?.record({ role: 'api', client: ip, decision: 'denied', code: refusal.code, method, path });
     // With it, a browser asks its user for the token.
     if (refusal.status === 401) reply.header('WWW-Authenticate', 'Basic realm="hawker", charset="UTF-8"');
     await reply.code(refusal.status).send({ code: refusal.code, message: refusal.message, todo: refusal.todo });

@@ -70,6 +70,17 @@ export const LoopbackOnly = codedError('LOOPBACK_ONLY', {
   todo: 'pull from the registry with your own credential, or through a mirror on your own machine',
 });
 
+/** A page in a browser on this machine may be behind it, under a name that its author has made to point here. */
+export const HostRefused = codedError('HOST_REFUSED', {
+  message: (p: { host: string }) => `over loopback the mirror is not asked for as ${p.host}`,
+  todo: 'use a loopback address (127.0.0.1, [::1] or localhost), or name the host in proxy.names',
+});
+
+export const BrowserRefused = codedError('BROWSER_REFUSED', {
+  message: () => 'the request comes from a web page in a browser (its Origin, or Sec-Fetch-Site)',
+  todo: 'nothing, if it was a page in a browser: a mirror answers programs only',
+});
+
 export const FirstByteLate = codedError('FIRST_BYTE_LATE', {
   message: (p: { waitedMs: number }) => `no byte came within ${p.waitedMs / 1000} s`,
   todo: 'see the log for what the origin was doing; the client goes to the registry itself',

@@ -23,6 +23,14 @@ export class Exchange {
   readonly #clock: Clock;
   readonly #startedAt: number;
   readonly #cancelDeadline: () => void;
+  /** The name under which the client has logged in at this mirror, if it has. */
+  identity: string | undefined;
+  /** The digest that the head of the response names. */
+  digest: string | undefined;
+  /** Body bytes that have left, and where they came from. */
+  bytes = 0;
+  readonly sources = new Set<ByteSource>();
+  #hasHead = false;
   #scope: Scope;
   #whenHead: () => void = () => undefined;
 
@@ -54,6 +62,11 @@ export class Exchange {
   /** From here on the registry is asked with what the client has sent for it. */
   askBy(upstream: Upstream): void {
     this.#scope = { ...this.#scope, upstream };
+  }
+
+  /** The client gets what it asked for: the head of its response is set. */
+  get hasHead(): boolean {
+    return this.#hasHead;
   }
 
   get isHead(): boolean {
@@ -93,6 +106,8 @@ export class Exchange {
   head(status: number, headers: OutgoingHttpHeaders): void {
     this.#cancelDeadline();
     this.#whenHead();
+    this.#hasHead = true;
+    this.digest = headerIn(headers, 'docker-content-digest');
     this.response.writeHead(status, {
       'Docker-Distribution-Api-Version': 'registry/2.0',
       ...(this.scope.ns === undefined ? {} : { 'OCI-Namespace': this.scope.ns }),
@@ -108,5 +123,12 @@ export class Exchange {
   /** Says that bytes have left. */
   sent(source: ByteSource, bytes: number): void {
     this.#metrics.clientBytes.inc({ source }, bytes);
+    this.sources.add(source);
+    this.bytes += bytes;
   }
+}
+
+function headerIn(headers: OutgoingHttpHeaders, wanted: string): string | undefined {
+  const [, value] = Object.entries(headers).find(([name]) => name.toLowerCase() === wanted) ?? [];
+  return value === undefined ? undefined : String(value);
 }

@@ -3,18 +3,21 @@ import type { Duplex } from 'node:stream';
 import { codeOf } from '../base/errors.ts';
 import { KiB } from '../base/units.ts';
 import { endConnection } from '../http/abort.ts';
+import { endUpgrades } from '../http/no-upgrade.ts';
 import { WriteUnsupported } from './errors.ts';
 import { ociAnswer, type OciAnswer } from './oci-errors.ts';
 
 /** Request line and headers together: tokens of some registries take tens of KiB, podman's list of ranges up to 30. */
-const MAX_HEADER_BYTES = 64 * KiB;
+export const MAX_HEADER_BYTES = 64 * KiB;
 /** For an idle connection: longer than Go's clients keep theirs (30 s), or they meet resets. */
-const KEEP_ALIVE_MS = 75_000;
+export const KEEP_ALIVE_MS = 75_000;
 /** For the head of a request; longer than the one above, as Node's documentation has it. */
-const HEADERS_MS = 80_000;
+export const HEADERS_MS = 80_000;
 /** For a whole request, body included, which nobody here wants. */
-const REQUEST_MS = 90_000;
-const MAX_CONNECTIONS = 4096;
+export const REQUEST_MS = 90_000;
+export const MAX_CONNECTIONS = 4096;
+/** Of one address other than this machine's, so that one client does not take the places of all. */
+export const MAX_CONNECTIONS_PER_ADDRESS = 1024;
 
 /** Node's HTTP server with the limits of a mirror. */
 export function createHttpServer(handler: (request: IncomingMessage, response: ServerResponse) => void): Server {
@@ -28,6 +31,7 @@ export function createHttpServer(handler: (request: IncomingMessage, response: S
     },
     handler,
   );
+  endUpgrades(server);
   server.maxConnections = MAX_CONNECTIONS;
   server.on('request', (request, response) => answering(request.socket, response));
   // Not answered with 100: what follows is not read.

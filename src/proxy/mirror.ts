@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import type { Audit } from '../base/audit.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Descriptors } from '../base/descriptors.ts';
 import type { Logger } from '../base/log.ts';
@@ -30,6 +31,8 @@ export interface MirrorOptions {
     readonly listeners: readonly { readonly listen: Address; readonly upstream: string }[];
     /** The registry that requests mean which name none. */
     readonly defaultUpstream: string;
+    /** Names for which clients on this machine may ask, besides those of loopback. */
+    readonly names?: readonly string[];
     /** How long what was read anonymously is served while its origin cannot be asked. */
     readonly staleTagsMs: number;
   };
@@ -45,6 +48,8 @@ export interface MirrorOptions {
   readonly clock: Clock;
   /** Shares out file descriptors; undefined: there are enough. */
   readonly descriptors?: Descriptors | undefined;
+  /** Is told who reads what that is not for everybody, and who may not. */
+  readonly audit?: Audit | undefined;
 }
 
 export interface Mirror {
@@ -66,7 +71,20 @@ export function createMirror(options: MirrorOptions): Mirror {
   const images = new ImageNames();
   const manifests = new Manifests({ access, tags, refs, downloads, clock, images, passThrough });
   const blobs = new Blobs({ access, downloads, images, pool });
-  const deps = { upstreams, access, manifests, blobs, passThrough, log, metrics, clock, descriptors };
+  const { names } = settings;
+  const deps = {
+    upstreams,
+    names,
+    access,
+    manifests,
+    blobs,
+    passThrough,
+    log,
+    metrics,
+    clock,
+    descriptors,
+    audit: options.audit,
+  };
   const listeners = [
     { address: settings.listen, scope: { upstream: settings.defaultUpstream, bound: false } },
     ...settings.listeners.map(({ listen, upstream }) => ({ address: listen, scope: { upstream, bound: true } })),

@@ -1,19 +1,29 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import fastify, { type FastifyInstance } from 'fastify';
+import type { Audit } from '../base/audit.ts';
 import type { Clock } from '../base/clock.ts';
 import { codeOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { Descriptors } from '../base/descriptors.ts';
 import { endConnection } from '../http/abort.ts';
+import { foreignPage } from '../http/browser-guard.ts';
 import { limitConnections } from '../http/connection-limit.ts';
+import { limitStrangers } from '../http/stranger-limit.ts';
 import type { Upstreams } from '../registry/upstreams.ts';
 import type { Access } from './access.ts';
-import { AccessLog } from './access-log.ts';
+import { AccessLog, type LogEntry } from './access-log.ts';
+import { auditExchange } from './audit-trail.ts';
 import type { Blobs } from './blobs.ts';
-import { CatalogUnsupported, LoginNeeded, WriteUnsupported } from './errors.ts';
+import { BrowserRefused, CatalogUnsupported, HostRefused, LoginNeeded, WriteUnsupported } from './errors.ts';
 import { Exchange } from './exchange.ts';
-import { answerMalformed, createHttpServer, refuse } from './http-server.ts';
+import {
+  answerMalformed,
+  createHttpServer,
+  MAX_CONNECTIONS,
+  MAX_CONNECTIONS_PER_ADDRESS,
+  refuse,
+} from './http-server.ts';
 import type { Manifests } from './manifests.ts';
 import { resolveScope, type ListenerScope } from './namespace.ts';
 import { ociAnswer, type Subject } from './oci-errors.ts';
@@ -24,8 +34,13 @@ import { parseRequestPath, type RequestPath } from './request-path.ts';
 /** How long a registry may take to say how to log in, in milliseconds; a client waits for it before its pull begins. */
 const CHALLENGE_MS = 3000;
 
+/** As much of a host that a client names as an error shows, in characters. */
+const MAX_SHOWN_HOST = 100;
+
 export interface ServerDeps {
   readonly upstreams: Pick<Upstreams, 'find'>;
+  /** Names for which clients on this machine may ask, besides those of loopback. */
+  readonly names?: readonly string[] | undefined;
   readonly access: Access;
   readonly manifests: Manifests;
   readonly blobs: Blobs;
@@ -35,6 +50,8 @@ export interface ServerDeps {
   readonly clock: Clock;
   /** Shares out file descriptors; undefined: there are enough. */
   readonly descriptors?: Descriptors | undefined;
+  /** Is told who reads what that is not for everybody, and who may not. */
+  readonly audit?: Audit | undefined;
 }
 
 /**
@@ -49,7 +66,9 @@ export function createMirrorServer(listener: ListenerScope, deps: ServerDeps): F
         if (request.method === 'GET' || request.method === 'HEAD') handler(request, response);
         else refuseWrite(request, response, accessLog);
       });
-      const { descriptors, log } = deps;
+      const { descriptors, log, clock } = deps;
+      const limits = { perAddress: MAX_CONNECTIONS_PER_ADDRESS, overall: MAX_CONNECTIONS };
+      limitStrangers(server, limits, { clock, log });
       if (descriptors) limitConnections(server, { descriptors, log });
       return server;
     },
@@ -72,16 +91,22 @@ export function createMirrorServer(listener: ListenerScope, deps: ServerDeps): F
   async function answer(request: IncomingMessage, response: ServerResponse, url: string): Promise<void> {
     const entry = accessLog.open(request, response, url);
     try {
+      refuseForeign(request, url, deps);
       const path = parseRequestPath(url);
       entry.path = path;
-      await dispatch(request, response, path);
+      await dispatch(request, response, path, entry);
     } catch (error) {
       entry.error = error;
       fail(request, response, error, subjectOf(entry.path));
     }
   }
 
-  async function dispatch(request: IncomingMessage, response: ServerResponse, path: RequestPath): Promise<void> {
+  async function dispatch(
+    request: IncomingMessage,
+    response: ServerResponse,
+    path: RequestPath,
+    entry: LogEntry,
+  ): Promise<void> {
     const { target } = path;
     if (target.kind === 'base') {
       await answerBase(request, response);
@@ -89,6 +114,7 @@ export function createMirrorServer(listener: ListenerScope, deps: ServerDeps): F
     }
     if (target.kind === 'catalog') throw new CatalogUnsupported({});
     const exchange = new Exchange(request, response, resolveScope(path, listener, deps.upstreams), deps);
+    if (deps.audit) auditExchange(deps.audit, exchange, entry);
     if (deps.descriptors) exchange.onHead(await deps.descriptors.enter(exchange.signal));
     // docker and podman learn of a login at `/v2/` only, and get by with a 404 here; containerd and BuildKit, which send `ns`, learn of it anywhere.
     const mayLogIn = listener.bound || path.ns !== undefined;
@@ -126,6 +152,23 @@ export function createMirrorServer(listener: ListenerScope, deps: ServerDeps): F
     });
     response.end('{}');
   }
+}
+
+/** Throws HOST_REFUSED, BROWSER_REFUSED. */
+function refuseForeign(
+  request: IncomingMessage,
+  url: string,
+  { names = [], audit }: Pick<ServerDeps, 'names' | 'audit'>,
+): void {
+  const foreign = foreignPage(request, url, names);
+  if (!foreign) return;
+  const error =
+    foreign.by === 'host'
+      ? new HostRefused({ host: JSON.stringify(foreign.host.slice(0, MAX_SHOWN_HOST)) })
+      : new BrowserRefused({});
+  const { method, socket } = request;
+  audit?.record({ role: 'mirror', client: socket.remoteAddress, decision: 'denied', code: error.code, method });
+  throw error;
 }
 
 function refuseWrite(request: IncomingMessage, response: ServerResponse, accessLog: AccessLog): void {

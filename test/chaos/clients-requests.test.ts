@@ -201,7 +201,7 @@ async function pipeline(
   const ranges = Array.from({ length: 20 }, () => draw.below(bytes.length - 100));
   const requests = ranges.map(
     (start) =>
-      `GET /v2/${REPOSITORY}/blobs/${digest} HTTP/1.1\r\nHost: mirror\r\nRange: bytes=${start}-${start + 99}\r\n\r\n`,
+      `GET /v2/${REPOSITORY}/blobs/${digest} HTTP/1.1\r\nHost: localhost\r\nRange: bytes=${start}-${start + 99}\r\n\r\n`,
   );
   const client = await RawClient.open(node);
   client.send(`${requests.join('')}\u0000\u0001 garbage\r\n\r\n`);

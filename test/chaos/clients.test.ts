@@ -39,7 +39,7 @@ async function stage(scene: Scene, size: number): Promise<Origin & { node: Hawke
 }
 
 function requestOf({ digest }: TestBlob, headers = ''): string {
-  return `GET /v2/${REPOSITORY}/blobs/${digest} HTTP/1.1\r\nHost: mirror\r\n${headers}\r\n`;
+  return `GET /v2/${REPOSITORY}/blobs/${digest} HTTP/1.1\r\nHost: localhost\r\n${headers}\r\n`;
 }
 
 /** Asks for a blob, and is gone after so many bytes of the answer. */

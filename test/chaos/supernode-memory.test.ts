@@ -55,7 +55,10 @@ const ROWS: Row[] = [
     blamed: { who: `the strangers: close code ${TOO_BIG}, \`MESSAGE_INVALID\` and \`FULL\` at the supernode` },
     without: {
       taken: 'the limit on the size of a message',
-      edits: [{ file: 'p2p/supernode/upgrade.js', find: 'maxPayload: MAX_MESSAGE_BYTES', replace: 'maxPayload: 0' }],
+      edits: [
+        { file: 'p2p/supernode/upgrade.js', find: 'maxPayload: MAX_MESSAGE_BYTES', replace: 'maxPayload: 0' },
+        { file: 'p2p/supernode/upgrade.js', find: 'bytes <= MAX_UNPROVED_BYTES', replace: 'bytes >= 0' },
+      ],
     },
     async run(scene) {
       const holders = [{ config: SLOWLY }];

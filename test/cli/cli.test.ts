@@ -46,7 +46,7 @@ t.test('each command has the flags of what concerns it, and no others', async (t
   );
   t.same(
     await flagsOf('supernode'),
-    of((key) => /^(supernode|cluster|log)\./.test(key)),
+    of((key) => /^(supernode|cluster|audit|log)\./.test(key)),
   );
   const ofSupernode = ['config', 'supernodes', 'cluster-secret-file', 'cluster-operator-token-file'];
   t.same(await flagsOf('peers'), new Set(ofSupernode));

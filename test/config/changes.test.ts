@@ -20,6 +20,7 @@ t.test('each setting that differs is named, and nothing else', async (t) => {
     'proxy.listeners': '[{listen: "localhost:2", upstream: ghcr.io}]',
     'proxy.defaultUpstream': 'quay.io',
     'proxy.staleTags': '5m',
+    'proxy.names': 'mirror.example',
     'peer.listen': 'localhost:4',
     'peer.advertise': '10.0.0.5:65002,[fd00::5]:65002',
     'peer.zone': 'rack-1',
@@ -36,6 +37,7 @@ t.test('each setting that differs is named, and nothing else', async (t) => {
     'store.quota': '1TB',
     'store.containerd': '/c',
     upstreams: '{"gcr.io": false}',
+    'audit.file': '/var/log/hawker/audit',
     'log.level': 'trace',
     'log.format': 'json',
   };

@@ -11,6 +11,10 @@ import {
 } from '../../src/config/formats.ts';
 
 const CASES: Record<FormatName, { good: string[]; bad: string[] }> = {
+  host: {
+    good: ['mirror', 'mirror.example', 'node-1', '127.0.0.1'],
+    bad: ['', 'mirror:65001', 'a b', '1.2.3', 'http://a'],
+  },
   address: {
     good: ['127.0.0.1:65001', '[::1]:65001', 'localhost:0', '0.0.0.0:65535', '[::]:1', 'node-1.example:80', 'Node:80'],
     bad: [

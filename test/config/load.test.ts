@@ -62,6 +62,7 @@ t.test('with nothing said, the defaults of the design', async (t) => {
     listeners: [],
     defaultUpstream: 'docker.io',
     staleTagsMs: 86_400_000,
+    names: [],
   });
   t.same(config.peer, {
     listen: { host: '127.0.0.1', port: 65_002 },
@@ -82,6 +83,7 @@ t.test('with nothing said, the defaults of the design', async (t) => {
   );
   t.same(config.cluster, { secretFile: undefined, operatorTokenFile: undefined });
   t.same(config.store, { dir: '/home/me/.local/share/hawker', quotaBytes: 20 * GiB, containerd: undefined });
+  t.same(config.audit, { file: undefined });
   t.same(config.log, { level: 'info', format: 'auto' });
   t.same(config.upstreams['docker.io'], { url: 'https://registry-1.docker.io', insecure: false, allow: [] });
   t.same(config.upstreams['ghcr.io'], { insecure: false, allow: [] });
@@ -124,6 +126,7 @@ t.test('every setting can be made by its variable and its flag', async (t) => {
     'proxy.listeners': '[{listen: "localhost:2", upstream: ghcr.io}]',
     'proxy.defaultUpstream': 'quay.io',
     'proxy.staleTags': '5m',
+    'proxy.names': 'mirror.example,node-7',
     'peer.listen': 'localhost:4',
     'peer.advertise': '10.0.0.5:65002,[fd00::5]:65002',
     'peer.zone': 'rack-1',
@@ -140,6 +143,7 @@ t.test('every setting can be made by its variable and its flag', async (t) => {
     'store.quota': '1TB',
     'store.containerd': '/var/lib/containerd',
     upstreams: '{"r.example:5000": {"url": "http://10.0.0.1:5000", "allow": ["10.0.0.0/8"], "insecure": true}}',
+    'audit.file': '/var/log/hawker/audit',
     'log.level': 'trace',
     'log.format': 'json',
   };
@@ -154,6 +158,7 @@ t.test('every setting can be made by its variable and its flag', async (t) => {
     listeners: [{ listen: { host: 'localhost', port: 2 }, upstream: 'ghcr.io' }],
     defaultUpstream: 'quay.io',
     staleTagsMs: 300_000,
+    names: ['mirror.example', 'node-7'],
   });
   t.same(config.peer, {
     listen: { host: 'localhost', port: 4 },
@@ -420,7 +425,10 @@ t.test('config/hawker.yaml says the defaults, and names every setting', async (t
 });
 
 t.test('the examples of config/hawker.yaml load, and show every key of a registry and a listener', async (t) => {
-  const yaml = SHIPPED.replaceAll(/^( *)#(?! \S|$)/gm, '$1').replaceAll(/^ *(?:listeners|advertise): \[\]\n/gm, '');
+  const yaml = SHIPPED.replaceAll(/^( *)#(?! \S|$)/gm, '$1').replaceAll(
+    /^ *(?:listeners|advertise|names): \[\]\n/gm,
+    '',
+  );
   const { value } = parseYaml(yaml, 'hawker.yaml') as { value: { upstreams: Record<string, object> } };
   const shown = new Set(Object.values(value.upstreams).flatMap((upstream) => Object.keys(upstream)));
   const upstreamNode = ROOT.properties!['upstreams']!.additionalProperties as SchemaNode;

@@ -216,7 +216,8 @@ const HOSTILE: readonly [string, readonly number[], (string | undefined)?, ...st
   ['/v2/library/app/blobs/uploads/1', [405], 'UNSUPPORTED', '--request', 'PATCH', '--data', 'x'],
   ['/v2/', [400, 405], undefined, '--request', 'BREW'],
   ['/v2/', [400, 431, 0], undefined, '--header', `X-Large: ${'x'.repeat(120_000)}`],
-  ['/v2/', [200, 400], undefined, '--header', 'Host: evil.example'],
+  ['/v2/', [404], undefined, '--header', 'Host: evil.example'],
+  ['/v2/', [404], undefined, '--header', 'Origin: https://evil.example'],
 ];
 
 e2e(t, 'bad input', PROGRAMS, async (t, rig) => {

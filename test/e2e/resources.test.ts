@@ -87,7 +87,7 @@ async function idleConnections(hawker: Hawker, count: number): Promise<Socket[]>
     socket.on('error', () => undefined);
     sockets.push(socket);
     await once(socket, 'connect');
-    socket.write('GET /v2/ HTTP/1.1\r\nHost: mirror\r\n\r\n');
+    socket.write('GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n');
     await once(socket, 'data');
     socket.resume();
   }

@@ -1,6 +1,7 @@
 import fastify from 'fastify';
 import t from 'tap';
 import { ApiAccess } from '../../src/http/api-access.ts';
+import type { AuditEvent } from '../../src/base/audit.ts';
 import { Metrics } from '../../src/base/metrics.ts';
 import { opsRoutes } from '../../src/http/ops-routes.ts';
 
@@ -78,4 +79,18 @@ t.test('a page of another site changes nothing', async (t) => {
   for (const origin of ['http://evil.example', 'null', 'http://localhost:80', 'http://localhost:65003.evil.example']) {
     t.match((await post(origin)).json(), { code: 'BROWSER_REFUSED' }, origin);
   }
+});
+
+t.test('who was refused is told to the audit log', async (t) => {
+  const events: AuditEvent[] = [];
+  const server = fastify();
+  const access = new ApiAccess({ operator: ['o'.repeat(32)], reader: [] });
+  const audit = { record: (event: AuditEvent) => void events.push(event) };
+  opsRoutes(server, { metrics: new Metrics(), notReady: () => [], status: () => ({}), access, audit }, () => undefined);
+  await server.inject('/livez');
+  await server.inject({ url: '/metrics', headers: { authorization: `Bearer ${'o'.repeat(32)}` } });
+  t.same(events, []);
+  await server.inject({ url: '/api/v1/status?token=secret', headers: { authorization: 'Bearer wrong' } });
+  const about = { role: 'api', client: '127.0.0.1', decision: 'denied', code: 'OPERATOR_TOKEN_WRONG' };
+  t.same(events, [{ ...about, method: 'GET', path: '/api/v1/status' }]);
 });

@@ -3,6 +3,7 @@ import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage 
 import { connect } from 'node:net';
 import { pino } from 'pino';
 import type { Test } from 'tap';
+import type { Audit } from '../../src/base/audit.ts';
 import { systemClock, type Clock } from '../../src/base/clock.ts';
 import { Metrics } from '../../src/base/metrics.ts';
 import { BufferPool } from '../../src/http/buffer-pool.ts';
@@ -43,6 +44,8 @@ export interface RigOptions {
   readonly listenHost?: string;
   readonly staleTagsMs?: number;
   readonly vouchers?: Vouchers;
+  readonly names?: readonly string[];
+  readonly audit?: Audit;
 }
 
 /** A mirror in this process with everything real behind it but for the origin (hostile) and the disk (in memory). */
@@ -80,11 +83,13 @@ export class Rig {
         listeners: [{ listen, upstream: REGISTRY }],
         defaultUpstream: 'docker.io',
         staleTagsMs: options.staleTagsMs ?? 86_400_000,
+        ...(options.names && { names: options.names }),
       },
       upstreams: this.#upstreams,
       downloads: this.#downloads,
       refs: this.refs,
       vouchers: options.vouchers,
+      audit: options.audit,
       pool,
       log,
       metrics,

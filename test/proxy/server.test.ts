@@ -35,7 +35,7 @@ t.test('GET /v2/ is answered here, at once, and without a challenge', async (t) 
 t.test('bad input over a raw socket: the error that the spec names, and the server goes on', async (t) => {
   const rig = await Rig.start(t);
   const get = (target: string, ...headers: string[]) =>
-    `GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${headers.map((h) => `${h}\r\n`).join('')}\r\n`;
+    `GET ${target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${headers.map((h) => `${h}\r\n`).join('')}\r\n`;
   const cases: [string, string | Buffer, number, string | undefined][] = [
     ['escaped slash', get('/v2/a%2Fb/manifests/x'), 400, 'NAME_INVALID'],
     ['dots', get('/v2/../../../etc/passwd'), 400, 'NAME_INVALID'],
@@ -61,7 +61,8 @@ t.test('bad input over a raw socket: the error that the spec names, and the serv
     ['root', get('/'), 404, 'NAME_UNKNOWN'],
     ['favicon', get('/favicon.ico'), 404, 'NAME_UNKNOWN'],
     ['asterisk', get('*'), 404, 'NAME_UNKNOWN'],
-    ['absolute form', get('http://evil.example/v2/'), 200, undefined],
+    ['absolute form', get('http://localhost:65001/v2/'), 200, undefined],
+    ['absolute form of another', get('http://evil.example/v2/'), 404, 'NAME_UNKNOWN'],
     ['long URL', get(`/v2/a/manifests/x?${'y'.repeat(9000)}`), 414, 'NAME_INVALID'],
     ['huge headers', get('/v2/', `X-Big: ${'y'.repeat(70_000)}`), 431, 'UNSUPPORTED'],
     ['raw NUL', get('/v2/a\0b/manifests/x'), 400, 'UNSUPPORTED'],
@@ -69,15 +70,15 @@ t.test('bad input over a raw socket: the error that the spec names, and the serv
     ['header with NUL', get('/v2/', 'X-Bad: \0'), 400, 'UNSUPPORTED'],
     ['unknown version', 'GET /v2/ HTTP/9.9\r\n\r\n', 400, 'UNSUPPORTED'],
     ['garbage', 'hello, is this a registry?\r\n\r\n', 400, 'UNSUPPORTED'],
-    ['unknown method', 'BREW /v2/ HTTP/1.1\r\nHost: x\r\n\r\n', 400, 'UNSUPPORTED'],
+    ['unknown method', 'BREW /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n', 400, 'UNSUPPORTED'],
     ['TLS ClientHello', Buffer.from('16030100050100000103034142', 'hex'), 400, 'UNSUPPORTED'],
-    ['CONNECT', 'CONNECT evil.example:443 HTTP/1.1\r\nHost: x\r\n\r\n', 405, 'UNSUPPORTED'],
+    ['CONNECT', 'CONNECT evil.example:443 HTTP/1.1\r\nHost: localhost\r\n\r\n', 405, 'UNSUPPORTED'],
     ['two lengths', get('/v2/', 'Content-Length: 1', 'Content-Length: 2'), 400, 'UNSUPPORTED'],
-    ['PROPFIND', 'PROPFIND /v2/a/ HTTP/1.1\r\nHost: x\r\n\r\n', 405, 'UNSUPPORTED'],
-    ['OPTIONS *', 'OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n', 405, 'UNSUPPORTED'],
-    ['TRACE', 'TRACE /v2/ HTTP/1.1\r\nHost: x\r\n\r\n', 405, 'UNSUPPORTED'],
-    ['delete', `DELETE /v2/a/manifests/sha256:${HEX} HTTP/1.1\r\nHost: x\r\n\r\n`, 405, 'UNSUPPORTED'],
-    ['mount', `POST /v2/a/blobs/uploads/?mount=sha256:${HEX} HTTP/1.1\r\nHost: x\r\n\r\n`, 405, 'UNSUPPORTED'],
+    ['PROPFIND', 'PROPFIND /v2/a/ HTTP/1.1\r\nHost: localhost\r\n\r\n', 405, 'UNSUPPORTED'],
+    ['OPTIONS *', 'OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n', 405, 'UNSUPPORTED'],
+    ['TRACE', 'TRACE /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n', 405, 'UNSUPPORTED'],
+    ['delete', `DELETE /v2/a/manifests/sha256:${HEX} HTTP/1.1\r\nHost: localhost\r\n\r\n`, 405, 'UNSUPPORTED'],
+    ['mount', `POST /v2/a/blobs/uploads/?mount=sha256:${HEX} HTTP/1.1\r\nHost: localhost\r\n\r\n`, 405, 'UNSUPPORTED'],
   ];
   for (const [name, bytes, status, code] of cases) {
     const answer = await rig.raw(bytes);
@@ -100,7 +101,7 @@ t.test('a write is refused before its body is read, and the answer arrives', asy
     const socket = connect({ host: '127.0.0.1', port: rig.port, allowHalfOpen: true });
     await once(socket, 'connect');
     socket.write(
-      `PUT /v2/a/manifests/x HTTP/1.1\r\nHost: x\r\nContent-Length: 500000\r\n${expect ? 'Expect: 100-continue\r\n' : ''}\r\n`,
+      `PUT /v2/a/manifests/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500000\r\n${expect ? 'Expect: 100-continue\r\n' : ''}\r\n`,
     );
     if (!expect) socket.write(Buffer.alloc(500_000));
     const chunks: Buffer[] = [];
@@ -120,7 +121,7 @@ t.test('a write behind other requests on a connection waits for its turn', async
   rig.origin.faults.delayMs = 50;
   rig.origin.addImage('org/app', 'v1', makeImage({ seed: 1, layers: [10] }));
   const answer = await rig.raw(
-    `GET /v2/org/app/tags/list${NS} HTTP/1.1\r\nHost: x\r\n\r\nDELETE /v2/org/app/manifests/v1 HTTP/1.1\r\nHost: x\r\n\r\n`,
+    `GET /v2/org/app/tags/list${NS} HTTP/1.1\r\nHost: localhost\r\n\r\nDELETE /v2/org/app/manifests/v1 HTTP/1.1\r\nHost: localhost\r\n\r\n`,
   );
   t.match(answer, /^HTTP\/1\.1 200 OK[\s\S]*"tags":\["v1"\]\}HTTP\/1\.1 405 Method Not Allowed/);
 });
@@ -130,7 +131,7 @@ t.test('what is no HTTP waits for the answers to the requests before it', async 
   rig.origin.faults.on = ['tags'];
   rig.origin.faults.delayMs = 50;
   rig.origin.addImage('org/app', 'v1', makeImage({ seed: 1, layers: [10] }));
-  const request = `GET /v2/org/app/tags/list${NS} HTTP/1.1\r\nHost: x\r\n\r\n`;
+  const request = `GET /v2/org/app/tags/list${NS} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
   const answer = await rig.raw(`${request}${request}\0garbage\r\n\r\n`);
   t.match(answer, /^(?:HTTP\/1\.1 200 OK[^{]*\{[^}]*"tags":\["v1"\]\}){2}HTTP\/1\.1 400 Bad Request\r\n/);
   t.match(answer, /"HPE_[A-Z_]+"\}\}\]\}$/, 'and that is the last of it');

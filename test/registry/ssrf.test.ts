@@ -127,7 +127,7 @@ t.test('a name is resolved for each connection, and what was looked at is what i
         end: done,
         failed: (error: unknown) => resolve(error as { code?: string }),
       };
-      transport.reader.get(new URL(`http://rebind.test:${port}/`), {}, handler as never);
+      transport.reader.get(new URL(`http://rebind.test:${port}/`), {}, handler);
     });
   const first = await byAgent();
   t.not(first.code, 'ADDRESS_REFUSED', 'a public address passes');

@@ -14,7 +14,8 @@ const BOUND_MS = 15_000;
 /** A configuration of a node on free ports of loopback, whose one registry is at `origin`. */
 export function nodeConfig(options: { dir: string; origin: string; supernodes?: readonly string[] }): Config {
   return {
-    proxy: { listen: ANY, listeners: [], defaultUpstream: REGISTRY, staleTagsMs: 3_600_000 },
+    proxy: { listen: ANY, listeners: [], defaultUpstream: REGISTRY, staleTagsMs: 3_600_000, names: [] },
+    audit: { file: undefined },
     api: { listen: ANY },
     peer: {
       listen: ANY,

@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import fastify from 'fastify';
 import type { Test } from 'tap';
-import type { Clock } from '../../src/base/clock.ts';
+import { systemClock, type Clock } from '../../src/base/clock.ts';
 import { silentLogger, type Logger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
 import { Inventory, type InventoryOptions } from '../../src/p2p/peer/inventory.ts';
@@ -50,7 +50,7 @@ export async function serve(
   { port = 0, metrics = new Metrics() }: { port?: number; metrics?: Metrics } = {},
 ): Promise<{ url: string; port: number; close: () => Promise<void> }> {
   const app = fastify();
-  await app.register(supernodeApi, { supernode, metrics, access: 'loopback' });
+  await app.register(supernodeApi, { supernode, metrics, access: 'loopback', clock: systemClock, log: silentLogger });
   await app.listen({ host: '127.0.0.1', port });
   const bound = (app.server.address() as AddressInfo).port;
   const close = async () => {

@@ -123,7 +123,8 @@ interface PeersAnswer {
 
 function configOf(of: { dir: string; origin: string; supernodes: readonly string[] }): Config {
   return {
-    proxy: { listen: LOOPBACK, listeners: [], defaultUpstream: REGISTRY, staleTagsMs: 3_600_000 },
+    proxy: { listen: LOOPBACK, listeners: [], defaultUpstream: REGISTRY, staleTagsMs: 3_600_000, names: [] },
+    audit: { file: undefined },
     peer: {
       listen: LOOPBACK,
       advertise: [],

@@ -6,6 +6,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import type { Audit } from '../../base/audit.ts';
 import type { Clock } from '../../base/clock.ts';
 import { isOutOfDescriptors, type Descriptors } from '../../base/descriptors.ts';
 import { parseDigest } from '../../base/digest.ts';
@@ -18,20 +19,25 @@ import { KiB } from '../../base/units.ts';
 import { sendBody } from '../../http/body-out.ts';
 import type { BufferPool } from '../../http/buffer-pool.ts';
 import { limitConnections } from '../../http/connection-limit.ts';
+import { endUpgrades } from '../../http/no-upgrade.ts';
 import { contentRange, parseRange } from '../../http/range.ts';
+import { StrangerLimit } from '../../http/stranger-limit.ts';
 import { tokenIn, type PieceAuth, type PeerIdentity } from './piece-auth.ts';
 import { encodeAnswer, isQuestion, parseQuestion, type Reading, type ReadingKey } from './readings.ts';
 import { openUpload, pacedBy, type Upload, type UploadPlaces } from './upload.ts';
 import type { UploadSlots } from './upload-slots.ts';
 
-const MAX_HEADER_BYTES = 8 * KiB;
-const MAX_CONNECTIONS = 2048;
+export const MAX_HEADER_BYTES = 8 * KiB;
+export const MAX_CONNECTIONS = 2048;
+/** Of those who have not shown a good token: of one address, and of all. */
+export const MAX_STRANGERS_PER_ADDRESS = 128;
+export const MAX_STRANGERS = 1024;
 /** For an idle connection; longer than a piece client keeps one, so that few are closed just as they are used again. */
-const KEEP_ALIVE_MS = 60_000;
+export const KEEP_ALIVE_MS = 60_000;
 /** For the head of a request, and for all of it. */
-const REQUEST_MS = 10_000;
+export const REQUEST_MS = 10_000;
 /** A receiver that takes no byte for so long gives its upload slot back. */
-const SEND_STALL_MS = 15_000;
+export const SEND_STALL_MS = 15_000;
 /** On one connection. A sender of 1 MiB pieces at 25 Gbit/s sees 3,000, over its four slots. */
 export const MAX_REQUESTS_PER_SECOND = 1000;
 /** On one connection at the same time: a piece client asks one after the other. */
@@ -70,6 +76,8 @@ export interface PieceServerOptions extends UploadPlaces {
   readonly log: Logger;
   /** Shares out file descriptors; undefined: there are enough. */
   readonly descriptors?: Descriptors | undefined;
+  /** Is told who may not ask. */
+  readonly audit?: Audit | undefined;
 }
 
 /**
@@ -81,6 +89,7 @@ export interface PieceServerOptions extends UploadPlaces {
 export class PieceServer {
   readonly #options: PieceServerOptions;
   readonly #server: Server;
+  readonly #strangers: StrangerLimit;
   readonly #connections = new Map<Socket, Connection>();
 
   constructor(options: PieceServerOptions) {
@@ -95,12 +104,15 @@ export class PieceServer {
       },
       (request, response) => void this.#serve(request, response),
     );
+    endUpgrades(this.#server);
     this.#server.maxConnections = MAX_CONNECTIONS;
     this.#server.timeout = SEND_STALL_MS;
     this.#server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
       void this.#serve(request, response);
     });
-    const { descriptors, log } = options;
+    const { descriptors, clock, log } = options;
+    const limits = { perAddress: MAX_STRANGERS_PER_ADDRESS, overall: MAX_STRANGERS };
+    this.#strangers = new StrangerLimit(this.#server, limits, { clock, log });
     if (descriptors) limitConnections(this.#server, { descriptors, spare: SPARE_FOR_CLIENTS, log });
     // Whoever speaks no HTTP has shown no token: no answer.
     this.#server.on('clientError', (_error, socket) => socket.destroy());
@@ -205,6 +217,7 @@ export class PieceServer {
     const token = tokenIn(request.headers.authorization);
     if (token === undefined || this.#options.auth.check(token) === undefined) return false;
     this.#connectionOf(request.socket).token = token;
+    this.#strangers.known(request.socket);
     return true;
   }
 
@@ -230,6 +243,19 @@ export class PieceServer {
       { code: 'PIECES_REFUSED', status, address: request.socket.remoteAddress },
       'a request to the piece port was refused',
     );
+    if (status === 403) {
+      const { method, url = '', socket } = request;
+      const digest = BLOB_PATH.exec(url)?.[1];
+      const asked = { method, digest: digest === undefined ? undefined : parseDigest(digest) };
+      const { audit } = this.#options;
+      audit?.record({
+        role: 'pieces',
+        client: socket.remoteAddress,
+        decision: 'denied',
+        code: 'NOT_A_MEMBER',
+        ...asked,
+      });
+    }
     answer(response, status, { Connection: 'close' });
   }
 

@@ -11,6 +11,8 @@ export interface SessionSocket {
   close(code: number, reason: string): void;
   /** Ends it at once, where the other end does not answer. */
   terminate(): void;
+  /** The other end is a member: it may say more than a stranger. */
+  proved?(): void;
   /** Called once; nothing that came before is lost. Never calls from within a call. */
   listen(listener: SocketListener): void;
 }
@@ -30,6 +32,7 @@ export const CLOSE = {
   goingAway: 1001,
   abnormal: 1006,
   policy: 1008,
+  tooBig: 1009,
   restart: 1012,
   again: 4000,
 } as const;

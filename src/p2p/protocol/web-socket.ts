@@ -8,14 +8,17 @@ const CLOSE_MS = 2000;
 /** One end of a session over a WebSocket (RFC 6455) of the `ws` library. Binary messages, which have no meaning, read as ''. */
 export class WebSocketEnd implements SessionSocket {
   readonly #ws: WebSocket;
+  readonly #proved: (() => void) | undefined;
   #listener: SocketListener | undefined;
   #fault: string | undefined;
   /** What came before there was a listener. */
   #early: string[] = [];
   #earlyClose: [number, string] | undefined;
 
-  constructor(ws: WebSocket) {
+  /** `proved` is told when the other end has shown that it is a member. */
+  constructor(ws: WebSocket, proved?: () => void) {
     this.#ws = ws;
+    this.#proved = proved;
     ws.on('message', (data: RawData, isBinary: boolean) => this.#message(isBinary ? '' : textOf(data)));
     ws.on('error', (error) => {
       this.#fault ??= describeError(error);
@@ -47,6 +50,10 @@ export class WebSocketEnd implements SessionSocket {
 
   terminate(): void {
     this.#ws.terminate();
+  }
+
+  proved(): void {
+    this.#proved?.();
   }
 
   listen(listener: SocketListener): void {

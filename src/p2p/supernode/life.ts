@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { Audit } from '../../base/audit.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import { compatibility } from '../protocol/compatibility.ts';
@@ -52,6 +53,8 @@ export interface LifeDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: SupernodeMetrics;
+  /** Is told who may not join. */
+  readonly audit?: Audit | undefined;
   readonly ask?: ReachabilityOptions['ask'] | undefined;
   /** Its state is not to be trusted any more: it is to be ended. */
   readonly fault: (error: unknown) => void;
@@ -146,6 +149,7 @@ export class Life implements SessionHost {
   /** Somebody was refused who never had a session. */
   turnedAway(from: string, code: RefusalCode, message: string): void {
     this.#tell({ kind: 'refused', from, code, message });
+    this.#deps.audit?.record({ role: 'session', client: from, decision: 'denied', code });
   }
 
   /** Which secrets a peer has; empty where it is not here, or the cluster is open. */
@@ -243,6 +247,8 @@ export class Life implements SessionHost {
   refuse(session: Session, code: RefusalCode, message: string): void {
     if (session.phase === 'over') return;
     this.#tell({ kind: 'refused', from: session.from, who: this.#whoIs(session), code, message });
+    const isMember = session.phase === 'open';
+    if (!isMember) this.#deps.audit?.record({ role: 'session', client: session.from, decision: 'denied', code });
     this.#sessions.end(session, code, message, CLOSE.policy);
     this.closed(session, false, `its session was ended: ${code}, ${message}`);
   }
@@ -345,6 +351,7 @@ export class Life implements SessionHost {
     if (!session?.hello) return;
     const { hello } = session;
     session.phase = 'open';
+    session.socket.proved?.();
     session.peer = hello.peer;
     session.toldPeersAt = this.now();
     session.hello = undefined;

@@ -1,7 +1,9 @@
+import type { Audit } from '../../base/audit.ts';
 import type { Clock } from '../../base/clock.ts';
 import { asError, describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Metrics } from '../../base/metrics.ts';
+import { KiB } from '../../base/units.ts';
 import { SupernodeFaulty, type RefusalCode } from '../protocol/errors.ts';
 import type { Membership } from '../protocol/membership.ts';
 import { CLOSE, type SessionSocket } from '../protocol/socket.ts';
@@ -9,6 +11,7 @@ import { PROTOCOL_VERSION } from '../protocol/version.ts';
 import type { PeerId } from './events.ts';
 import { firstLeaseAt } from './lease-numbers.ts';
 import { Life, type SwarmPort } from './life.ts';
+import { MAX_PEERS } from './limits.ts';
 import { SupernodeMetrics } from './metrics.ts';
 import type { ReachabilityOptions } from './reachability.ts';
 import { Swarm, type SwarmBlob, type SwarmOptions } from './swarm.ts';
@@ -16,6 +19,13 @@ import { peersView, type PeersView } from './views.ts';
 
 /** Connections that have not registered yet. */
 export const MAX_UNREGISTERED = 2048;
+/** Connections of those who have not proved that they are members, sessions or not: of one address, and of all. */
+export const MAX_STRANGERS_PER_ADDRESS = 256;
+export const MAX_STRANGERS = 4096;
+/** All connections: those, and the sessions of as many peers as there may be. */
+export const MAX_CONNECTIONS = MAX_PEERS + MAX_STRANGERS;
+/** What one may say in a session before it has proved that it is a member, in bytes on the wire: a hello has some hundred. */
+export const MAX_UNPROVED_BYTES = 16 * KiB;
 /** Faults within so long: after one more the supernode gives up. */
 export const MAX_FAULTS = 3;
 export const FAULTS_MS = 60_000;
@@ -28,6 +38,8 @@ export interface SupernodeOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Is told who may not join. */
+  readonly audit?: Audit | undefined;
   /** How long peers that come back after its start have until new leases are granted; undefined: as after any restart. */
   readonly settleMs?: number | undefined;
   /** For tests. */
@@ -113,7 +125,16 @@ export class Supernode {
   }
 
   #begin(settleMs?: number): Life {
-    const { membership, heartbeatMs, version, clock, log, ask, makeSwarm = (of) => new Swarm(of) } = this.#options;
+    const {
+      membership,
+      heartbeatMs,
+      version,
+      clock,
+      log,
+      audit,
+      ask,
+      makeSwarm = (of) => new Swarm(of),
+    } = this.#options;
     const swarm = makeSwarm({
       now: Math.trunc(clock.monotonic()),
       random: Math.random,
@@ -121,7 +142,18 @@ export class Supernode {
       ...(settleMs !== undefined && { settleMs }),
     });
     const fault = (error: unknown) => this.#fault(life, error);
-    const life = new Life({ swarm, membership, heartbeatMs, version, clock, log, ask, metrics: this.#metrics, fault });
+    const life = new Life({
+      swarm,
+      membership,
+      heartbeatMs,
+      version,
+      clock,
+      log,
+      audit,
+      ask,
+      metrics: this.#metrics,
+      fault,
+    });
     return life;
   }
 

@@ -2,11 +2,14 @@ import { STATUS_CODES, type IncomingMessage, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { isLoopbackHost, LOOPBACK_HOSTS } from '../../http/loopback-host.ts';
+import type { StrangerLimit } from '../../http/stranger-limit.ts';
 import type { RefusalCode } from '../protocol/errors.ts';
 import { MAX_MESSAGE_BYTES } from '../protocol/limits.ts';
-import { REFUSAL_HEADER } from '../protocol/socket.ts';
+import { CLOSE, REFUSAL_HEADER } from '../protocol/socket.ts';
 import { WebSocketEnd } from '../protocol/web-socket.ts';
-import type { Supernode } from './supernode.ts';
+import { MAX_UNPROVED_BYTES, type Supernode } from './supernode.ts';
+
+const TOO_MUCH_UNPROVED = `it sent more than ${MAX_UNPROVED_BYTES} bytes before it had proved that it is a member`;
 
 export const SESSION_PATH = '/api/v1/session';
 
@@ -21,7 +24,11 @@ interface Refusal {
  * page's `Origin`, is refused: no web page is to speak to a supernode on its visitor's loopback, nor (`loopbackOnly`) under a
  * name that is not the loopback's.
  */
-export function takeSessions(server: Server, supernode: Supernode, { loopbackOnly }: { loopbackOnly: boolean }): void {
+export function takeSessions(
+  server: Server,
+  supernode: Supernode,
+  { loopbackOnly, strangers }: { readonly loopbackOnly: boolean; readonly strangers: StrangerLimit },
+): void {
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: MAX_MESSAGE_BYTES,
@@ -40,8 +47,34 @@ export function takeSessions(server: Server, supernode: Supernode, { loopbackOnl
       if (because) supernode.turnedAway(from, because.code, because.message);
       return;
     }
-    sockets.handleUpgrade(request, socket, head, (ws) => supernode.accept(new WebSocketEnd(ws), from));
+    sockets.handleUpgrade(request, socket, head, (ws) => {
+      const limit = limitUnproved(socket, () => {
+        end.close(CLOSE.tooBig, 'MESSAGE_INVALID');
+        // Until it is closed nothing more is taken in.
+        ws.pause();
+        supernode.turnedAway(from, 'MESSAGE_INVALID', TOO_MUCH_UNPROVED);
+      });
+      const proved = (): void => {
+        limit.lift();
+        strangers.known(request.socket);
+      };
+      const end = new WebSocketEnd(ws, proved);
+      supernode.accept(end, from);
+    });
   });
+}
+
+/** A message is held in memory until it is whole: a stranger's may not be as long as a member's. */
+function limitUnproved(socket: Duplex, tooMuch: () => void): { lift: () => void } {
+  let bytes = 0;
+  const count = (chunk: Buffer): void => {
+    bytes += chunk.length;
+    if (bytes <= MAX_UNPROVED_BYTES) return;
+    socket.off('data', count);
+    tooMuch();
+  };
+  socket.on('data', count);
+  return { lift: () => void socket.off('data', count) };
 }
 
 function refusalOf(

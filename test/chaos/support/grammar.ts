@@ -181,12 +181,12 @@ function oddRequest(draw: Draw): string {
   const method = draw.of(METHODS.slice(0, PROPER_METHODS));
   const fields = draw.many(4, () => `${draw.of(FIELDS.slice(0, HARMLESS_FIELDS))}: ${draw.of(VALUES)}\r\n`);
   // Nobody has to find out that nothing more comes.
-  return `${method} ${target(draw).replaceAll(' ', '')} HTTP/1.1\r\nHost: mirror\r\nConnection: close\r\n${fields}\r\n`;
+  return `${method} ${target(draw).replaceAll(' ', '')} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${fields}\r\n`;
 }
 
 function noRequest(draw: Draw): string {
   const line = `${draw.of(METHODS)} ${target(draw)} ${draw.of(VERSIONS)}${draw.of(ENDS)}`;
-  const host = draw.chance(0.8) ? `Host: mirror${draw.of(ENDS)}` : '';
+  const host = draw.chance(0.8) ? `Host: localhost${draw.of(ENDS)}` : '';
   const fields = draw.many(6, () => field(draw));
   const request = `${line}${host}${fields}${draw.of(ENDS)}${body(draw)}`;
   return draw.chance(0.2) ? spoilt(draw, request) : request;

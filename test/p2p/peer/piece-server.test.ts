@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { buffer as bytesOf } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import t from 'tap';
+import type { AuditEvent } from '../../../src/base/audit.ts';
 import { systemClock } from '../../../src/base/clock.ts';
 import { Limiter } from '../../../src/base/limiter.ts';
 import { KiB, MiB } from '../../../src/base/units.ts';
@@ -191,6 +192,22 @@ t.test('I4: without a good token 403 and nothing else, whatever is asked', async
   }
   t.equal((await ask(port, PATH, { method: 'PUT', headers: { authorization: '' } })).status, 403);
   t.strictSame(opened.args(), [], 'nothing was opened');
+});
+
+t.test('who was refused is told to the audit log, with the digest that they knew', async (t) => {
+  const events: AuditEvent[] = [];
+  const { port, shelf } = await startPieceServer(t, { audit: { record: (event) => void events.push(event) } });
+  shelf.blobs.set(blob.digest, blob.bytes);
+  await ask(port, PATH);
+  await ask(port, '/v1/whoami?nonce=0123456789abcdef', { headers: { authorization: '' } });
+  t.same(events, []);
+  await ask(port, PATH, { headers: { authorization: 'Hawker forged' } });
+  await ask(port, '/v1/blobs/nonsense', { headers: { authorization: '' } });
+  const about = { role: 'pieces', client: '127.0.0.1', decision: 'denied', code: 'NOT_A_MEMBER', method: 'GET' };
+  t.same(events, [
+    { ...about, digest: blob.digest },
+    { ...about, digest: undefined },
+  ]);
 });
 
 t.test('what is no HTTP gets no answer', async (t) => {

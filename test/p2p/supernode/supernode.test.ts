@@ -1,6 +1,7 @@
 import { request } from 'node:http';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
+import type { AuditEvent } from '../../../src/base/audit.ts';
 import { digestOf } from '../../../src/base/digest.ts';
 import { createLogger } from '../../../src/base/log.ts';
 import { Metrics } from '../../../src/base/metrics.ts';
@@ -12,8 +13,15 @@ import { LEASE_SILENT_MS } from '../../../src/p2p/supernode/limits.ts';
 import { Membership } from '../../../src/p2p/protocol/membership.ts';
 import type { FromSupernode, Message } from '../../../src/p2p/protocol/messages.ts';
 import { packCrcs, packPieces } from '../../../src/p2p/protocol/packed.ts';
+import { CLOSE } from '../../../src/p2p/protocol/socket.ts';
 import type { SwarmEvent } from '../../../src/p2p/supernode/events.ts';
-import { FAULTS_MS, MAX_FAULTS, type Supernode, type SupernodeOptions } from '../../../src/p2p/supernode/supernode.ts';
+import {
+  FAULTS_MS,
+  MAX_FAULTS,
+  MAX_UNPROVED_BYTES,
+  type Supernode,
+  type SupernodeOptions,
+} from '../../../src/p2p/supernode/supernode.ts';
 import { Swarm, type SwarmOptions } from '../../../src/p2p/supernode/swarm.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { Client, type HelloFields } from '../../support/session-client.ts';
@@ -800,4 +808,44 @@ t.test('a rotation of the join secret: who has which is known, and who has the r
       ['SECRET_RETIRED', 'peer-late-0'],
     ],
   );
+});
+
+t.test('I5: before its proof a session may say little; a member as much as the protocol allows', async (t) => {
+  const { supernode, url } = await rig(t);
+  const stranger = new Client(t, url);
+  await stranger.next('challenge');
+  stranger.say('x'.repeat(MAX_UNPROVED_BYTES + 1));
+  await until('it is cut off', () => stranger.closedWith !== undefined);
+  t.match(supernode.peers().rejected, [{ code: 'MESSAGE_INVALID', address: '127.0.0.1' }]);
+  const slow = new Client(t, url);
+  await slow.next('challenge');
+  // A message that never ends is held in memory too.
+  for (let n = 0; n <= MAX_UNPROVED_BYTES / 1024; n += 1) slow.ws.send('x'.repeat(1024), { fin: false });
+  await until('it is cut off too', () => slow.closedWith !== undefined);
+  t.equal(slow.closedWith, CLOSE.tooBig);
+  const member = new Client(t, url);
+  const epoch = await member.open();
+  const gone = Array.from({ length: 1000 }, (_, n) => digestOf(`blob ${n}`));
+  for (let n = 0; n < 3; n += 1) member.say({ t: 'announce', epoch, gone });
+  member.say({ t: 'beat', n: 1, time: 0 });
+  await member.next('beat');
+});
+
+t.test('who was refused is told to the audit log', async (t) => {
+  const events: AuditEvent[] = [];
+  const { url } = await rig(t, { audit: { record: (event) => void events.push(event) } });
+  const stranger = new Client(t, url);
+  await stranger.hello({}, new Membership('another secret, and quite as long as the right one'));
+  await stranger.next('reject');
+  const page = new Client(t, url, { headers: { origin: 'https://evil.example' } });
+  await new Promise((resolve) => page.ws.on('unexpected-response', resolve));
+  const member = new Client(t, url);
+  await member.open();
+  member.say('no message');
+  await until('it is out', () => member.closedWith !== undefined);
+  const about = { role: 'session', client: '127.0.0.1', decision: 'denied' };
+  t.same(events, [
+    { ...about, code: 'NOT_A_MEMBER' },
+    { ...about, code: 'BROWSER_REFUSED' },
+  ]);
 });
