@@ -22,6 +22,11 @@ export const AuditUnusable = codedError('AUDIT_UNUSABLE', {
   todo: 'audit.file is the path of an ordinary file of the user that Hawker runs as, in a directory that is there and that this user may write to',
 });
 
+export const ClusterTlsTakenAway = codedError('CLUSTER_TLS_TAKEN_AWAY', {
+  message: (_: object) => 'cluster.tls is not set any more, and this process speaks TLS until it is started again',
+  todo: 'restart it, when the other nodes of the cluster speak no TLS either; or set cluster.tls again',
+});
+
 interface ListenParams {
   readonly address: string;
   /** ` (proxy.listen)`, or nothing where the key is not known. */

@@ -6,7 +6,7 @@ import { Limiter } from '../base/limiter.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { Config } from '../config/config.ts';
-import { formatAddress } from '../config/formats.ts';
+import { formatAddress, isLoopback } from '../config/formats.ts';
 import type { BufferPool } from '../http/buffer-pool.ts';
 import { askNeighbour } from '../p2p/peer/ask-neighbour.ts';
 import type { DialBack } from '../p2p/peer/dial-back.ts';
@@ -26,8 +26,10 @@ import type { FindCandidates } from '../p2p/peer/supernode-dial.ts';
 import { readingOf, saidIn } from '../p2p/peer/readings.ts';
 import { UploadSlots } from '../p2p/peer/upload-slots.ts';
 import { PeerVouchers, type Vouchers } from '../p2p/peer/vouchers.ts';
+import type { ClusterTls } from '../p2p/protocol/cluster-tls.ts';
 import type { Membership } from '../p2p/protocol/membership.ts';
 import { prepareToHear } from '../p2p/protocol/messages.ts';
+import { whoamiBy, type AskWhoami } from '../p2p/protocol/whoami.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import type { Refs } from '../store/refs.ts';
 import { listenError } from './errors.ts';
@@ -42,6 +44,8 @@ type ListedShelf = Shelf & Pick<BlobStore, 'list'>;
 
 export interface PeerDeps {
   readonly membership: Membership;
+  /** Undefined: pieces cross in clear. */
+  readonly tls?: ClusterTls | undefined;
   /** How supernodes are reached. */
   readonly candidates: FindCandidates;
   readonly supernodes: readonly string[];
@@ -75,11 +79,12 @@ export class Peer {
   readonly #client: PieceClient;
   readonly #download: Limiter;
   readonly #upload: Limiter;
+  readonly #whoami: AskWhoami;
   #inventory: Inventory | undefined;
   #session: PeerSession | undefined;
 
   private constructor(config: Config, deps: PeerDeps, identity: PeerIdentity) {
-    const { clock, log, metrics, membership, reloads } = deps;
+    const { clock, log, metrics, membership, tls, reloads } = deps;
     const { uploadBytesPerSecond, downloadBytesPerSecond } = config.peer;
     this.#upload = new Limiter({ bytesPerSecond: uploadBytesPerSecond, clock });
     this.#download = new Limiter({ bytesPerSecond: downloadBytesPerSecond, clock });
@@ -101,12 +106,15 @@ export class Peer {
       clock,
       limiter: this.#download,
       metrics,
+      tls,
     });
     const client = this.#client;
+    const whoami = whoamiBy(tls);
+    this.#whoami = whoami;
     const neighbours = new KnownNeighbours({
       known: () => this.#session?.knownPeers() ?? [],
       zone: config.peer.zone ?? '',
-      ask: (peer, digest, signal) => askNeighbour(peer, digest, signal, { client, membership }),
+      ask: (peer, digest, signal) => askNeighbour(peer, digest, signal, { client, membership, whoami }),
       clock,
       log,
     });
@@ -121,6 +129,7 @@ export class Peer {
       giversOf: (digest) => this.coordinator.giversOf(digest),
       client,
       membership,
+      whoami,
     });
   }
 
@@ -182,7 +191,7 @@ export class Peer {
     refs: Refs,
     shelves: readonly ListedShelf[],
   ): Promise<{ server: PieceServer; port: number }> {
-    const { membership, pool, clock, log, metrics, audit, resources } = this.#deps;
+    const { membership, tls, pool, clock, log, metrics, audit, resources } = this.#deps;
     const { listen, uploadSlots } = this.#config.peer;
     const { peer, instance } = this.identity;
     const isShared = (digest: Digest) => downloads.isShared(digest);
@@ -209,8 +218,10 @@ export class Peer {
       clock,
       log,
       audit,
+      tls,
     });
     membership.onChange(() => server.recheck());
+    if (!tls && !isLoopback(listen.host)) sayInClear(log, formatAddress(listen));
     try {
       return { server, port: await server.listen(listen) };
     } catch (error) {
@@ -239,6 +250,7 @@ export class Peer {
       clock,
       log,
       metrics,
+      ask: this.#whoami,
     });
     this.#session = session;
     session.start(this.coordinator);
@@ -249,6 +261,14 @@ export class Peer {
   #supernodeTime(): number {
     return this.#session?.supernodeTime() ?? this.#deps.clock.now();
   }
+}
+
+function sayInClear(log: Logger, address: string): void {
+  const todo = 'nothing, on a network of your own; else set cluster.tls (docs/tls.md)';
+  log.info(
+    { code: 'PIECES_IN_CLEAR', address, todo },
+    'pieces, and what is said to the supernode, cross the network in clear: members are told from strangers, but who listens on the way can read along',
+  );
 }
 
 /** A shelf as other proxies see it: without what stays on this node. */

@@ -3,6 +3,7 @@ import type { Logger } from '../base/log.ts';
 import { networkCandidates } from '../p2p/peer/supernode-dial.ts';
 import type { Config } from '../config/config.ts';
 import { ProcessAudit } from './audit.ts';
+import { startClusterTls } from './cluster-tls.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { loadMembership, reloadMembership } from './membership.ts';
 import { Peer } from './peer.ts';
@@ -16,10 +17,12 @@ export async function startProxyService(config: Config, { log }: { log: Logger }
   const reloads = new Reloads();
   const lifecycle = new Lifecycle({ log, clock });
   const audit = await ProcessAudit.start(config, { log, clock, lifecycle, reloads });
+  const tls = await startClusterTls(config, { log, lifecycle, reloads });
   const membership = await loadMembership(config);
   reloadMembership(membership, reloads, log);
   const { supernodes } = config;
-  const around = { log, lifecycle, reloads, audit, membership, candidates: networkCandidates(clock), supernodes };
+  const candidates = networkCandidates(clock, undefined, tls);
+  const around = { log, lifecycle, reloads, audit, membership, tls, candidates, supernodes };
   const addresses = await startProxy(config, {
     log,
     lifecycle,

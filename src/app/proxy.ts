@@ -103,8 +103,8 @@ export async function startProxy(
     start: async () => {
       const swarm = peer && { coordinator: peer.coordinator, peers: peer.sources };
       const { pressure } = resources;
-      // Without a secret any process on this machine is a member.
-      const sharesPrivate = config.cluster.secretFile !== undefined;
+      // Without secret and certificates any process on this machine is a member.
+      const sharesPrivate = config.cluster.secretFile !== undefined || config.cluster.tls !== undefined;
       const node = { store, shelves, privateBlobs, sharesPrivate, pool, clock, log, metrics, pressure };
       const alone = { ...node, coordinator: solo, solo };
       return new Downloads({ ...alone, ...swarm, hashThread });

@@ -4,8 +4,10 @@ import type { Logger } from '../base/log.ts';
 import type { Config } from '../config/config.ts';
 import { formatAddress, isLoopback } from '../config/formats.ts';
 import { createApiServer } from '../http/api-server.ts';
+import type { ClusterTls } from '../p2p/protocol/cluster-tls.ts';
 import type { Membership } from '../p2p/protocol/membership.ts';
 import { prepareToHear } from '../p2p/protocol/messages.ts';
+import { whoamiBy } from '../p2p/protocol/whoami.ts';
 import { supernodeApi } from '../p2p/supernode/api.ts';
 import { MAX_CONNECTIONS, Supernode } from '../p2p/supernode/supernode.ts';
 import type { ProcessAudit } from './audit.ts';
@@ -23,6 +25,8 @@ export interface SupernodeDeps {
   readonly audit?: ProcessAudit | undefined;
   readonly membership: Membership;
   readonly reloads: Reloads;
+  /** Undefined: it speaks plain HTTP. */
+  readonly tls?: ClusterTls | undefined;
   /** How long peers that come back have until new leases are granted; undefined: as after any restart. */
   readonly settleMs?: number | undefined;
   /** See `SupernodeOptions`. */
@@ -32,7 +36,7 @@ export interface SupernodeDeps {
 /** Composes a supernode: the swarm and the roster, their sessions and their API. */
 export async function startSupernodeRole(
   config: Pick<Config, 'supernode' | 'cluster'>,
-  { log, lifecycle, audit, membership, reloads, settleMs, onGivingUp }: SupernodeDeps,
+  { log, lifecycle, audit, membership, tls, reloads, settleMs, onGivingUp }: SupernodeDeps,
 ): Promise<{ supernode: Supernode; address: ListeningAddress }> {
   const clock = systemClock;
   const metrics = roleMetrics();
@@ -51,13 +55,14 @@ export async function startSupernodeRole(
     metrics,
     audit,
     settleMs,
+    ask: whoamiBy(tls),
     ...(onGivingUp && { onGivingUp }),
   });
   const app = await lifecycle.start({
     name: 'supernode',
     start: async () => {
-      const app = createApiServer({ maxConnections: MAX_CONNECTIONS });
-      await app.register(supernodeApi, { supernode, metrics, access, audit, clock, log });
+      const app = createApiServer({ maxConnections: MAX_CONNECTIONS, ...(tls && { https: tls.forAnyone }) });
+      await app.register(supernodeApi, { supernode, metrics, access, audit, tls, clock, log });
       try {
         await app.listen({ ...listen });
       } catch (error) {

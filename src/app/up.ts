@@ -7,6 +7,7 @@ import { networkCandidates, type FindCandidates } from '../p2p/peer/supernode-di
 import { socketPair } from '../p2p/protocol/socket.ts';
 import type { Supernode } from '../p2p/supernode/supernode.ts';
 import { ProcessAudit } from './audit.ts';
+import { startClusterTls } from './cluster-tls.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { loadMembership, reloadMembership } from './membership.ts';
 import { isOwn } from './own-url.ts';
@@ -25,6 +26,7 @@ export async function startUp(config: Config, { log }: { log: Logger }): Promise
   const reloads = new Reloads();
   const lifecycle = new Lifecycle({ log, clock });
   const audit = await ProcessAudit.start(config, { log, clock, lifecycle, reloads });
+  const tls = await startClusterTls(config, { log, lifecycle, reloads });
   const membership = await loadMembership(config);
   reloadMembership(membership, reloads, log);
   const { listen } = config.supernode;
@@ -36,11 +38,12 @@ export async function startUp(config: Config, { log }: { log: Logger }): Promise
     audit,
     membership,
     reloads,
+    tls,
     settleMs,
     // The mirror of this node goes on without it.
     onGivingUp: (error) => log.error(codeAndTodo(error), describeError(error)),
   });
-  const own = `http://${formatAddress(address)}`;
+  const own = `${tls ? 'https' : 'http'}://${formatAddress(address)}`;
   const supernodes = config.supernodes.map((url) => (isOwn(url, listen) ? own : url));
   if (!supernodes.includes(own)) {
     log.warn(
@@ -53,14 +56,14 @@ export async function startUp(config: Config, { log }: { log: Logger }): Promise
       'the supernode of this process is not among `supernodes`: this node joins another one, and nobody is told of its own',
     );
   }
-  const candidates = inMemoryFirst(own, supernode, networkCandidates(clock));
+  const candidates = inMemoryFirst(own, supernode, networkCandidates(clock, undefined, tls));
   const addresses = await startProxy(config, {
     log,
     lifecycle,
     reloads,
     audit,
     cluster: (parts) =>
-      Peer.create(config, { log, lifecycle, reloads, audit, membership, candidates, supernodes, ...parts }),
+      Peer.create(config, { log, lifecycle, reloads, audit, membership, tls, candidates, supernodes, ...parts }),
   });
   return { addresses: [...addresses, address], reload: (next) => reloads.run(next), stop: () => lifecycle.stop() };
 }

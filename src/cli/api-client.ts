@@ -1,6 +1,7 @@
 import type { Static, TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { request } from 'undici';
+import { Agent, request } from 'undici';
+import { apiTls, tlsFault, type ApiTls } from '../app/cluster-tls.ts';
 import { apiAuthorization } from '../app/operator.ts';
 import { describeError } from '../base/errors.ts';
 import { formatTime, MiB } from '../base/units.ts';
@@ -22,6 +23,8 @@ export interface ServiceAddress {
   readonly setting: string;
   /** The `Authorization` for a service that wants one; it is read, and sent, only where it does. */
   readonly authorization?: () => Promise<string | undefined>;
+  /** The cluster's own certificates, for https. */
+  readonly tls?: () => Promise<ApiTls | undefined>;
 }
 
 /**
@@ -29,14 +32,15 @@ export interface ServiceAddress {
  * answers within 5 s, API_REFUSED where it is not for us, SERVICE_BAD_ANSWER where it is no JSON or not of that shape.
  */
 export async function askService<T extends TSchema>(
-  { url, what, setting, authorization }: ServiceAddress,
+  { url, what, setting, authorization, tls }: ServiceAddress,
   path: string,
   schema: T,
   timeoutMs = TIMEOUT_MS,
 ): Promise<Static<T>> {
   const full = new URL(path, url).href;
+  const certificates = full.startsWith('https:') ? await tls?.() : undefined;
   const ask = (token?: string) =>
-    get(full, timeoutMs, token).catch((cause: unknown) => {
+    get(full, { timeoutMs, authorization: token, tls: certificates }).catch((cause: unknown) => {
       if (cause instanceof ServiceBadAnswer) throw cause;
       throw new ServiceUnreachable({ url, what, setting, why: whyNot(cause, timeoutMs) });
     });
@@ -78,28 +82,45 @@ export async function askSupernode<T extends TSchema>(
 }
 
 export function supernodeAt(url: string, config: Pick<Config, 'cluster'>): ServiceAddress {
-  return { url, what: 'supernode', setting: 'supernodes', authorization: () => apiAuthorization(config) };
+  return {
+    url,
+    what: 'supernode',
+    setting: 'supernodes',
+    authorization: () => apiAuthorization(config),
+    tls: () => apiTls(config),
+  };
 }
 
-async function get(url: string, timeoutMs: number, authorization?: string): Promise<{ status: number; body: string }> {
-  const { statusCode, body } = await request(url, {
-    signal: AbortSignal.timeout(timeoutMs),
-    reset: true,
-    headers: authorization === undefined ? {} : { authorization },
-  });
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    chunks.push(chunk);
-    length += chunk.length;
-    if (length > MAX_ANSWER_BYTES) throw new ServiceBadAnswer({ url, why: 'it is too long' });
+interface Asking {
+  readonly timeoutMs: number;
+  readonly authorization: string | undefined;
+  readonly tls: ApiTls | undefined;
+}
+
+async function get(url: string, { timeoutMs, authorization, tls }: Asking): Promise<{ status: number; body: string }> {
+  const agent = new Agent({ pipelining: 0, connect: { ...tls } });
+  try {
+    const { statusCode, body } = await request(url, {
+      dispatcher: agent,
+      signal: AbortSignal.timeout(timeoutMs),
+      headers: authorization === undefined ? {} : { authorization },
+    });
+    const chunks: Buffer[] = [];
+    let length = 0;
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (length > MAX_ANSWER_BYTES) throw new ServiceBadAnswer({ url, why: 'it is too long' });
+    }
+    return { status: statusCode, body: Buffer.concat(chunks).toString() };
+  } finally {
+    void agent.destroy();
   }
-  return { status: statusCode, body: Buffer.concat(chunks).toString() };
 }
 
 function whyNot(error: unknown, timeoutMs: number): string {
   if (error instanceof Error && error.name === 'TimeoutError') return `no answer within ${formatTime(timeoutMs)}`;
-  return describeError(error);
+  return tlsFault(error) ?? describeError(error);
 }
 
 function parse(text: string): unknown {

@@ -11,7 +11,9 @@ export function banner(version: string, config: Config, addresses: readonly List
   const of = (role: string) => addresses.filter((address) => address.role === role);
   const mirrors = of('mirror');
   const pieces = of('pieces').map((address) => `${formatAddress(address)} (pieces)`);
-  const supernodes = of('supernode').map((address) => `${urlOf(address)} (supernode)`);
+  const supernodes = of('supernode').map(
+    (address) => `${urlOf(address, config.cluster.tls !== undefined)} (supernode)`,
+  );
   const asked = pieces.length > 0 && supernodes.length === 0 && config.supernodes.length > 0;
   const swarm = [...supernodes, ...(asked ? [`looks for ${config.supernodes.join(', ')}`] : []), ...pieces];
   return [
@@ -45,8 +47,8 @@ function shown(address: ListeningAddress): string {
   return `${urlOf(address)}${bound}`;
 }
 
-function urlOf(address: ListeningAddress): string {
-  return `http://${formatAddress(address)}`;
+function urlOf(address: ListeningAddress, isTls = false): string {
+  return `${isTls ? 'https' : 'http'}://${formatAddress(address)}`;
 }
 
 /** Where this machine reaches what listens on all addresses. */

@@ -21,6 +21,9 @@ const VALUE_NAMES: Record<string, string> = {
   names: 'host,…',
   supernodes: 'url,…',
   file: 'path',
+  cert: 'path',
+  key: 'path',
+  ca: 'path',
 };
 
 /** Whether a setting, by its dotted key, matters to a command. */

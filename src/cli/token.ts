@@ -30,25 +30,29 @@ export async function runToken(
   const about = operator ? { operatorTokenFile: path } : { secretFile: path, join: joinCommand(config, path) };
   if (json) port.print(`${JSON.stringify({ ...about, made, ...shown })}\n`);
   else if (show) port.print(`${secret}\n`);
-  else port.print(operator ? operatorText(path, made) : explanation(config, path, made));
+  else port.print(operator ? operatorText(config, path, made) : explanation(config, path, made));
 }
 
-function operatorText(path: string, made: boolean): string {
+function operatorText({ cluster: { tls } }: Config, path: string, made: boolean): string {
+  const curl = tls ? `curl --cacert ${quoted(tls.ca)} -H` : 'curl -H';
   return `${made ? `Made an operator token: ${path}` : `The operator token is in ${path}`}
 
 A supernode that other machines can reach answers its API only with it (/livez and /readyz apart). Members may ask without; with it
 one may also command. The supernode is started with it, and the commands find it by the same setting:
   hawker supernode --cluster-operator-token-file ${quoted(path)} ...
-  curl -H "Authorization: Bearer $(cat ${quoted(path)})" http://SUPERNODE:6789/api/v1/peers
+  ${curl} "Authorization: Bearer $(cat ${quoted(path)})" ${tls ? 'https' : 'http'}://SUPERNODE:6789/api/v1/peers
 A browser asks for it as a password; the user name does not matter.
 `;
 }
 
-function joinCommand({ supernode }: Config, path: string): string {
+/** Of the joining node, whose certificates are its own. */
+const TLS_FLAGS = '--cluster-tls-cert ITS_CERT --cluster-tls-key ITS_KEY --cluster-tls-ca CA';
+
+function joinCommand({ supernode, cluster: { tls } }: Config, path: string): string {
   const { host, port } = supernode.listen;
   const own = isLoopback(host) || isUnspecified(host) ? hostname() : host;
-  const url = `http://${formatAddress({ host: own, port })}`;
-  return `hawker proxy --supernodes ${url} --peer-listen ITS_ADDRESS:65002 --cluster-secret-file ${quoted(path)}`;
+  const url = `${tls ? 'https' : 'http'}://${formatAddress({ host: own, port })}`;
+  return `hawker proxy --supernodes ${url} --peer-listen ITS_ADDRESS:65002 --cluster-secret-file ${quoted(path)}${tls ? ` ${TLS_FLAGS}` : ''}`;
 }
 
 function explanation(config: Config, path: string, made: boolean): string {
@@ -60,6 +64,7 @@ function explanation(config: Config, path: string, made: boolean): string {
     'Another node joins with a copy of that file (mode 0600), ITS_ADDRESS being where others reach that node:',
     `  ${joinCommand(config, path)}`,
   ];
+  if (config.cluster.tls) lines.push('', 'Its certificate is one of its own, by the CA of this cluster: docs/tls.md.');
   if (isLoopback(host)) {
     lines.push(
       '',

@@ -21,16 +21,17 @@ export function withKeys(running: Config, next: Config, keys: ReadonlySet<string
   const merged = structuredClone(running);
   for (const { path, key } of SETTINGS) {
     if (!keys.has(key)) continue;
-    const part = valueOf(merged, path.slice(0, -1)) as Record<string, unknown>;
-    const name = path.at(-1)!;
-    part[nameIn(part, name)!] = valueOf(next, path);
+    const part = valueOf(merged, path.slice(0, -1)) as Record<string, unknown> | undefined;
+    const name = part && nameIn(part, path.at(-1)!);
+    if (part && name !== undefined) part[name] = valueOf(next, path);
   }
   return merged;
 }
 
 function valueOf(config: Config, path: readonly string[]): unknown {
   return path.reduce<unknown>((part, name) => {
-    const own = nameIn(part as object, name);
+    // A section that is not there has none of its settings.
+    const own = part === undefined ? undefined : nameIn(part as object, name);
     return own === undefined ? undefined : (part as Record<string, unknown>)[own];
   }, config);
 }

@@ -32,6 +32,8 @@ export interface Config {
     readonly secretFile: string | undefined;
     /** Absolute; undefined: beyond loopback nobody may command a supernode, and only members may ask it. */
     readonly operatorTokenFile: string | undefined;
+    /** Absolute paths of PEM files; undefined: no TLS within the cluster. */
+    readonly tls?: { readonly cert: string; readonly key: string; readonly ca: string } | undefined;
   };
   readonly store: {
     /** Absolute. */

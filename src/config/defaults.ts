@@ -40,12 +40,11 @@ export function defaultSettings(): Settings {
       'lscr.io': { allow: ['ghcr.io'] },
     },
   };
-  for (const setting of SETTINGS) {
-    const [section, name] = setting.path;
-    if (section === undefined || setting.default === undefined) continue;
-    const value = structuredClone(setting.default);
-    if (name === undefined) settings[section] = value;
-    else settings[section] = { ...(settings[section] as object | undefined), [name]: value };
+  for (const { path, default: value } of SETTINGS) {
+    if (value === undefined) continue;
+    const parents = path.slice(0, -1);
+    const part = parents.reduce((part, name) => (part[name] ??= {}) as Record<string, unknown>, settings);
+    part[path.at(-1)!] = structuredClone(value);
   }
   return settings as unknown as Settings;
 }

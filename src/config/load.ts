@@ -3,7 +3,7 @@ import type { Config } from './config.ts';
 import { defaultStoreDir, type Account } from './defaults.ts';
 import { formatAddress, isUnspecified, parseAddress, type Address } from './formats.ts';
 import { fileLayer, flagLayers, mergeLayers, variableLayers } from './layers.ts';
-import { applyRules, type ConfigWarning } from './rules.ts';
+import { applyRules, hasTls, type ConfigWarning } from './rules.ts';
 import type { Settings } from './schema.ts';
 
 /** Everything that the configuration depends on; nothing else is looked at. */
@@ -65,8 +65,12 @@ function toConfig(settings: Settings, sources: ConfigSources): Config {
     },
     api: { listen: parseAddress(api.listen)! },
     supernode: { listen: parseAddress(supernode.listen)!, heartbeatMs: parseTime(supernode.heartbeat)! },
-    supernodes: settings.supernodes ?? [nearUrl(parseAddress(supernode.listen)!)],
-    cluster: { secretFile: cluster.secretFile || undefined, operatorTokenFile: cluster.operatorTokenFile || undefined },
+    supernodes: settings.supernodes ?? [nearUrl(parseAddress(supernode.listen)!, hasTls(settings))],
+    cluster: {
+      secretFile: cluster.secretFile || undefined,
+      operatorTokenFile: cluster.operatorTokenFile || undefined,
+      ...(hasTls(settings) && { tls: cluster.tls }),
+    },
     store: {
       dir,
       quotaBytes: parseSize(store.quota)!,
@@ -81,9 +85,9 @@ function toConfig(settings: Settings, sources: ConfigSources): Config {
 }
 
 /** Where this machine reaches what listens there: the supernode that is meant where nobody names one. */
-function nearUrl({ host, port }: Address): string {
+function nearUrl({ host, port }: Address, isTls: boolean): string {
   const near = isUnspecified(host) ? (host.includes(':') ? '::1' : '127.0.0.1') : host;
-  return `http://${formatAddress({ host: near, port })}`;
+  return `${isTls ? 'https' : 'http'}://${formatAddress({ host: near, port })}`;
 }
 
 /** Bytes a second; nothing written and zero are no limit. */

@@ -26,6 +26,8 @@ const MAKES: Readonly<Record<(typeof SECRET_FILES)[number], string>> = {
   secretFile: 'hawker token --secret-file',
   operatorTokenFile: 'hawker token --operator --secret-file',
 };
+/** Of the section `cluster.tls`. */
+const TLS_FILES = ['cert', 'key', 'ca'] as const;
 const READ_FILES = ['passwordFile', 'dockerConfig', 'ca'] as const;
 
 /** What no schema can say. Throws CONFIG_INVALID or CONFIG_REFUSED; returns what is only worth a warning. */
@@ -39,6 +41,7 @@ export async function applyRules(
   checkNamedUpstreams(settings, invalid);
   refuseOpenApi(settings, placeOf);
   refuseOpenCluster(settings, placeOf);
+  checkTls(settings, invalid);
   checkAdvertised(settings, invalid);
   const warnings: ConfigWarning[] = [...warnOfLonePeer(settings)];
   for (const [host, upstream] of Object.entries(settings.upstreams)) {
@@ -47,6 +50,11 @@ export async function applyRules(
   }
   if (!withoutFiles) for (const key of SECRET_FILES) await checkSecretFile(key, settings, placeOf);
   return warnings;
+}
+
+/** Whether nodes of the cluster speak TLS to each other. What is in the files is read, and checked, where it is used. */
+export function hasTls({ cluster: { tls } }: Settings): boolean {
+  return TLS_FILES.every((name) => tls[name] !== '');
 }
 
 type Invalid = (path: Path, why: string, allowed: string) => Error;
@@ -94,18 +102,36 @@ function refuseOpenApi({ api }: Settings, placeOf: Merged['placeOf']): void {
   });
 }
 
-/** Whoever reaches these ports takes part in the cluster: with a secret, only members do. */
-function refuseOpenCluster({ peer, supernode, cluster }: Settings, placeOf: Merged['placeOf']): void {
-  if (cluster.secretFile !== '') return;
+/** Whoever reaches these ports takes part in the cluster: with a secret or certificates, only members do. */
+function refuseOpenCluster(settings: Settings, placeOf: Merged['placeOf']): void {
+  const { peer, supernode, cluster } = settings;
+  if (cluster.secretFile !== '' || TLS_FILES.some((name) => cluster.tls[name] !== '')) return;
   for (const [section, { listen }] of Object.entries({ supernode, peer })) {
     if (isLoopback(parseAddress(listen)!.host)) continue;
     throw new ConfigRefused({
       key: `${section}.listen`,
       place: placeOf([section, 'listen']),
-      why: `is ${listen}, which other machines can reach, and cluster.secretFile is not set`,
-      todo: 'make a join secret with `hawker token` and name its file (cluster.secretFile), or use a loopback address',
+      why: `is ${listen}, which other machines can reach, and neither cluster.secretFile nor cluster.tls is set`,
+      todo: 'make a join secret with `hawker token` and name its file (cluster.secretFile), set cluster.tls, or use a loopback address',
     });
   }
+}
+
+/** All three or none; and then every supernode is asked by TLS. */
+function checkTls(settings: Settings, invalid: Invalid): void {
+  const { cluster, supernodes = [] } = settings;
+  const missing = TLS_FILES.filter((name) => cluster.tls[name] === '');
+  if (missing.length === TLS_FILES.length) return;
+  if (missing.length > 0) {
+    const set = TLS_FILES.filter((name) => cluster.tls[name] !== '');
+    const why = `is not set, and ${set.map((name) => `cluster.tls.${name}`).join(' and ')} is`;
+    throw invalid(['cluster', 'tls', missing[0]!], why, 'cert, key and ca, or none of them');
+  }
+  const plain = supernodes.findIndex((url) => new URL(url).protocol === 'http:');
+  if (plain === -1) return;
+  const url = new URL(supernodes[plain]!);
+  const why = `is ${url.origin}, and cluster.tls is set: supernodes of this cluster speak TLS`;
+  throw invalid(['supernodes', plain], why, `https://${url.host}`);
 }
 
 /** A supernode would turn away who says that it is reached at 0.0.0.0. */

@@ -75,6 +75,25 @@ const Upstream = Type.Partial(Type.Object(upstreamProperties, closed), {
   allowed: 'a map of settings ({} for none), or false to take it off the built-in list',
 });
 
+const tlsProperties = {
+  cert: text('path', {
+    default: '',
+    flag: 'cluster-tls-cert',
+    description:
+      "this node's certificate (PEM) for mutual TLS within the cluster, with cluster.tls.key and .ca; empty: no TLS",
+  }),
+  key: text('path', {
+    default: '',
+    flag: 'cluster-tls-key',
+    description: "its private key (PEM), which only Hawker's user may read",
+  }),
+  ca: text('path', {
+    default: '',
+    flag: 'cluster-tls-ca',
+    description: "the cluster's own CA (PEM); several while one takes over from another",
+  }),
+};
+
 const sections = {
   proxy: section({
     listen: text('address', {
@@ -108,7 +127,7 @@ const sections = {
     listen: text('address', {
       default: '127.0.0.1:65002',
       flag: 'peer-listen',
-      description: 'where other nodes fetch pieces; beyond loopback only with a join secret',
+      description: 'where other nodes fetch pieces; beyond loopback only with a join secret or cluster.tls',
     }),
     advertise: list('endpoint', {
       default: [],
@@ -148,7 +167,7 @@ const sections = {
     listen: text('address', {
       default: '127.0.0.1:6789',
       flag: 'supernode-listen',
-      description: 'where proxies find the supernode; beyond loopback only with a join secret',
+      description: 'where proxies find the supernode; beyond loopback only with a join secret or cluster.tls',
     }),
     heartbeat: text('heartbeat', {
       default: '5s',
@@ -168,6 +187,7 @@ const sections = {
       description:
         "the token that opens a supernode's API to operators (`hawker token --operator` makes it); empty: none",
     }),
+    tls: Type.Partial(section(tlsProperties)),
   }),
   store: section({
     dir: text('path', {
@@ -246,7 +266,7 @@ export interface Settings {
   supernode: Static<typeof sections.supernode>;
   /** Absent: the one at `supernode.listen`. */
   supernodes?: Static<typeof Supernodes>;
-  cluster: Static<typeof sections.cluster>;
+  cluster: Omit<Static<typeof sections.cluster>, 'tls'> & { tls: Record<keyof typeof tlsProperties, string> };
   store: Static<typeof sections.store>;
   upstreams: Static<typeof Upstreams>;
   audit: Static<typeof sections.audit>;

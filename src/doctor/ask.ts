@@ -4,6 +4,8 @@ import { Value } from '@sinclair/typebox/value';
 import { Agent, request } from 'undici';
 import { codeOf, describeError } from '../base/errors.ts';
 import { formatTime, MiB } from '../base/units.ts';
+import type { ApiTls } from '../app/cluster-tls.ts';
+import { tlsFault } from '../p2p/protocol/cluster-tls.ts';
 import { HTTP_MS } from './bounds.ts';
 
 /** Some hundred bytes a peer and blob. */
@@ -16,6 +18,8 @@ export interface Asking {
   readonly timeoutMs?: number;
   /** The `Authorization` for a service that wants one; it is sent only where it does. */
   readonly authorization?: string | undefined;
+  /** The cluster's own certificates, for https. */
+  readonly tls?: ApiTls | undefined;
 }
 
 /** What came back from a port that was asked by HTTP. */
@@ -48,10 +52,13 @@ export function isUnauthorized(answer: Answer): boolean {
 
 async function askOnce(
   url: string,
-  { method = 'GET', ip, timeoutMs = HTTP_MS }: Asking,
+  { method = 'GET', ip, timeoutMs = HTTP_MS, tls }: Asking,
   headers: Record<string, string>,
 ): Promise<Answer> {
-  const agent = new Agent({ pipelining: 0, connect: { timeout: timeoutMs, ...(ip !== undefined && fixed(ip)) } });
+  const agent = new Agent({
+    pipelining: 0,
+    connect: { timeout: timeoutMs, ...(ip !== undefined && fixed(ip)), ...tls },
+  });
   try {
     const {
       statusCode,
@@ -78,6 +85,11 @@ async function askOnce(
   }
 }
 
+/** It was asked without TLS, and speaks nothing else. */
+export function isTlsNeeded(answer: Answer): boolean {
+  return answer.kind === 'http' && answer.status === 426;
+}
+
 /** The body, where it has this shape. */
 export function read<T extends TSchema>(answer: Answer, schema: T): Static<T> | undefined {
   if (answer.kind !== 'http' || answer.status !== 200) return undefined;
@@ -87,6 +99,7 @@ export function read<T extends TSchema>(answer: Answer, schema: T): Static<T> | 
 /** In a few words, why there is no answer of the right kind. */
 export function notRight(answer: Answer): string {
   if (answer.kind === 'refused') return 'the connection is refused: nothing listens there';
+  if (isTlsNeeded(answer)) return 'it speaks TLS only (https, cluster.tls)';
   if (answer.kind === 'http') return `it answers with HTTP status ${answer.status}`;
   return answer.why;
 }
@@ -113,7 +126,7 @@ function notAnswered(error: unknown, timeoutMs: number): Answer {
   if (code === 'UND_ERR_SOCKET' || code === 'ECONNRESET') {
     return { kind: 'rubbish', why: 'it ends the connection without an answer' };
   }
-  return { kind: 'rubbish', why: describeError(error) };
+  return { kind: 'rubbish', why: tlsFault(error) ?? describeError(error) };
 }
 
 function parse(text: string): unknown {

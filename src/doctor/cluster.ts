@@ -1,7 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { apiTls, loadClusterTls } from '../app/cluster-tls.ts';
 import { loadMembership } from '../app/membership.ts';
 import { apiAuthorization } from '../app/operator.ts';
+import type { ClusterTls } from '../p2p/protocol/cluster-tls.ts';
 import { MOST_SUPERNODES } from './bounds.ts';
 import type { Around, Finding } from './check.ts';
 import { checkClock } from './clock.ts';
@@ -23,6 +25,7 @@ export const CLUSTER_CHECKS: readonly Subject[] = [
   { code: 'SUPERNODE_HERE', title: "this node's supernode" },
   { code: 'SUPERNODE_NAME', title: 'names of the supernodes' },
   { code: 'SUPERNODE_TCP', title: 'TCP to the supernodes' },
+  { code: 'SUPERNODE_HANDSHAKE', title: 'TLS with the supernodes' },
   { code: 'SUPERNODE_HTTP', title: 'HTTP at the supernodes' },
   { code: 'SUPERNODE_PROTOCOL', title: 'protocol with the supernodes' },
   { code: 'MEMBERSHIP', title: 'membership at the supernodes' },
@@ -44,8 +47,10 @@ export async function checkCluster(around: Around, resolve: Resolve = resolveAll
   const { config, clock } = around;
   const membership = await loadMembership(config).catch(() => undefined);
   const authorization = await apiAuthorization(config).catch(() => undefined);
-  const steps = { clock, resolve, membership, authorization };
-  const ofServices = lookAtServices(around, membership);
+  const certificates = await lookAtCertificates(config);
+  const { tls } = certificates;
+  const steps = { clock, resolve, membership, authorization, ...certificates };
+  const ofServices = lookAtServices(around, membership, tls);
   const supernodes = await Promise.all(
     config.supernodes.slice(0, MOST_SUPERNODES).map((url) => lookAtSupernode(url, steps)),
   );
@@ -54,7 +59,7 @@ export async function checkCluster(around: Around, resolve: Resolve = resolveAll
   const peer = proxy.status ? proxy.status.peer : await keptId(around);
   const self = { peer, instance, isRunning: proxy.status !== undefined };
   // After the roster was read: what is tried below may be refused, and be listed there.
-  const dialBack = await checkDialBack({ config, clock, membership, proxy, supernode: chosen });
+  const dialBack = await checkDialBack({ config, clock, membership, tls, proxy, supernode: chosen });
   return [
     ...findings,
     ...checkSameConfig(config, proxy),
@@ -69,9 +74,23 @@ export async function checkCluster(around: Around, resolve: Resolve = resolveAll
   ];
 }
 
-async function lookAtServices(around: Around, membership: Awaited<ReturnType<typeof loadMembership>> | undefined) {
+/** Undefined where there are none, or where they cannot be used: then the configuration's own check has said why. */
+async function lookAtCertificates(config: Around['config']) {
+  const tls = await loadClusterTls(config).catch(() => undefined);
+  const ofApi = await apiTls(config).catch(() => undefined);
+  return { tls, apiTls: ofApi, lacksCertificates: config.cluster.tls !== undefined && !tls };
+}
+
+async function lookAtServices(
+  around: Around,
+  membership: Awaited<ReturnType<typeof loadMembership>> | undefined,
+  tls: ClusterTls | undefined,
+) {
   const [proxy, ownSupernode] = await Promise.all([lookAtProxy(around), checkOwnSupernode(around)]);
-  const [mirror, pieces] = await Promise.all([checkMirror(around, proxy), lookAtPieces(around, proxy, membership)]);
+  const [mirror, pieces] = await Promise.all([
+    checkMirror(around, proxy),
+    lookAtPieces(around, proxy, { membership, tls }),
+  ]);
   const findings = [proxy.finding, ...mirror, pieces.finding, ownSupernode];
   return { proxy, instance: pieces.instance, findings };
 }

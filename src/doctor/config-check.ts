@@ -4,6 +4,7 @@ import type { Config } from '../config/config.ts';
 import { ConfigRefused, isConfigError } from '../config/errors.ts';
 import { loadConfig, type ConfigSources } from '../config/load.ts';
 import type { ConfigWarning } from '../config/rules.ts';
+import { checkCertificates } from './certificates.ts';
 import type { Finding } from './check.ts';
 import { failedBy } from './failed-by.ts';
 import { failed, ok, skipped } from './findings.ts';
@@ -25,20 +26,28 @@ export async function lookAtConfig(sources: ConfigSources): Promise<ConfigLook> 
   try {
     const { config, warnings } = await loadConfig(sources);
     const findings = [good, ...warnings.map(warningText)];
-    return { findings: [...findings, await checkSecret(config)], config };
+    return { findings: [...findings, await checkSecret(config), ...(await checkCertificates(config))], config };
   } catch (error) {
     if (!isConfigError(error)) throw error;
     const rest = await withoutFiles(sources);
     if (error instanceof ConfigRefused && error.params.key === SECRET_KEY && rest) {
       const readable = ok(about, 'every key is known, every value is allowed');
       return {
-        findings: [readable, ...rest.warnings.map(warningText), secretFault(error, rest.config)],
+        findings: [
+          readable,
+          ...rest.warnings.map(warningText),
+          secretFault(error, rest.config),
+          ...(await checkCertificates(rest.config)),
+        ],
         config: rest.config,
       };
     }
     const fault = failedBy(about, error, NOT_STARTED);
     return rest
-      ? { findings: [fault, await checkSecret(rest.config)], config: rest.config }
+      ? {
+          findings: [fault, await checkSecret(rest.config), ...(await checkCertificates(rest.config))],
+          config: rest.config,
+        }
       : { findings: [fault], config: undefined };
   }
 }
@@ -59,9 +68,12 @@ function warningText({ code, key, message }: ConfigWarning): Finding {
 }
 
 async function checkSecret({ cluster }: Config): Promise<Finding> {
-  const { secretFile } = cluster;
+  const { secretFile, tls } = cluster;
   const about = { code: 'JOIN_SECRET', title: `join secret${secretFile === undefined ? '' : ` ${secretFile}`}` };
-  if (secretFile === undefined) return ok(about, 'none is set: the cluster is open, and on loopback only');
+  if (secretFile === undefined) {
+    const what = tls ? 'members are known by their certificates' : 'the cluster is open, and on loopback only';
+    return ok(about, `none is set: ${what}`);
+  }
   try {
     await readSecretFile(secretFile);
     return ok(about, 'it can be read, and by its owner only');

@@ -5,6 +5,7 @@ import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import type { Config } from '../config/config.ts';
 import { formatAddress, isLoopback, parseAddress } from '../config/formats.ts';
+import type { ClusterTls } from '../p2p/protocol/cluster-tls.ts';
 import type { Membership } from '../p2p/protocol/membership.ts';
 import { ask, notRight, read } from './ask.ts';
 import { DIAL_BACK_MS } from './bounds.ts';
@@ -25,6 +26,7 @@ export interface DialBackAround {
   readonly config: Config;
   readonly clock: Clock;
   readonly membership: Membership | undefined;
+  readonly tls: ClusterTls | undefined;
   readonly proxy: ProxyLook;
   /** With which this node has, or could have, a session. */
   readonly supernode: SupernodeLook | undefined;
@@ -60,15 +62,15 @@ async function askProxy(about: Subject, { proxy, config }: DialBackAround): Prom
 }
 
 async function standIn(about: Subject, around: DialBackAround): Promise<Finding> {
-  const { config, supernode, membership, clock } = around;
+  const { config, supernode, membership, tls, clock } = around;
   if (supernode?.ip === undefined || !membership) return skipped(about, 'no supernode could be asked (above)');
   const self = visitor([]);
-  const listener = new WhoamiListener(self, membership);
+  const listener = new WhoamiListener(self, membership, tls);
   try {
     const port = await listener.listen(config.peer.listen);
     const { advertise, listen } = config.peer;
     const addresses = advertise.length > 0 ? advertise : [formatAddress({ host: listen.host, port })];
-    const candidate = await candidateAt(supernode.url, supernode.ip, clock);
+    const candidate = await candidateAt(supernode.url, supernode.ip, clock, tls);
     const visiting = { self: { ...self, addresses }, membership, clock };
     const { dialBack } = await visitWithin(DIAL_BACK_MS, candidate, visiting);
     const how = 'no proxy runs here, so doctor listened in its place';

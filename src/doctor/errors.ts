@@ -44,6 +44,12 @@ export const ApiUnreadable = codedError('SUPERNODE_API_UNREADABLE', {
   todo: 'check that both sides are Hawker of the same version (`hawker version`), and see the log of the supernode',
 });
 
+/** Of this node, or of those that it goes back to. */
+export const CertificateEnds = codedError('CERTIFICATE_ENDS', {
+  message: (p: { name: string; until: string; left: string }) => `${p.name} ends in ${p.left}, at ${p.until}`,
+  todo: 'make a new certificate (docs/tls.md) in the place of the old one: a Hawker that runs takes it up within a minute, or at once on SIGHUP',
+});
+
 /** A peer's clock and the supernode's are too far apart. */
 export const ClockSkewed = codedError('CLOCK_SKEW', {
   message: (p: { skew: string }) => `this node's clock is ${p.skew} the supernode's`,

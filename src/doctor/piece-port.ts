@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { describeError } from '../base/errors.ts';
 import { formatAddress } from '../config/formats.ts';
+import type { ClusterTls } from '../p2p/protocol/cluster-tls.ts';
 import { NONCE_BYTES, type Membership } from '../p2p/protocol/membership.ts';
-import { askWhoami } from '../p2p/protocol/whoami.ts';
+import { whoamiBy } from '../p2p/protocol/whoami.ts';
 import type { Answer } from './ask.ts';
 import type { Around, Finding } from './check.ts';
 import { PortTaken } from './errors.ts';
@@ -23,7 +24,7 @@ export interface PiecesLook {
 export async function lookAtPieces(
   { config, root }: Around,
   proxy: ProxyLook,
-  membership: Membership | undefined,
+  { membership, tls }: { membership: Membership | undefined; tls: ClusterTls | undefined },
 ): Promise<PiecesLook> {
   const { listen } = config.peer;
   const address = formatAddress(nearOf(listen));
@@ -34,7 +35,7 @@ export async function lookAtPieces(
     return without(skipped(about, 'this proxy is alone: it has none'));
   const nonce = randomBytes(NONCE_BYTES).toString('base64url');
   try {
-    const { peer, instance, proof } = await askWhoami(address, nonce);
+    const { peer, instance, proof } = await whoamiBy(tls)(address, nonce);
     const taken = async (why: string) => new PortTaken({ address, holder: await holderOf(listen, root), why });
     const expected = proxy.status?.peer;
     if (expected !== undefined && peer !== expected) {

@@ -1,4 +1,6 @@
+import { isIP } from 'node:net';
 import { ProxyStatusAnswer } from '../app/answers.ts';
+import { apiTls } from '../app/cluster-tls.ts';
 import { apiAuthorization } from '../app/operator.ts';
 import { isOwn } from '../app/own-url.ts';
 import { programVersion } from '../app/version.ts';
@@ -90,12 +92,18 @@ export async function checkOwnSupernode({ config, root }: Around): Promise<Findi
   const { listen } = config.supernode;
   const address = formatAddress(nearOf(listen));
   const about = { code: 'SUPERNODE_HERE', title: `this node's supernode at ${address} (supernode.listen)` };
-  if (!config.supernodes.some((url) => isOwn(url, listen))) {
+  const own = config.supernodes.find((url) => isOwn(url, listen));
+  if (own === undefined) {
     return skipped(about, 'none is expected on this node: `supernodes` names others');
   }
   if (listen.port === 0) return skipped(about, PORT_UNKNOWN);
   const authorization = await apiAuthorization(config).catch(() => undefined);
-  const answer = await ask(`http://${address}/api/v1/status`, { authorization });
+  const tls = await apiTls(config).catch(() => undefined);
+  const { host } = nearOf(listen);
+  // By its name in the list, which its certificate has, at the address where it listens.
+  const url = config.cluster.tls ? new URL(own).origin : `http://${address}`;
+  const ip = isIP(host) === 0 ? undefined : host;
+  const answer = await ask(`${url}/api/v1/status`, { ip, authorization, tls });
   const { role, version } = roleIn(answer);
   if (role === 'supernode') return ok(about, `it runs: Hawker ${version}`);
   return notThere(about, {

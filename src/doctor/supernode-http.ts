@@ -5,7 +5,8 @@ import {
   SupernodeSilent,
   SupernodeUnavailable,
 } from '../p2p/peer/session-errors.ts';
-import { ask, notRight, type Answer } from './ask.ts';
+import type { ApiTls } from '../app/cluster-tls.ts';
+import { ask, isTlsNeeded, notRight, type Answer } from './ask.ts';
 import { HTTP_MS } from './bounds.ts';
 import type { Finding } from './check.ts';
 import { failedBy } from './failed-by.ts';
@@ -26,14 +27,16 @@ export interface HttpLook {
   readonly protocol: string | undefined;
 }
 
+/** What this configuration has for a supernode's API. */
+interface Known {
+  readonly authorization: string | undefined;
+  readonly tls: ApiTls | undefined;
+}
+
 /** Whether a supernode answers by HTTP at one of the addresses that took a connection. */
-export async function checkHttp(
-  url: URL,
-  addresses: readonly string[],
-  authorization: string | undefined,
-): Promise<HttpLook> {
+export async function checkHttp(url: URL, addresses: readonly string[], known: Known): Promise<HttpLook> {
   const about = { code: 'SUPERNODE_HTTP', title: `HTTP at ${hostPort(url)}` };
-  const looks = await Promise.all(addresses.map((ip) => lookAt(url, ip, authorization)));
+  const looks = await Promise.all(addresses.map((ip) => lookAt(url, ip, known)));
   const good = looks.find(({ fault }) => fault === undefined);
   const { ip, status, fault } = good ?? looks[0]!;
   const { version, protocol } = roleIn(status);
@@ -47,13 +50,9 @@ export async function checkHttp(
   };
 }
 
-async function lookAt(
-  url: URL,
-  ip: string,
-  authorization: string | undefined,
-): Promise<{ ip: string; status: Answer; fault?: Error }> {
+async function lookAt(url: URL, ip: string, known: Known): Promise<{ ip: string; status: Answer; fault?: Error }> {
   const paths = ['/livez', '/api/v1/status'];
-  const [livez, status] = await Promise.all(paths.map((path) => ask(url.origin + path, { ip, authorization })));
+  const [livez, status] = await Promise.all(paths.map((path) => ask(url.origin + path, { ip, ...known })));
   const address = `${isIP(ip) === 6 ? `[${ip}]` : ip}:${portOf(url)}`;
   const fault = faultOf(address, livez!, status!);
   return { ip, status: status!, ...(fault && { fault }) };
@@ -68,6 +67,7 @@ function faultOf(address: string, livez: Answer, status: Answer): Error | undefi
     });
   }
   const { code, message } = saidBy(livez);
+  if (isTlsNeeded(livez)) return new SupernodeRefused({ code: 'TLS_NEEDED', message: notRight(livez), address });
   if (code === 'HOST_REFUSED') return new SupernodeRefused({ code, message, address });
   const { role } = roleIn(status);
   if (role === 'proxy') {

@@ -7,6 +7,7 @@ import type { SelfDescription } from '../p2p/peer/session-link.ts';
 import { networkCandidates, type Candidate } from '../p2p/peer/supernode-dial.ts';
 import type { Visit } from '../p2p/peer/visit.ts';
 import { compatibility } from '../p2p/protocol/compatibility.ts';
+import type { ClusterTls } from '../p2p/protocol/cluster-tls.ts';
 import type { Membership } from '../p2p/protocol/membership.ts';
 import { PROTOCOL_VERSION } from '../p2p/protocol/version.ts';
 import { VISIT_MS } from './bounds.ts';
@@ -18,7 +19,12 @@ import { hostPort } from './supernode-tcp.ts';
 import { visitWithin } from './visit-within.ts';
 
 /** The supernode speaks the protocol, and does not take this node for a member, or is not taken for one. */
-const ABOUT_MEMBERSHIP = new Set(['NOT_A_MEMBER', 'SUPERNODE_NOT_TRUSTED']);
+const ABOUT_MEMBERSHIP = new Set([
+  'NOT_A_MEMBER',
+  'SUPERNODE_NOT_TRUSTED',
+  'CERTIFICATE_NEEDED',
+  'CERTIFICATE_REFUSED',
+]);
 const NO_SESSION = 'proxies of this node get no session there, and go on without that supernode';
 const NO_MEMBER = 'this node and that supernode are not of the same cluster: it takes no part in the swarm there';
 
@@ -38,7 +44,7 @@ export interface SessionLook {
 export async function checkSession(
   url: URL,
   { ip, version, protocol }: Pick<HttpLook, 'version' | 'protocol'> & { ip: string },
-  around: { membership: Membership | undefined; clock: Clock },
+  around: { membership: Membership | undefined; tls: ClusterTls | undefined; clock: Clock },
 ): Promise<SessionLook> {
   const aboutProtocol = { code: 'SUPERNODE_PROTOCOL', title: `protocol with ${hostPort(url)}` };
   const aboutMembership = { code: 'MEMBERSHIP', title: `membership at ${hostPort(url)}` };
@@ -53,14 +59,12 @@ export async function checkSession(
     };
   }
   try {
-    const { membership, clock } = around;
-    const candidate = await candidateAt(url, ip, clock);
+    const { membership, tls, clock } = around;
+    const candidate = await candidateAt(url, ip, clock, tls);
     const visit = await visitWithin(VISIT_MS, candidate, { self: visitor([]), membership, clock });
     const warning = visit.warning === undefined ? '' : `: ${visit.warning}`;
     const both = `Hawker ${visit.version} there, protocol ${visit.protocol}; ${programVersion()}, protocol ${PROTOCOL_VERSION} here`;
-    const proved = around.membership.isOpen
-      ? 'the cluster is open, without a join secret: on loopback everybody takes part'
-      : 'each has proved to the other that it has the join secret';
+    const proved = provedBy(around.membership, tls);
     return { protocol: ok(aboutProtocol, both + warning), membership: ok(aboutMembership, proved), visit };
   } catch (error) {
     if (ABOUT_MEMBERSHIP.has(codeOf(error))) {
@@ -78,8 +82,15 @@ export async function checkSession(
   }
 }
 
+function provedBy({ isOpen }: Membership, tls: ClusterTls | undefined): string {
+  const certificates = tls ? ['each has shown the other a certificate of their CA'] : [];
+  const secret = isOpen ? [] : ['each has proved to the other that it has the join secret'];
+  const both = [...certificates, ...secret].join('; ');
+  return both || 'the cluster is open, without a join secret: on loopback everybody takes part';
+}
+
 /** The way to that supernode at the address that has answered. */
-export async function candidateAt(url: URL, ip: string, clock: Clock): Promise<Candidate> {
-  const [candidate] = await networkCandidates(clock, async () => [ip])(url.origin);
+export async function candidateAt(url: URL, ip: string, clock: Clock, tls: ClusterTls | undefined): Promise<Candidate> {
+  const [candidate] = await networkCandidates(clock, async () => [ip], tls)(url.origin);
   return candidate!;
 }

@@ -1,8 +1,10 @@
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Address } from '../config/formats.ts';
 import type { PeerIdentity } from '../p2p/peer/piece-auth.ts';
+import type { ClusterTls } from '../p2p/protocol/cluster-tls.ts';
 import type { Membership } from '../p2p/protocol/membership.ts';
 
 const NONCE = /^\/v1\/whoami\?nonce=([\w-]{16,64})$/;
@@ -11,12 +13,14 @@ const NONCE = /^\/v1\/whoami\?nonce=([\w-]{16,64})$/;
 export class WhoamiListener {
   readonly #server: Server;
 
-  constructor({ peer, instance }: PeerIdentity, membership: Membership) {
-    this.#server = createServer({ requestTimeout: 5000 }, (request, response) => {
+  constructor({ peer, instance }: PeerIdentity, membership: Membership, tls: ClusterTls | undefined) {
+    const settings = { requestTimeout: 5000 };
+    const answer = (request: IncomingMessage, response: ServerResponse): void => {
       const nonce = NONCE.exec(request.url ?? '')?.[1];
       if (nonce === undefined) response.writeHead(404).end();
       else response.end(JSON.stringify({ peer, instance, proof: membership.whoamiProof({ nonce, peer, instance }) }));
-    });
+    };
+    this.#server = tls ? createTlsServer({ ...settings, ...tls.forMembers }, answer) : createServer(settings, answer);
   }
 
   /** The port. Rejects with the system's error. */

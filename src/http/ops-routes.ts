@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Audit } from '../base/audit.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { ApiAccess } from './api-access.ts';
+import { clientCertificate } from './client-certificate.ts';
 import { isLoopbackHost, LOOPBACK_HOSTS } from './loopback-host.ts';
 
 export interface OpsOptions {
@@ -20,12 +21,12 @@ export interface OpsOptions {
 const OPEN_PATHS: ReadonlySet<string> = new Set(['/livez', '/readyz']);
 
 const TOKEN_TODO =
-  "name the operator's token (cluster.operatorTokenFile; `hawker token --operator` makes it), or, to ask only, the join secret (cluster.secretFile)";
+  "name the operator's token (cluster.operatorTokenFile; `hawker token --operator` makes it), or, to ask only, the join secret (cluster.secretFile) or a certificate of its CA (cluster.tls)";
 
 /**
  * A fastify plugin: `/livez`, `/readyz`, `/metrics` and `/api/v1/status`. On a loopback listener the `Host` header is checked,
  * so that no web page in a browser on this machine can read them under a name of its own (DNS rebinding); on any other all but
- * the first two need a token. What changes something is refused to pages of other sites.
+ * the first two need a token or a member's certificate. What changes something is refused to pages of other sites.
  */
 export function opsRoutes(app: FastifyInstance, options: OpsOptions, done: () => void): void {
   const { metrics, notReady, status, access, audit } = options;
@@ -62,7 +63,7 @@ interface Refusal {
 }
 
 function refusalOf(
-  { method, headers, routeOptions }: FastifyRequest,
+  { method, headers, routeOptions, socket }: FastifyRequest,
   access: OpsOptions['access'],
 ): Refusal | undefined {
   if (access === 'loopback') {
@@ -70,7 +71,8 @@ function refusalOf(
       return { status: 403, code: 'HOST_REFUSED', message: `ask for ${LOOPBACK_HOSTS}`, todo: 'use that address' };
     }
   } else if (!OPEN_PATHS.has(routeOptions.url ?? '')) {
-    const granted = access.of(method, headers.authorization);
+    const isMember = clientCertificate(socket).state === 'accepted';
+    const granted = access.of(method, headers.authorization, isMember);
     if (granted !== 'granted') return { status: 401, todo: TOKEN_TODO, ...TOKEN_WORDS[granted] };
   }
   if (method === 'GET' || method === 'HEAD' || isOwnPage(headers)) return undefined;

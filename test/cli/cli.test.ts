@@ -48,7 +48,8 @@ t.test('each command has the flags of what concerns it, and no others', async (t
     await flagsOf('supernode'),
     of((key) => /^(supernode|cluster|audit|log)\./.test(key)),
   );
-  const ofSupernode = ['config', 'supernodes', 'cluster-secret-file', 'cluster-operator-token-file'];
+  const ofTls = ['cluster-tls-cert', 'cluster-tls-key', 'cluster-tls-ca'];
+  const ofSupernode = ['config', 'supernodes', 'cluster-secret-file', 'cluster-operator-token-file', ...ofTls];
   t.same(await flagsOf('peers'), new Set(ofSupernode));
   t.same(await flagsOf('blobs'), new Set(ofSupernode));
   t.same(await flagsOf('status'), new Set([...ofSupernode, 'api-listen']));

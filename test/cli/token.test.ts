@@ -99,3 +99,16 @@ t.test("the operator's token has a file of its own", async (t) => {
   t.ok(existsSync(join(home, 'mine')));
   t.notOk(existsSync(join(home, '.config/hawker/join-secret')));
 });
+
+t.test('where the cluster speaks TLS the hints do too', async (t) => {
+  const home = t.testdir({
+    'h.yaml': 'cluster: {secretFile: s, operatorTokenFile: o, tls: {cert: a.crt, key: a.key, ca: ca.crt}}',
+  });
+  const { out } = await run(['--config', 'h.yaml'], home);
+  t.match(out, /hawker proxy --supernodes https:\/\/\S+:6789 .*--cluster-tls-cert ITS_CERT .*--cluster-tls-ca CA\n/);
+  t.match(out, 'docs/tls.md');
+  t.match(
+    (await run(['--config', 'h.yaml', '--operator'], home)).out,
+    /curl --cacert \S+ca\.crt -H .* https:\/\/SUPERNODE/,
+  );
+});

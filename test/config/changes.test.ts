@@ -5,9 +5,10 @@ import { changedKeys, withKeys } from '../../src/config/changes.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { SETTINGS } from '../../src/config/settings.ts';
 
-/** With `supernodes` said, which else follow `supernode.listen`. */
+/** With `supernodes` said, which else follow `supernode.listen`, and with TLS, of which all is set or nothing. */
 const load = async (variables: Record<string, string>) => {
-  const environment = { HAWKER_SUPERNODES: 'http://c:6789', ...variables };
+  const tls = { HAWKER_CLUSTER_TLS_CERT: '/c', HAWKER_CLUSTER_TLS_KEY: '/k', HAWKER_CLUSTER_TLS_CA: '/a' };
+  const environment = { HAWKER_SUPERNODES: 'https://c:6789', ...tls, ...variables };
   const account = { root: true, home: '/' };
   return (await loadConfig({ file: undefined, flags: {}, environment, account, directory: '/' })).config;
 };
@@ -30,9 +31,12 @@ t.test('each setting that differs is named, and nothing else', async (t) => {
     'api.listen': 'localhost:3',
     'supernode.listen': 'localhost:5',
     'supernode.heartbeat': '1s',
-    supernodes: 'http://a:6789,https://b',
+    supernodes: 'https://a:6789,https://b',
     'cluster.secretFile': SECRET,
     'cluster.operatorTokenFile': SECRET,
+    'cluster.tls.cert': '/other-cert',
+    'cluster.tls.key': '/other-key',
+    'cluster.tls.ca': '/other-ca',
     'store.dir': '/d',
     'store.quota': '1TB',
     'store.containerd': '/c',
@@ -51,4 +55,14 @@ t.test('each setting that differs is named, and nothing else', async (t) => {
   for (const { key } of SETTINGS)
     t.same(changedKeys(before, withKeys(before, after, new Set([key]))), [key], 'taken by itself');
   t.same(withKeys(before, after, new Set(SETTINGS.map(({ key }) => key))), after);
+});
+
+t.test('a section that one of the two has not', async (t) => {
+  const sources = { file: undefined, flags: {}, account: { root: true, home: '/' }, directory: '/' };
+  const supernodes = { HAWKER_SUPERNODES: 'https://c:6789' };
+  const { config: without } = await loadConfig({ ...sources, environment: supernodes });
+  const keys = ['cluster.tls.cert', 'cluster.tls.key', 'cluster.tls.ca'];
+  t.same(changedKeys(without, await load({})), keys);
+  t.same(changedKeys(await load({}), without), keys);
+  t.same(withKeys(without, await load({}), new Set(keys)), without, 'nothing takes it up while it runs');
 });

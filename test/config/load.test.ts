@@ -136,9 +136,12 @@ t.test('every setting can be made by its variable and its flag', async (t) => {
     'api.listen': 'localhost:3',
     'supernode.listen': 'localhost:5',
     'supernode.heartbeat': '1s',
-    supernodes: 'http://a:6789,https://b',
+    supernodes: 'https://a:6789,https://b',
     'cluster.secretFile': SECRET,
     'cluster.operatorTokenFile': SECRET,
+    'cluster.tls.cert': '/tls.crt',
+    'cluster.tls.key': '/tls.key',
+    'cluster.tls.ca': '/ca.crt',
     'store.dir': '/d',
     'store.quota': '1TB',
     'store.containerd': '/var/lib/containerd',
@@ -169,7 +172,8 @@ t.test('every setting can be made by its variable and its flag', async (t) => {
     uploadSlots: 8,
   });
   t.same(config.supernode, { listen: { host: 'localhost', port: 5 }, heartbeatMs: 1000 });
-  t.same([config.supernodes, config.cluster.secretFile], [['http://a:6789', 'https://b'], SECRET]);
+  t.same([config.supernodes, config.cluster.secretFile], [['https://a:6789', 'https://b'], SECRET]);
+  t.same(config.cluster.tls, { cert: '/tls.crt', key: '/tls.key', ca: '/ca.crt' });
   t.same(config.store, { dir: '/d', quotaBytes: 1e12, containerd: '/var/lib/containerd' });
   t.same(config.upstreams['r.example:5000'], { url: 'http://10.0.0.1:5000', allow: ['10.0.0.0/8'], insecure: true });
   const flags = Object.fromEntries(SETTINGS.filter((s) => s.flag).map((s) => [s.flag!, samples[s.key]!]));
@@ -277,9 +281,18 @@ t.test('what is wrong is one line: the key, its place, what is allowed', async (
     ['upstreams: {"*": false}', /proxy\.defaultUpstream is docker\.io, .*\(the default\)\. allowed: none/],
     [
       'supernode: {listen: 0.0.0.0:6789}',
-      /^CONFIG_REFUSED: supernode\.listen is 0\.0\.0\.0:6789, which other machines can reach, and cluster\.secretFile is not set .*hawker token/,
+      /^CONFIG_REFUSED: supernode\.listen is 0\.0\.0\.0:6789, which other machines can reach, and neither cluster\.secretFile nor cluster\.tls is set .*hawker token/,
     ],
     ['peer: {listen: 10.0.0.5:65002}', /^CONFIG_REFUSED: peer\.listen is 10\.0\.0\.5:65002, .*hawker token/],
+    [
+      'cluster: {tls: {cert: a.pem, ca: b.pem}}',
+      /^CONFIG_INVALID: cluster\.tls\.key is not set, and cluster\.tls\.cert and cluster\.tls\.ca is .*cert, key and ca, or none/,
+    ],
+    [
+      'cluster: {tls: {cert: a, key: b, ca: c}}\nsupernodes: ["https://a:1", "http://sn:6789"]',
+      /^CONFIG_INVALID: supernodes\[1\] is http:\/\/sn:6789, and cluster\.tls is set.*\(h\.yaml:2:\d+\)\. allowed: https:\/\/sn:6789/,
+    ],
+    ['cluster: {tls: {crt: a}}', /^CONFIG_UNKNOWN_KEY: cluster\.tls\.crt .*did you mean cluster\.tls\.cert/],
     ['peer: {advertise: [10.0.0.5]}', /peer\.advertise\[0\] is "10\.0\.0\.5", which is not an address that others can/],
     ['peer: {advertise: [10.0.0.5:0]}', /peer\.advertise\[0\] is .*with a real port/],
     ['peer: {advertise: [0.0.0.0:1]}', /peer\.advertise\[0\] is/],
@@ -434,10 +447,20 @@ t.test('the examples of config/hawker.yaml load, and show every key of a registr
   const upstreamNode = ROOT.properties!['upstreams']!.additionalProperties as SchemaNode;
   t.same([...shown].sort(), Object.keys(upstreamNode.properties!).sort());
   const here = t.testdir({ x: '' });
-  const files = yaml.replaceAll(/(passwordFile|dockerConfig|ca): \S+/g, `$1: ${here}/x`);
+  const files = yaml.replaceAll(/(passwordFile|dockerConfig|ca): [^'\s]+/g, `$1: ${here}/x`);
   const { config } = await load(sourcesOf(t, files, { x: '' }));
   t.same(config.peer.advertise, ['10.0.0.5:65002']);
   t.same(config.proxy.listeners, [{ listen: { host: '127.0.0.1', port: 65_011 }, upstream: 'ghcr.io' }]);
   t.equal(config.upstreams['*.dkr.ecr.*.amazonaws.com']?.credentialHelper, 'ecr-login');
   t.notOk('registry.gitlab.com' in config.upstreams);
+});
+
+t.test('TLS within the cluster: paths, ports beyond loopback, the URL of the own supernode', async (t) => {
+  const directory = t.testdir({ etc: { 'h.yaml': 'cluster: {tls: {cert: a.crt, key: a.key, ca: /ca.crt}}' } });
+  const flags = { 'supernode-listen': '0.0.0.0:6789', 'peer-listen': '10.0.0.5:65002' };
+  const { config } = await load({ file: 'etc/h.yaml', directory, flags });
+  const at = (name: string) => join(directory, 'etc', name);
+  t.same(config.cluster.tls, { cert: at('a.crt'), key: at('a.key'), ca: '/ca.crt' });
+  t.same(config.supernodes, ['https://127.0.0.1:6789']);
+  t.equal((await load()).config.cluster.tls, undefined);
 });

@@ -29,6 +29,7 @@ const NOT_LISTED: ReadonlyMap<string, string> = new Map([
   ),
   ...[
     'ERR_HTTP_REQUEST_TIMEOUT',
+    'ERR_TLS_CERT_ALTNAME_INVALID',
     'ERR_STREAM_PREMATURE_CLOSE',
     'HPE_HEADER_OVERFLOW',
     'EAI_AGAIN',

@@ -1,8 +1,9 @@
 import { join } from 'node:path';
-import { chmodSync } from 'node:fs';
+import { chmodSync, readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { lookAtConfig } from '../../src/doctor/config-check.ts';
 import { of } from '../support/doctor-rig.ts';
+import { TestCa } from '../support/test-ca.ts';
 
 const SECRET = 's'.repeat(40);
 
@@ -94,3 +95,30 @@ t.test(
     t.match(of((await lookAtConfig(sources)).findings, 'JOIN_SECRET'), { status: 'skipped', seen: /run doctor as/ });
   },
 );
+
+t.test('certificates: they fit, they end, they are wrong', async (t) => {
+  const ca = TestCa.root(t);
+  const flagsOf = ({ cert, key, ca }: ReturnType<TestCa['issue']>) => ({
+    'cluster-tls-cert': cert,
+    'cluster-tls-key': key,
+    'cluster-tls-ca': ca,
+  });
+  const good = ca.issue('node');
+  const { findings } = await look(t, undefined, {}, flagsOf(good));
+  t.match(of(findings, 'CERTIFICATES'), {
+    status: 'ok',
+    title: /\.crt$/,
+    seen: /^CN=node, signed by CN=test CA;.*CN=node, 20/,
+  });
+  t.match(of(findings, 'JOIN_SECRET'), { status: 'ok', seen: /known by their certificates/ });
+  const ending = await look(t, undefined, {}, flagsOf(ca.issue('ending', { days: 10 })));
+  t.match(of(ending.findings, 'CERTIFICATES'), {
+    status: 'failed',
+    error: 'CERTIFICATE_ENDS',
+    seen: /CN=ending ends in/,
+  });
+  chmodSync(good.key, 0o644);
+  const open = await look(t, undefined, {}, flagsOf(good));
+  t.match(of(open.findings, 'CERTIFICATES'), { status: 'failed', error: 'CLUSTER_TLS_UNUSABLE', seen: /mode 0644/ });
+  t.notMatch(JSON.stringify(open.findings), readFileSync(good.key, 'utf8').split('\n')[1]!, 'no key is shown');
+});

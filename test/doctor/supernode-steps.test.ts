@@ -83,7 +83,8 @@ t.test('TCP: dropped packets', { skip: process.platform !== 'linux' && 'other qu
 });
 
 t.test('HTTP: what is no supernode', async (t) => {
-  const at = async (port: number) => (await checkHttp(url(port), ['127.0.0.1'], undefined)).finding;
+  const at = async (port: number) =>
+    (await checkHttp(url(port), ['127.0.0.1'], { authorization: undefined, tls: undefined })).finding;
   t.match(await at(await silent(t)), { status: 'failed', error: 'SUPERNODE_SILENT' });
   t.match(await at(await rubbish(t)), { status: 'failed', error: 'SUPERNODE_NOT_HAWKER', seen: /not HTTP/ });
   t.match(await at(await http(t, (_, response) => response.writeHead(404).end())), {
@@ -103,7 +104,7 @@ t.test('HTTP: what is no supernode', async (t) => {
 
 t.test('HTTP: a supernode, at the first address that has one', async (t) => {
   const port = await oddSupernode(t);
-  const look = await checkHttp(url(port, 'sn'), ['::1', '127.0.0.1'], undefined);
+  const look = await checkHttp(url(port, 'sn'), ['::1', '127.0.0.1'], { authorization: undefined, tls: undefined });
   t.match(look, { ip: '127.0.0.1', version: '9.9.9', protocol: '1.0' });
   t.match(look.finding, { status: 'ok', seen: /Hawker 9\.9\.9; not so ::1/ });
 });

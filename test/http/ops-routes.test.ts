@@ -94,3 +94,13 @@ t.test('who was refused is told to the audit log', async (t) => {
   const about = { role: 'api', client: '127.0.0.1', decision: 'denied', code: 'OPERATOR_TOKEN_WRONG' };
   t.same(events, [{ ...about, method: 'GET', path: '/api/v1/status' }]);
 });
+
+t.test('who has shown a certificate may ask without a token, and command only with one', async (t) => {
+  const access = new ApiAccess({ operator: ['o'.repeat(32)], reader: [] });
+  t.equal(access.of('GET', undefined, true), 'granted');
+  t.equal(access.of('HEAD', 'Bearer wrong', true), 'granted');
+  t.equal(access.of('POST', undefined, true), 'needed');
+  t.equal(access.of('POST', `Bearer ${'r'.repeat(32)}`, true), 'wrong');
+  t.equal(access.of('POST', `Bearer ${'o'.repeat(32)}`, true), 'granted');
+  t.equal(access.of('GET', undefined), 'needed');
+});

@@ -3,7 +3,7 @@ import type { Digest } from '../../base/digest.ts';
 import { codeOf } from '../../base/errors.ts';
 import type { PeerTarget } from '../protocol/coordinator.ts';
 import type { Membership } from '../protocol/membership.ts';
-import { askWhoami } from '../protocol/whoami.ts';
+import { askWhoami, type AskWhoami } from '../protocol/whoami.ts';
 import { PeerRefused } from './errors.ts';
 import { ASK_MS } from './neighbours.ts';
 import type { PieceClient } from './piece-client.ts';
@@ -12,7 +12,8 @@ const NONCE_BYTES = 16;
 
 export interface LifeDeps {
   readonly membership: Pick<Membership, 'isWhoamiProof'>;
-  readonly whoami?: typeof askWhoami;
+  /** Undefined: in clear. */
+  readonly whoami?: AskWhoami | undefined;
 }
 
 export interface AskNeighbourDeps extends LifeDeps {

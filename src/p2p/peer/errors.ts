@@ -88,6 +88,12 @@ export const PeerRefused = codedError('PEER_REFUSED', {
   todo: 'check that both nodes have the same join secret and the right time, and that this address is that peer’s own',
 });
 
+export const PeerTls = codedError('PEER_TLS', {
+  message: (p: { peer: string; address: string; seen: string }) =>
+    `no TLS with peer ${p.peer} at ${p.address}: ${p.seen}`,
+  todo: 'set cluster.tls on all nodes of the cluster, with certificates of the same CA that are valid now; `hawker doctor` on both says which is at fault',
+});
+
 export const PeerBadResponse = codedError('PEER_BAD_RESPONSE', {
   message: (p: { peer: string; address: string; seen: string }) =>
     `peer ${p.peer} at ${p.address} does not speak Hawker’s piece protocol: ${p.seen}`,
@@ -117,6 +123,7 @@ const PEER_FAILURES: ReadonlyMap<string, PieceFailure> = new Map([
   [PeerUnreachable.code, 'reset'],
   [PeerCut.code, 'reset'],
   [PeerRefused.code, 'reset'],
+  [PeerTls.code, 'reset'],
   [PeerStalled.code, 'timeout'],
   [PeerBusy.code, 'busy'],
   [PeerGone.code, 'gone'],

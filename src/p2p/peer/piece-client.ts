@@ -5,10 +5,12 @@ import { codeOf } from '../../base/errors.ts';
 import type { Limiter } from '../../base/limiter.ts';
 import type { Metrics } from '../../base/metrics.ts';
 import type { ByteRange, ByteSink } from '../../http/byte-sink.ts';
+import type { ClusterTls } from '../protocol/cluster-tls.ts';
 import { ConnectionPool } from './connection-pool.ts';
-import { PeerBadResponse, PeerCut, PeerRefused, PeerUnreachable, TooManyPeerConnections } from './errors.ts';
+import { PeerBadResponse, PeerCut, PeerRefused, PeerTls, PeerUnreachable, TooManyPeerConnections } from './errors.ts';
 import { authorizationOf, type PeerIdentity, type PieceAuth } from './piece-auth.ts';
 import { PieceConnection, type AnswerTaker, type Endpoint } from './piece-connection.ts';
+import { PieceTls } from './piece-tls.ts';
 import { RangeTaker } from './range-taker.ts';
 import { ReadingTaker } from './reading-taker.ts';
 import { parseAnswer, questionPath, type Reading, type ReadingKey } from './readings.ts';
@@ -33,6 +35,7 @@ const OF_THE_ADDRESS: ReadonlySet<string> = new Set([
   PeerUnreachable.code,
   PeerCut.code,
   PeerRefused.code,
+  PeerTls.code,
   PeerBadResponse.code,
 ]);
 
@@ -42,24 +45,32 @@ export class PieceClient {
   readonly #clock: Clock;
   readonly #limiter: Limiter;
   readonly #metrics: Metrics;
+  readonly #tls: PieceTls | undefined;
   readonly #pool: ConnectionPool;
   readonly #inUse = new Set<PieceConnection>();
   readonly #working = new LRUCache<string, string>({ max: MAX_REMEMBERED });
   #asking = 0;
 
-  /** `limiter` holds what is received to a rate. */
-  constructor(deps: { auth: Pick<PieceAuth, 'token'>; clock: Clock; limiter: Limiter; metrics: Metrics }) {
+  /** `limiter` holds what is received to a rate. `tls` undefined: pieces cross in clear. */
+  constructor(deps: {
+    auth: Pick<PieceAuth, 'token'>;
+    clock: Clock;
+    limiter: Limiter;
+    metrics: Metrics;
+    tls?: ClusterTls | undefined;
+  }) {
     this.#auth = deps.auth;
     this.#clock = deps.clock;
     this.#limiter = deps.limiter;
     this.#metrics = deps.metrics;
+    this.#tls = deps.tls && new PieceTls(deps.tls);
     this.#pool = new ConnectionPool(deps.clock);
   }
 
   /**
    * Reads a range of a blob from a peer into the sink; the blob's size in bytes. What was written before a rejection is what
-   * the peer sent. Rejects with PEER_BUSY and PEER_GONE (no faults), PEER_UNREACHABLE, PEER_CUT, PEER_STALLED,
-   * PEER_REFUSED, PEER_BAD_RESPONSE, PEER_CONNECTIONS_EXHAUSTED, what the sink throws, or the signal's reason.
+   * the peer sent. Rejects with PEER_BUSY and PEER_GONE (no faults), PEER_UNREACHABLE, PEER_TLS, PEER_CUT,
+   * PEER_STALLED, PEER_REFUSED, PEER_BAD_RESPONSE, PEER_CONNECTIONS_EXHAUSTED, what the sink throws, or the signal's reason.
    */
   async fetch(
     peer: PeerAddress,
@@ -89,7 +100,7 @@ export class PieceClient {
 
   /**
    * Asks a peer whether it has the whole of a blob: its size in bytes; undefined: it has not. Rejects with PEER_UNREACHABLE,
-   * PEER_CUT, PEER_STALLED, PEER_REFUSED, PEER_BAD_RESPONSE, PEER_CONNECTIONS_EXHAUSTED, or the signal's reason.
+   * PEER_TLS, PEER_CUT, PEER_STALLED, PEER_REFUSED, PEER_BAD_RESPONSE, PEER_CONNECTIONS_EXHAUSTED, or the signal's reason.
    */
   has(peer: PeerAddress, digest: Digest, signal: AbortSignal): Promise<number | undefined> {
     return this.#atAnyAddress(
@@ -202,7 +213,11 @@ export class PieceClient {
         if (kept.answered || codeOf(error) !== PeerCut.code) throw error;
       }
     }
-    const fresh = await PieceConnection.open(to, { clock: this.#clock, limiter: this.#limiter }, signal);
+    const fresh = await PieceConnection.open(
+      to,
+      { clock: this.#clock, limiter: this.#limiter, tls: this.#tls },
+      signal,
+    );
     await this.#use(fresh, to.peer, request, taker, signal);
   }
 

@@ -1,17 +1,23 @@
-import { connect, type Socket } from 'node:net';
+import { connect, type OnReadOpts, type Socket } from 'node:net';
 import type { Clock } from '../../base/clock.ts';
 import { isOutOfDescriptors } from '../../base/descriptors.ts';
 import { codeOf } from '../../base/errors.ts';
 import type { Limiter } from '../../base/limiter.ts';
 import { KiB } from '../../base/units.ts';
 import { BadResponseHead } from '../../http/response-head.ts';
-import { NoDescriptor, PeerBadResponse, PeerCut, PeerStalled, PeerUnreachable } from './errors.ts';
+import { CLOSED_AFTER_HANDSHAKE, tlsFault } from '../protocol/cluster-tls.ts';
+import { NoDescriptor, PeerBadResponse, PeerCut, PeerStalled, PeerTls, PeerUnreachable } from './errors.ts';
+import type { PieceTls } from './piece-tls.ts';
 import { ResponseHeadParser, type ResponseHead } from './response-head.ts';
 
 /** Each connection reads into one buffer of this size, again and again, where the taker has no room of its own. */
 const RECEIVE_BUFFER_BYTES = 128 * KiB;
 /** A first SYN that is lost is sent again after 1 s. */
 export const CONNECT_MS = 1500;
+/** From the connection on, for the TLS handshake. */
+export const HANDSHAKE_MS = 1500;
+/** What a TLS port answers to a request without TLS (http/tls-port.ts). */
+const UPGRADE_REQUIRED = 426;
 /** Without a byte from a peer, while we want one. */
 /** A timer that is this late: this process did not run meanwhile. */
 const PAUSED_MS = 500;
@@ -33,6 +39,8 @@ export interface ConnectionDeps {
   readonly clock: Clock;
   /** Of what is received. */
   readonly limiter: Limiter;
+  /** Undefined: in clear. */
+  readonly tls?: PieceTls | undefined;
 }
 
 /** One request and its answer. */
@@ -63,6 +71,7 @@ export class PieceConnection {
   readonly #socket: Socket;
   readonly #clock: Clock;
   readonly #limiter: Limiter;
+  readonly #isTls: boolean;
   readonly #buffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES);
   #exchange: Exchange | undefined;
   #held = false;
@@ -70,11 +79,13 @@ export class PieceConnection {
   #progressAt = 0;
   #cancelWatch: (() => void) | undefined;
   #answered = false;
+  /** A byte of any answer came. */
+  #isGood = false;
   #error: Error | undefined;
   /** Called when the connection closes while nothing is asked of it. */
   onIdleClose: (() => void) | undefined;
 
-  /** Rejects with PEER_UNREACHABLE, DESCRIPTORS_EXHAUSTED (this process' own fault), or the signal's reason. */
+  /** Rejects with PEER_UNREACHABLE, PEER_TLS, DESCRIPTORS_EXHAUSTED (this process' own fault), or the signal's reason. */
   static async open(to: Endpoint, deps: ConnectionDeps, signal: AbortSignal): Promise<PieceConnection> {
     signal.throwIfAborted();
     const connection = new PieceConnection(to, deps);
@@ -82,24 +93,23 @@ export class PieceConnection {
     return connection;
   }
 
-  private constructor({ address }: Endpoint, { clock, limiter }: ConnectionDeps) {
+  private constructor({ address }: Endpoint, { clock, limiter, tls }: ConnectionDeps) {
     this.address = address;
     this.#clock = clock;
     this.#limiter = limiter;
+    this.#isTls = tls !== undefined;
     const url = new URL(`http://${address}`);
-    this.#socket = connect({
-      host: url.hostname.replaceAll(/^\[|\]$/g, ''),
-      port: Number(url.port || 80),
-      noDelay: true,
-      onread: {
-        // Asked once a read, after the callback: what is no more of the body never lands in the taker's memory.
-        buffer: () => this.#room(),
-        callback: (count, buffer) => {
-          this.#received(buffer.subarray(0, count));
-          return !this.#held;
-        },
+    const host = url.hostname.replaceAll(/^\[|\]$/g, '');
+    const port = Number(url.port || 80);
+    const onread: OnReadOpts = {
+      // Asked once a read, after the callback: what is no more of the body never lands in the taker's memory.
+      buffer: () => this.#room(),
+      callback: (count, buffer) => {
+        this.#received(buffer.subarray(0, count));
+        return !this.#held;
       },
-    });
+    };
+    this.#socket = tls?.connect({ host, port, onread }) ?? connect({ host, port, noDelay: true, onread });
     this.#socket.on('error', (error) => {
       this.#error = error;
     });
@@ -141,25 +151,43 @@ export class PieceConnection {
 
   #connected(to: Endpoint, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
+      const ready = this.#isTls ? 'secureConnect' : 'connect';
+      let isThere = false;
       const settle = (error?: unknown): void => {
         cancel();
         signal.removeEventListener('abort', onAbort);
-        this.#socket.off('connect', settle).off('close', onClose);
+        this.#socket.off(ready, settle).off('connect', onConnect).off('close', onClose);
         if (error === undefined) return resolve();
         this.#socket.destroy();
         reject(error);
       };
       const onAbort = (): void => settle(signal.reason);
-      const onClose = (): void => {
-        const cause = this.#error;
-        const Failure = isOutOfDescriptors(cause) ? NoDescriptor : PeerUnreachable;
-        settle(new Failure({ ...to, seen: codeOf(cause) }, { cause }));
+      const onConnect = (): void => {
+        isThere = true;
+        if (!this.#isTls) return;
+        cancel();
+        const seen = `no TLS handshake within ${HANDSHAKE_MS} ms`;
+        cancel = this.#clock.after(HANDSHAKE_MS, () => settle(new PeerTls({ ...to, seen })));
       };
+      const onClose = (): void => settle(this.#notConnected(to, isThere));
       const onLate = (): void => settle(new PeerUnreachable({ ...to, seen: `no connection within ${CONNECT_MS} ms` }));
-      const cancel = this.#clock.after(CONNECT_MS, onLate);
+      let cancel = this.#clock.after(CONNECT_MS, onLate);
       signal.addEventListener('abort', onAbort, { once: true });
-      this.#socket.once('connect', settle).once('close', onClose);
+      this.#socket.once('connect', onConnect).once(ready, settle).once('close', onClose);
     });
+  }
+
+  /** `isThere`: somebody took the connection, and it has failed since. */
+  #notConnected(to: Endpoint, isThere: boolean): Error {
+    const cause = this.#error;
+    if (this.#isTls && isThere) {
+      return new PeerTls(
+        { ...to, seen: tlsFault(cause) ?? `it ended the TLS handshake (${codeOf(cause)})` },
+        { cause },
+      );
+    }
+    const Failure = isOutOfDescriptors(cause) ? NoDescriptor : PeerUnreachable;
+    return new Failure({ ...to, seen: codeOf(cause) }, { cause });
   }
 
   #room(): Uint8Array {
@@ -175,6 +203,7 @@ export class PieceConnection {
       return;
     }
     this.#answered = true;
+    this.#isGood = true;
     this.#progressAt = this.#clock.monotonic();
     try {
       const start = exchange.parser.head ? 0 : this.#takeHead(exchange, bytes);
@@ -188,6 +217,10 @@ export class PieceConnection {
   #takeHead(exchange: Exchange, chunk: Uint8Array): number {
     const length = exchange.parser.feed(chunk);
     const { head } = exchange.parser;
+    if (head?.status === UPGRADE_REQUIRED && !this.#isTls) {
+      const seen = 'it speaks TLS only (cluster.tls is set there, and not on this node)';
+      throw new PeerTls({ peer: exchange.peer, address: this.address, seen });
+    }
     if (head) {
       exchange.remaining = exchange.taker.isHead === true ? 0 : head.contentLength;
       exchange.taker.head(head);
@@ -282,6 +315,12 @@ export class PieceConnection {
   }
 
   #cut({ peer }: Exchange): Error {
+    // A server's no to the certificate comes after the handshake.
+    const closed = this.#isGood ? undefined : CLOSED_AFTER_HANDSHAKE;
+    const fault = this.#isTls ? (tlsFault(this.#error) ?? closed) : undefined;
+    if (fault !== undefined) {
+      return new PeerTls({ peer, address: this.address, seen: fault }, { cause: this.#error });
+    }
     const seen = this.#error ? codeOf(this.#error) : 'the connection was closed';
     return new PeerCut({ peer, address: this.address, seen }, { cause: this.#error });
   }

@@ -5,6 +5,7 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Audit } from '../../base/audit.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -22,6 +23,9 @@ import { limitConnections } from '../../http/connection-limit.ts';
 import { endUpgrades } from '../../http/no-upgrade.ts';
 import { contentRange, parseRange } from '../../http/range.ts';
 import { StrangerLimit } from '../../http/stranger-limit.ts';
+import { TLS_HANDSHAKE_RECORD, TlsPort } from '../../http/tls-port.ts';
+import type { ClusterTls } from '../protocol/cluster-tls.ts';
+import { REFUSAL_HEADER } from '../protocol/socket.ts';
 import { tokenIn, type PieceAuth, type PeerIdentity } from './piece-auth.ts';
 import { encodeAnswer, isQuestion, parseQuestion, type Reading, type ReadingKey } from './readings.ts';
 import { openUpload, pacedBy, type Upload, type UploadPlaces } from './upload.ts';
@@ -47,6 +51,9 @@ const SPARE_FOR_CLIENTS = 2;
 /** How long uploads may go on once the server closes. */
 const DRAIN_MS = 3000;
 const LOOK_AT_LIMITS = 'if it does not go away by itself, look at the open-file limit and the memory of this node';
+
+/** To who speaks TLS: it makes nothing of it but that there is none. */
+const NO_TLS = 'HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n';
 
 const BLOB_PATH = /^\/v1\/blobs\/([^/?]{1,200})$/;
 const WHOAMI_PATH = /^\/v1\/whoami\?nonce=([\w-]{16,128})$/;
@@ -78,6 +85,8 @@ export interface PieceServerOptions extends UploadPlaces {
   readonly descriptors?: Descriptors | undefined;
   /** Is told who may not ask. */
   readonly audit?: Audit | undefined;
+  /** Who has no certificate of its CA gets no further than the handshake; undefined: in clear. */
+  readonly tls?: ClusterTls | undefined;
 }
 
 /**
@@ -90,20 +99,26 @@ export class PieceServer {
   readonly #options: PieceServerOptions;
   readonly #server: Server;
   readonly #strangers: StrangerLimit;
+  readonly #tlsPort: TlsPort | undefined;
   readonly #connections = new Map<Socket, Connection>();
 
   constructor(options: PieceServerOptions) {
     this.#options = options;
-    this.#server = createServer(
-      {
-        maxHeaderSize: MAX_HEADER_BYTES,
-        keepAliveTimeout: KEEP_ALIVE_MS,
-        headersTimeout: REQUEST_MS,
-        requestTimeout: REQUEST_MS,
-        noDelay: true,
-      },
-      (request, response) => void this.#serve(request, response),
-    );
+    const settings = {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      headersTimeout: REQUEST_MS,
+      requestTimeout: REQUEST_MS,
+      noDelay: true,
+    };
+    const serve = (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response);
+    const { tls } = options;
+    if (tls) {
+      const server = createTlsServer({ ...settings, ...tls.forMembers }, serve);
+      tls.keep(server, { resumes: true });
+      this.#tlsPort = this.#guard(server);
+      this.#server = server;
+    } else this.#server = createServer(settings, serve);
     endUpgrades(this.#server);
     this.#server.maxConnections = MAX_CONNECTIONS;
     this.#server.timeout = SEND_STALL_MS;
@@ -114,8 +129,11 @@ export class PieceServer {
     const limits = { perAddress: MAX_STRANGERS_PER_ADDRESS, overall: MAX_STRANGERS };
     this.#strangers = new StrangerLimit(this.#server, limits, { clock, log });
     if (descriptors) limitConnections(this.#server, { descriptors, spare: SPARE_FOR_CLIENTS, log });
-    // Whoever speaks no HTTP has shown no token: no answer.
-    this.#server.on('clientError', (_error, socket) => socket.destroy());
+    // Whoever speaks no HTTP has shown no token: no answer. But a member that speaks TLS is to learn that it is not spoken here.
+    this.#server.on('clientError', (error: Error & { rawPacket?: Buffer }, socket) => {
+      if (!tls && error.rawPacket?.[0] === TLS_HANDSHAKE_RECORD) socket.end(NO_TLS);
+      else socket.destroy();
+    });
   }
 
   /** Resolves with the port, which the system chooses for 0. Rejects with the system's error, as EADDRINUSE. */
@@ -153,9 +171,20 @@ export class PieceServer {
       this.#server.close(() => resolve());
     });
     this.#server.closeIdleConnections();
+    this.#tlsPort?.close();
     const cancel = this.#options.clock.after(DRAIN_MS, () => this.#server.closeAllConnections());
     await closed;
     cancel();
+  }
+
+  #guard(server: TlsServer): TlsPort {
+    const said = (seen: string) => (address: string, why: string) =>
+      this.#options.log.debug({ code: 'PIECES_REFUSED', address, why }, seen);
+    return new TlsPort(server, {
+      refusalHeader: REFUSAL_HEADER,
+      plain: (address) => said('a request to the piece port was refused')(address, 'it came without TLS'),
+      failed: said('a TLS handshake with the piece port came to nothing'),
+    });
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -41,7 +41,7 @@ export const SupernodeTimeout = codedError('SUPERNODE_TIMEOUT', {
 
 export const SupernodeTls = codedError('SUPERNODE_TLS', {
   message: (p: { address: string; why: string }) => `no TLS session with ${p.address}: ${p.why}`,
-  todo: 'check the certificate that answers there (its names, its dates; NODE_EXTRA_CA_CERTS names a CA of your own), and whether `supernodes` should say http',
+  todo: 'check the certificate that answers there (its names, its dates, its CA: cluster.tls.ca, or NODE_EXTRA_CA_CERTS where a load balancer has a certificate of its own), and whether `supernodes` should say http',
 });
 
 export const SupernodeNotHawker = codedError('SUPERNODE_NOT_HAWKER', {

@@ -49,7 +49,8 @@ export interface PeerSessionOptions {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly random?: () => number;
-  readonly ask?: Ask;
+  /** How piece ports are tried for a supernode; undefined: in clear. */
+  readonly ask?: Ask | undefined;
 }
 
 /**

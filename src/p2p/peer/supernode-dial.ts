@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { bareHost } from '../../base/bare-host.ts';
 import type { Clock } from '../../base/clock.ts';
 import { describeError } from '../../base/errors.ts';
+import type { ClusterTls } from '../protocol/cluster-tls.ts';
 import type { SessionSocket } from '../protocol/socket.ts';
 import { SupernodeUnresolved } from './session-errors.ts';
 import { openSocket } from './supernode-socket.ts';
@@ -31,7 +32,7 @@ export type FindCandidates = (url: string) => Promise<readonly Candidate[]>;
 type Resolve = (host: string) => Promise<readonly string[]>;
 
 /** Over the network: names are resolved anew each time, to all their addresses. */
-export function networkCandidates(clock: Clock, resolve: Resolve = resolveAll): FindCandidates {
+export function networkCandidates(clock: Clock, resolve: Resolve = resolveAll, tls?: ClusterTls): FindCandidates {
   const ask = sharedQuestions(resolve);
   return async (text) => {
     const url = new URL(text);
@@ -40,7 +41,7 @@ export function networkCandidates(clock: Clock, resolve: Resolve = resolveAll): 
     const addresses = isIP(host) ? [host] : inOrder(await resolveName(host, ask, clock));
     return addresses.slice(0, MAX_CANDIDATES).map((ip): Candidate => {
       const address = `${isIP(ip) === 6 ? `[${ip}]` : ip}:${port}`;
-      return { address, open: (signal) => openSocket({ url, ip, port, address, clock, signal }) };
+      return { address, open: (signal) => openSocket({ url, ip, port, address, clock, signal, tls }) };
     });
   };
 }

@@ -4,6 +4,7 @@ import { WebSocket } from 'ws';
 import { bareHost } from '../../base/bare-host.ts';
 import type { Clock } from '../../base/clock.ts';
 import { asError, describeError } from '../../base/errors.ts';
+import { tlsFault, type ClusterTls } from '../protocol/cluster-tls.ts';
 import { MAX_MESSAGE_BYTES } from '../protocol/limits.ts';
 import { REFUSAL_HEADER, type SessionSocket } from '../protocol/socket.ts';
 import { WebSocketEnd } from '../protocol/web-socket.ts';
@@ -31,6 +32,8 @@ export interface SocketTarget {
   readonly address: string;
   readonly clock: Clock;
   readonly signal?: AbortSignal | undefined;
+  /** The cluster's own certificates; undefined: an https URL is checked as any other. */
+  readonly tls?: ClusterTls | undefined;
 }
 
 /** Connects, step by step, each with a time limit and an error of its own. */
@@ -53,15 +56,15 @@ function connect(target: SocketTarget): Promise<Socket> {
 }
 
 function secure(target: SocketTarget, tcp: Socket): Promise<Socket> {
-  const { url, address } = target;
-  const host = url.hostname;
-  const isAddress = isIP(bareHost(host)) !== 0;
-  const socket = connectTls({ socket: tcp, host, ...(!isAddress && { servername: host }) });
+  const { url, address, tls } = target;
+  const host = bareHost(url.hostname);
+  const name = isIP(host) === 0 && { servername: host };
+  const socket = connectTls({ socket: tcp, host, ...name, ...(tls && { secureContext: tls.client }) });
   return step(target, {
     socket,
     limitMs: ANSWER_TIMEOUT_MS,
     late: () => new SupernodeSilent({ address, waitedMs: ANSWER_TIMEOUT_MS, step: 'tls' }),
-    failed: (why, cause) => new SupernodeTls({ address, why }, { cause }),
+    failed: (why, cause) => new SupernodeTls({ address, why: tlsFault(cause) ?? why }, { cause }),
     run: (done) => socket.once('secureConnect', () => done(socket)),
   });
 }

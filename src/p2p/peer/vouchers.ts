@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Digest } from '../../base/digest.ts';
 import type { PeerTarget } from '../protocol/coordinator.ts';
 import { NONCE_BYTES, type Membership } from '../protocol/membership.ts';
-import { inPresentLife } from './ask-neighbour.ts';
+import { inPresentLife, type LifeDeps } from './ask-neighbour.ts';
 import { PeerBadResponse } from './errors.ts';
 import type { KnownNeighbours } from './neighbours.ts';
 import type { PieceClient } from './piece-client.ts';
@@ -29,7 +29,7 @@ export interface Vouchers {
   ): Promise<PeerReading | undefined>;
 }
 
-export interface PeerVouchersDeps {
+export interface PeerVouchersDeps extends Pick<LifeDeps, 'whoami'> {
   readonly neighbours: Pick<KnownNeighbours, 'inquire'>;
   /** The peers that are known, of which each is asked. */
   readonly knownCount: () => number;

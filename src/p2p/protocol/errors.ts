@@ -5,6 +5,12 @@ export const SecretUnusable = codedError('SECRET_UNUSABLE', {
   todo: 'a secret file holds one line of 32 characters or more (two while it is being replaced: docs/rotation.md) and has mode 0600 (chmod 0600); `hawker token` makes one',
 });
 
+/** Of the certificates of `cluster.tls`: which file, and what is wrong with it. */
+export const ClusterTlsUnusable = codedError('CLUSTER_TLS_UNUSABLE', {
+  message: (p: { setting: string; path: string; why: string }) => `${p.setting} (${p.path}) cannot be used: ${p.why}`,
+  todo: 'correct the file that is named; docs/tls.md says how certificates are made, and `hawker doctor` looks at them again',
+});
+
 /** A message that is not one of the protocol's: no JSON, too large, of an unknown type, or not of its type's shape. */
 export const MessageInvalid = codedError('MESSAGE_INVALID', {
   message: (p: { why: string }) => `a message is not one of the protocol's: ${p.why}`,
@@ -33,6 +39,15 @@ export const REFUSALS = {
     'give the proxy the join secret of this cluster (cluster.secretFile); `hawker token` on the supernode shows it',
   SECRET_RETIRED:
     'nothing, if the proxy has the present join secret: it registers again by itself; else give it that one (cluster.secretFile) and send it SIGHUP',
+  TLS_NEEDED:
+    'this cluster speaks TLS: set cluster.tls on that node, and write https:// in its `supernodes` (docs/tls.md)',
+  TLS_NOT_OFFERED:
+    'that node speaks TLS and this supernode does not: set cluster.tls on the supernode, or take https:// and cluster.tls off that node',
+  TLS_FAILED:
+    'give both certificates of the same CA (cluster.tls), with the supernode’s name or address among the names of its own; `hawker doctor` on that node says which step fails',
+  CERTIFICATE_NEEDED: 'set cluster.tls on that node: sessions are for who has a certificate of this cluster’s CA',
+  CERTIFICATE_REFUSED:
+    'give that node a certificate of this cluster’s CA that is valid now (cluster.tls), or this supernode the CA that has signed it (cluster.tls.ca)',
   DUPLICATE_ID:
     'two proxies have the same peer id: on the copy, stop it, remove v1/peer-id in its store.dir and start it again',
   BAD_ADDRESS: 'correct peer.advertise: a list of host:port that other members can reach',

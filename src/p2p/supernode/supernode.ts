@@ -42,9 +42,10 @@ export interface SupernodeOptions {
   readonly audit?: Audit | undefined;
   /** How long peers that come back after its start have until new leases are granted; undefined: as after any restart. */
   readonly settleMs?: number | undefined;
+  /** How piece ports are tried; undefined: in clear. */
+  readonly ask?: ReachabilityOptions['ask'] | undefined;
   /** For tests. */
   readonly makeSwarm?: (options: SwarmOptions) => SwarmPort;
-  readonly ask?: ReachabilityOptions['ask'];
   /** It has run into faults again and again, and ended its sessions. Undefined: it throws, which ends the process. */
   readonly onGivingUp?: (error: Error) => void;
 }

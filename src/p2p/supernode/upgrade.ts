@@ -1,6 +1,8 @@
 import { STATUS_CODES, type IncomingMessage, type Server } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
+import { clientCertificate } from '../../http/client-certificate.ts';
 import { isLoopbackHost, LOOPBACK_HOSTS } from '../../http/loopback-host.ts';
 import type { StrangerLimit } from '../../http/stranger-limit.ts';
 import type { RefusalCode } from '../protocol/errors.ts';
@@ -13,6 +15,14 @@ const TOO_MUCH_UNPROVED = `it sent more than ${MAX_UNPROVED_BYTES} bytes before 
 
 export const SESSION_PATH = '/api/v1/session';
 
+export interface SessionOptions {
+  readonly loopbackOnly: boolean;
+  /** Sessions are for who shows a certificate of the cluster's CA. */
+  readonly needsCertificate: boolean;
+  /** Is told who has proved that they belong here. */
+  readonly strangers: StrangerLimit;
+}
+
 /** An HTTP status, and what the roster is to remember. */
 interface Refusal {
   readonly status: number;
@@ -24,11 +34,7 @@ interface Refusal {
  * page's `Origin`, is refused: no web page is to speak to a supernode on its visitor's loopback, nor (`loopbackOnly`) under a
  * name that is not the loopback's.
  */
-export function takeSessions(
-  server: Server,
-  supernode: Supernode,
-  { loopbackOnly, strangers }: { readonly loopbackOnly: boolean; readonly strangers: StrangerLimit },
-): void {
+export function takeSessions(server: Server, supernode: Supernode, options: SessionOptions): void {
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: MAX_MESSAGE_BYTES,
@@ -37,7 +43,7 @@ export function takeSessions(
   });
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     const from = request.socket.remoteAddress ?? 'unknown';
-    const refusal = refusalOf(request, supernode, loopbackOnly);
+    const refusal = refusalOf(request, supernode, options);
     if (refusal) {
       const { status, because } = refusal;
       socket.on('error', () => socket.destroy());
@@ -56,7 +62,7 @@ export function takeSessions(
       });
       const proved = (): void => {
         limit.lift();
-        strangers.known(request.socket);
+        options.strangers.known(request.socket);
       };
       const end = new WebSocketEnd(ws, proved);
       supernode.accept(end, from);
@@ -78,17 +84,27 @@ function limitUnproved(socket: Duplex, tooMuch: () => void): { lift: () => void 
 }
 
 function refusalOf(
-  { url, headers }: IncomingMessage,
+  { url, headers, socket }: IncomingMessage,
   supernode: Supernode,
-  loopbackOnly: boolean,
+  { loopbackOnly, needsCertificate }: SessionOptions,
 ): Refusal | undefined {
   if (url !== SESSION_PATH) return { status: 404 };
   if (loopbackOnly && !isLoopbackHost(headers.host)) {
     return { status: 403, because: { code: 'HOST_REFUSED', message: `it does not ask for ${LOOPBACK_HOSTS}` } };
   }
+  const certificate = needsCertificate ? faultOfCertificate(socket) : undefined;
+  if (certificate) return { status: 403, because: certificate };
   if (headers.origin !== undefined) {
     return { status: 403, because: { code: 'BROWSER_REFUSED', message: 'it names an Origin, as browsers do' } };
   }
   if (supernode.hasRoom) return undefined;
   return { status: 503, because: { code: 'FULL', message: 'it takes no more connections just now' } };
+}
+
+function faultOfCertificate(socket: Socket): Refusal['because'] {
+  const shown = clientCertificate(socket);
+  if (shown.state === 'accepted') return undefined;
+  if (shown.state === 'none') return { code: 'CERTIFICATE_NEEDED', message: 'it shows no certificate' };
+  const { name, why } = shown;
+  return { code: 'CERTIFICATE_REFUSED', message: `its certificate (${name}) is not accepted: ${why}` };
 }
