@@ -14,7 +14,8 @@ const rooms = {
   proxy: ['base', 'http', 'store', 'registry', 'p2p/protocol', 'p2p/peer'],
   app: ['base', 'http', 'config', 'store', 'registry', 'p2p/protocol', 'p2p/supernode', 'p2p/peer', 'proxy'],
   doctor: ['base', 'http', 'config', 'store', 'registry', 'p2p/protocol', 'p2p/peer', 'app'],
-  cli: ['base', 'config', 'app', 'registry', 'http', 'doctor'],
+  setup: ['base', 'config', 'registry', 'doctor'],
+  cli: ['base', 'config', 'app', 'registry', 'http', 'doctor', 'setup'],
 };
 const path = (room) => `^src/${room}/`;
 const fence = Object.entries(rooms).map(([room, below]) => ({

@@ -31,6 +31,7 @@ const port: ProcessPort = {
   columns: () => process.stdout.columns,
   print: (text) => void process.stdout.write(text),
   complain: (text) => void process.stderr.write(text),
+  ...(process.stdin.isTTY && process.stdout.isTTY && { ask }),
   onSignal(signal, listener) {
     process.on(signal, listener);
     // Who was started by `rerun` ends with who started it, however that ended.
@@ -56,6 +57,19 @@ const port: ProcessPort = {
       child.once('exit', (status) => resolve(status ?? FAILED));
     }),
 };
+
+async function ask(question: string): Promise<string> {
+  const { createInterface } = await import('node:readline');
+  const lines = createInterface({ input: process.stdin, output: process.stdout });
+  return await new Promise((resolve) => {
+    // The end of the input is no answer.
+    lines.once('close', () => resolve(''));
+    lines.question(question, (answer) => {
+      resolve(answer);
+      lines.close();
+    });
+  });
+}
 
 /** Descriptors that Node's loader takes for all modules at once, and some. */
 const LOADER_DESCRIPTORS = 256;

@@ -1,10 +1,12 @@
 import { resolve } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { programVersion } from '../app/version.ts';
+import type { RuntimeName } from '../setup/runtime.ts';
 import { addConfigFlags, configSources, sections, type Concerns } from './config-flags.ts';
 import { addDemoFlags } from './demo-flags.ts';
 import { DONE, failureLine, statusOf, usageLine, WRONG_USAGE } from './exit.ts';
 import { addLooks } from './looks.ts';
+import { addSetupFlags } from './setup-flags.ts';
 import type { ProcessPort } from './process-port.ts';
 import type { StartService } from './run-service.ts';
 import { versionText } from './version.ts';
@@ -94,6 +96,15 @@ export async function runCli(port: ProcessPort): Promise<number> {
     }
     const { runToken } = await import('./token.ts');
     await runToken({ ...sources, flags }, port, { operator, show, json });
+  });
+
+  const setup = program
+    .command('setup')
+    .description('point docker, containerd, podman, CRI-O or k3s at this node’s mirror, or take that back');
+  addSetupFlags(setup);
+  setup.action(async (name: RuntimeName) => {
+    const { runSetup } = await import('./setup.ts');
+    status = await runSetup(name, setup.opts(), configSources(setup, port), port);
   });
 
   const demo = program

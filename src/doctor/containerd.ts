@@ -12,7 +12,7 @@ import { socketRefusal } from './unix-api.ts';
 
 const BOUND_MS = 5000;
 const CONFIG = '/etc/containerd/config.toml';
-const SOCKET = '/run/containerd/containerd.sock';
+export const SOCKET = '/run/containerd/containerd.sock';
 /** Where nerdctl, ctr's users and docs/hosts.md put it. */
 const USUAL_HOSTS_DIR = '/etc/containerd/certs.d';
 const K3S = '/etc/rancher/k3s/registries.yaml';
@@ -20,7 +20,7 @@ const K3S = '/etc/rancher/k3s/registries.yaml';
 const CRI_PLUGINS = ['cri', 'io.containerd.grpc.v1.cri', 'io.containerd.cri.v1.images'];
 
 /** What containerd's configuration says, as far as registries go. */
-interface ContainerdConfig {
+export interface ContainerdConfig {
   readonly source: string;
   /** Of the file's format: 3 with containerd 2. */
   readonly version: number;
@@ -80,8 +80,8 @@ export async function lookAtContainerd(around: Around): Promise<RuntimeLook> {
 }
 
 /** By `containerd config dump`, which knows the defaults and imports of its version; else by the file. */
-async function configOf(
-  { root, environment }: Around,
+export async function configOf(
+  { root, environment }: Pick<Around, 'root' | 'environment'>,
   program: string | undefined,
 ): Promise<ContainerdConfig | { readonly problem: Problem }> {
   const file = await readNodeFile(root, CONFIG);

@@ -16,7 +16,7 @@ const BOUND_MS = 5000;
 const AROUND = 'docker’s pulls go to Docker Hub, not through this node';
 
 /** What dockerd says of itself (`GET /info`), as far as mirrors go. */
-interface DockerInfo {
+export interface DockerInfo {
   readonly version: string;
   readonly mirrors: readonly string[];
   readonly rootless: boolean;
@@ -34,7 +34,7 @@ type DaemonFile =
 export async function lookAtDocker(around: Around): Promise<RuntimeLook> {
   const faces = new MirrorFaces(around.config);
   const program = (await findProgram(around, 'dockerd')) ?? (await findProgram(around, 'docker'));
-  const daemon = await askDaemon(around);
+  const daemon = await askDocker(around);
   const file = await readDaemonFile(around);
   if (!program && daemon.kind !== 'info' && file.kind === 'none') {
     return absent('docker', `no dockerd, no docker on the PATH, ${daemon.why}`);
@@ -186,9 +186,13 @@ async function readDaemonFile({ root, environment }: Around): Promise<DaemonFile
   return { kind: 'none', path: paths[0]!, why: 'it is not there' };
 }
 
-type Daemon = { readonly kind: 'info'; readonly info: DockerInfo } | { readonly kind: 'silent'; readonly why: string };
+/** What dockerd says of itself, and its socket; or why nobody was asked. */
+export type DockerAnswer =
+  | { readonly kind: 'info'; readonly info: DockerInfo; readonly socket: string }
+  | { readonly kind: 'silent'; readonly why: string };
 
-async function askDaemon({ root, environment }: Around): Promise<Daemon> {
+/** Asks the dockerd of this node. Never rejects. */
+export async function askDocker({ root, environment }: Pick<Around, 'root' | 'environment'>): Promise<DockerAnswer> {
   const host = environment['DOCKER_HOST'] ?? '';
   if (host !== '' && !host.startsWith('unix://')) {
     return { kind: 'silent', why: `DOCKER_HOST is ${host}, which is not of this node` };
@@ -201,9 +205,10 @@ async function askDaemon({ root, environment }: Around): Promise<Daemon> {
   ];
   let why = '';
   for (const path of paths) {
-    const answer = await askSocket(join(root, path), '/info', BOUND_MS);
+    const socket = join(root, path);
+    const answer = await askSocket(socket, '/info', BOUND_MS);
     if (answer.kind === 'answer' && answer.status === 200)
-      return { kind: 'info', info: parseInfo(tableOf(answer.body)) };
+      return { kind: 'info', info: parseInfo(tableOf(answer.body)), socket };
     const said = answer.kind === 'answer' ? `${path} answers with status ${answer.status}` : silence(path, answer.code);
     // What is not there at all says least.
     if (why === '' || answer.kind === 'answer' || answer.code !== 'ENOENT') why = said;

@@ -47,19 +47,21 @@ async function checkRequests({ config }: Around): Promise<Finding> {
   const subject = { code: 'RUNTIME_REQUESTS', title: 'requests that have come to the mirror' };
   const answer = await askProxyApi(config, '/metrics');
   if ('why' in answer) return skipped(subject, answer.why);
-  const counts = [...answer.text.matchAll(/^hawker_http_requests_total\{([^}]*)\} (\d+)/gm)].map(
-    ([, labels, count]) => ({
-      handler: /handler="([^"]*)"/.exec(labels!)?.[1] ?? '',
-      count: Number(count),
-    }),
-  );
-  const sum = (handlers: readonly string[]): number =>
-    counts.filter(({ handler }) => handlers.includes(handler)).reduce((total, { count }) => total + count, 0);
-  const manifests = sum(['manifests']);
-  const blobs = sum(['blobs']);
+  const manifests = countRequests(answer.text, ['manifests']);
+  const blobs = countRequests(answer.text, ['blobs']);
   const since = 'since the proxy started';
   if (manifests + blobs === 0) {
     return skipped(subject, `none for a manifest or a blob ${since}: pull something with a runtime, and look again`);
   }
   return ok(subject, `${manifests} for manifests and ${blobs} for blobs ${since}`);
+}
+
+/** How often the mirror was asked for what these handlers give, by the text of its metrics. */
+export function countRequests(metrics: string, handlers: readonly string[] = ['manifests', 'blobs']): number {
+  let total = 0;
+  for (const [, labels, count] of metrics.matchAll(/^hawker_http_requests_total\{([^}]*)\} (\d+)/gm)) {
+    const handler = /handler="([^"]*)"/.exec(labels!)?.[1] ?? '';
+    if (handlers.includes(handler)) total += Number(count);
+  }
+  return total;
 }

@@ -5,16 +5,31 @@ import { codeOf, describeError } from '../base/errors.ts';
 
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 
+/** Why a daemon behind a Unix socket said nothing: `code` is the system's (`ENOENT`, `EACCES`, `ECONNREFUSED`), or `TIMEOUT`. */
+interface Silence {
+  readonly kind: 'silent';
+  readonly code: string;
+  readonly why: string;
+}
+
 /** What a daemon behind a Unix socket said. */
-export type SocketAnswer =
-  | { readonly kind: 'answer'; readonly status: number; readonly body: unknown }
-  /** `code` is the system's (`ENOENT`, `EACCES`, `ECONNREFUSED`), or `TIMEOUT`. */
-  | { readonly kind: 'silent'; readonly code: string; readonly why: string };
+export type SocketAnswer = { readonly kind: 'answer'; readonly status: number; readonly body: unknown } | Silence;
+export type SocketText = { readonly kind: 'answer'; readonly status: number; readonly text: string } | Silence;
 
 /** One GET over a Unix socket, JSON back; within `boundMs`. Never rejects. */
 export async function askSocket(socketPath: string, path: string, boundMs: number): Promise<SocketAnswer> {
+  const answer = await callSocket(socketPath, { method: 'GET', path, boundMs });
+  if (answer.kind === 'silent') return answer;
+  return { kind: 'answer', status: answer.status, body: parse(answer.text) };
+}
+
+/** One request over a Unix socket, without a body, and all that is answered; within `boundMs`. Never rejects. */
+export async function callSocket(
+  socketPath: string,
+  { method, path, boundMs }: { method: string; path: string; boundMs: number },
+): Promise<SocketText> {
   const signal = AbortSignal.timeout(boundMs);
-  const asking = request({ socketPath, path, agent: false, headers: { host: 'localhost' }, signal });
+  const asking = request({ socketPath, path, method, agent: false, headers: { host: 'localhost' }, signal });
   // An error after the answer has begun comes out of reading that.
   asking.on('error', () => {});
   asking.end();
@@ -27,7 +42,7 @@ export async function askSocket(socketPath: string, path: string, boundMs: numbe
       length += chunk.length;
       if (length > MAX_ANSWER_BYTES) throw new Error('an answer without end');
     }
-    return { kind: 'answer', status: response.statusCode ?? 0, body: parse(Buffer.concat(chunks).toString()) };
+    return { kind: 'answer', status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() };
   } catch (error) {
     if (signal.aborted) return { kind: 'silent', code: 'TIMEOUT', why: `no answer within ${boundMs} ms` };
     return { kind: 'silent', code: codeOf(error), why: describeError(error) };

@@ -1,0 +1,58 @@
+import { Argument, InvalidArgumentError, Option, type Command } from 'commander';
+import { parseAddress, type Address } from '../config/formats.ts';
+import { RUNTIME_NAMES } from '../setup/runtime.ts';
+
+export interface SetupFlags {
+  readonly registry?: readonly string[];
+  readonly mirror?: Address;
+  readonly root: string;
+  readonly yes?: true;
+  readonly dryRun?: true;
+  readonly undo?: true;
+  readonly forget?: true;
+  readonly restart?: true;
+  /** An image; false: none is pulled. */
+  readonly verify?: string | boolean;
+  readonly json?: true;
+}
+
+/** Gives `hawker setup` its argument and flags; what they are read into is `SetupFlags`. */
+export function addSetupFlags(command: Command): void {
+  command
+    .addArgument(new Argument('<runtime>', 'what pulls the images').choices(RUNTIME_NAMES))
+    .option('--config <file>', 'YAML file with settings: the mirror’s addresses and the registries are taken from it')
+    .addOption(
+      new Option(
+        '--registry <host>',
+        'only this registry; can be repeated; * for all at once (containerd, k3s)',
+      ).argParser((text: string, before: readonly string[] = []) => [...before, text.toLowerCase()]),
+    )
+    .addOption(
+      new Option('--mirror <url>', 'the mirror, where it is not proxy.listen: http://host:port').argParser(
+        mirrorAddress,
+      ),
+    )
+    .option('--root <dir>', 'the root of the system whose files are changed: an image, a chroot', '/')
+    .option('--yes', 'write without asking')
+    .option('--dry-run', 'only show what would be written')
+    .option('--undo', 'put everything back as it was')
+    .option('--forget', 'with --undo: leave the files as they are, and only forget what was changed')
+    .option('--restart', 'restart the runtime where it needs that')
+    .option('--verify <image>', 'pull this image at the end, also where nothing was changed (default: hello-world)')
+    .option('--no-verify', 'pull nothing at the end')
+    .option('--json', 'as JSON')
+    .addHelpText(
+      'after',
+      `
+Shows the change as a diff, asks, keeps each file as it was beside it (FILE.before-hawker), and pulls a small image to see that
+it works. What a runtime's files say already stays; where Hawker is down, pulls go to the registry itself. docs/setup.md has the
+details for each runtime.`,
+    );
+}
+
+function mirrorAddress(text: string): Address {
+  const [, place = ''] = /^http:\/\/([^/]+)\/?$/.exec(text) ?? [];
+  const address = parseAddress(place);
+  if (!address || address.port === 0) throw new InvalidArgumentError('Allowed: http://host:port, without a path.');
+  return address;
+}

@@ -1,0 +1,75 @@
+import { parseDocument } from 'yaml';
+import { parseMirror, type MirrorFaces } from '../doctor/mirror-faces.ts';
+import { pullByCri } from './crictl.ts';
+import { FileForm, FileInvalid } from './errors.ts';
+import { readFileWithin } from './files.ts';
+import { NoPlace, putEndpoints } from './k3s-edit.ts';
+import { EVERY_REGISTRY, facesOf, mirrorUrl, patternsOf, registriesOf } from './registries.ts';
+import type { Activation, Edit, Plan, Runtime, SetupAround } from './runtime.ts';
+
+const FILE = '/etc/rancher/k3s/registries.yaml';
+
+/** k3s makes its containerd's hosts.toml files out of registries.yaml when it starts, and falls back to the registry by itself. */
+export const k3s: Runtime = {
+  plan,
+  activation,
+  units: ['k3s', 'k3s-agent'],
+  pull: (around, image) => pullByCri(around, image, ['k3s', 'crictl']),
+};
+
+async function plan(around: SetupAround): Promise<Plan> {
+  const faces = facesOf(around);
+  const registries = registriesOf(around);
+  const edit = await planFile(around, faces, registries);
+  const patterns = registries.includes(EVERY_REGISTRY) || around.registries ? [] : patternsOf(around.config);
+  return {
+    edits: edit ? [edit] : [],
+    notes: [
+      'every node of the cluster has such a file of its own',
+      ...(patterns.length === 0
+        ? []
+        : [
+            `the patterns among the upstreams (${patterns.join(', ')}) are not in it: name a registry by --registry, or all of them by --registry '*'`,
+          ]),
+    ],
+  };
+}
+
+async function activation({ root }: SetupAround): Promise<Activation> {
+  if (root !== '/') return { kind: 'none', command: '', why: 'k3s reads the file when it starts' };
+  return {
+    kind: 'restart',
+    command: 'systemctl restart k3s (on an agent: k3s-agent)',
+    why: 'k3s reads the file when it starts; containers go on meanwhile',
+  };
+}
+
+async function planFile(
+  { root }: SetupAround,
+  faces: MirrorFaces,
+  registries: readonly string[],
+): Promise<Edit | undefined> {
+  const before = (await readFileWithin(root, FILE))?.text;
+  const document = parseDocument(before ?? '');
+  const [fault] = document.errors;
+  if (fault) {
+    const line = fault.linePos?.[0].line ?? 1;
+    throw new FileInvalid({ path: FILE, why: `line ${line} is no YAML: ${fault.code}` });
+  }
+  const url = mirrorUrl(faces.faces[0]!);
+  const isOurs = (endpoint: string) => {
+    const named = parseMirror(endpoint, 'https');
+    return named?.scheme === 'http' && faces.find(named.address) !== undefined;
+  };
+  try {
+    const text = putEndpoints(
+      before ?? '',
+      registries.map((registry) => ({ registry, url, isOurs })),
+    );
+    return text === undefined ? undefined : { path: FILE, text };
+  } catch (error) {
+    if (!(error instanceof NoPlace)) throw error;
+    const lines = `mirrors: { ${registries.map((registry) => `"${registry}": { endpoint: ["${url}"] }`).join(', ')} }`;
+    throw new FileForm({ path: FILE, why: error.message, lines });
+  }
+}
