@@ -3,7 +3,7 @@ import type { MirrorFaces } from '../doctor/mirror-faces.ts';
 import { hostPort } from '../doctor/mirror-faces.ts';
 import { namesIn } from '../doctor/node-files.ts';
 import { hostOfPrefix, judgeEntry, parseRegistriesConf, type RegistryEntry } from '../doctor/registries-conf.ts';
-import { FileInvalid, RegistryRefused, SetupConflict } from './errors.ts';
+import { FileForm, FileInvalid, RegistryRefused, SetupConflict } from './errors.ts';
 import { readFileWithin, resolveWithin } from './files.ts';
 import { quoted } from './hosts-edit.ts';
 import { boundFace, EVERY_REGISTRY, facesOf, fallbackOf, registriesOf } from './registries.ts';
@@ -54,7 +54,7 @@ export async function planRegistriesConf(around: SetupAround): Promise<Registrie
   }
   if (portless.length > 0 && around.registries !== undefined) refusePort(portless[0]!);
   return {
-    edits: blocks.length === 0 ? [] : [{ path, text: appended(before, blocks) }],
+    edits: blocks.length === 0 ? [] : [{ path, text: appended(path, before, blocks) }],
     notes: portless.map(
       (registry) =>
         `${registry} is left out: ${WITH_PORT} (proxy.listeners: [{ listen: 127.0.0.1:65004, upstream: "${registry}" }])`,
@@ -95,9 +95,15 @@ function blockOf(
   ].join('\n');
 }
 
-function appended(before: string | undefined, blocks: readonly string[]): string {
+/** The blocks at the end of what is there; everything else stays as it is written. */
+function appended(path: string, before: string | undefined, blocks: readonly string[]): string {
   const kept = before?.trimEnd() ?? '';
-  return `${[kept === '' ? HEADER : kept, ...blocks].join('\n\n')}\n`;
+  const text = `${[kept === '' ? HEADER : kept, ...blocks].join('\n\n')}\n`;
+  const entries = parseRegistriesConf(path, text);
+  if (Array.isArray(entries)) return text;
+  // A list of registries in one line takes no tables after it.
+  const why = `line ${entries.line} would be no TOML: ${entries.why}`;
+  throw new FileForm({ path, why, lines: blocks.join(' ').replaceAll('\n', ' ') });
 }
 
 /** What the other files say, those of later names last. */

@@ -1,0 +1,96 @@
+import { deepStrictEqual as deepEqual, strictEqual as equal } from 'node:assert';
+import fc from 'fast-check';
+import t from 'tap';
+import { parse, stringify } from 'yaml';
+import { putEndpoints } from '../../src/setup/k3s-edit.ts';
+
+const URL = 'http://127.0.0.1:65001';
+const wish = (registry: string) => ({ registry, url: URL, isOurs: (endpoint: string) => endpoint === URL });
+const HUB = `  "docker.io":\n    endpoint:\n      - "${URL}"\n`;
+
+t.test('lines are put in, and nothing else changes', async (t) => {
+  const cases: [what: string, before: string, after: string][] = [
+    ['nothing', '', `mirrors:\n${HUB}`],
+    ['comments', '# k3s\n', `# k3s\nmirrors:\n${HUB}`],
+    ['other parts', 'configs:  {a: {b: 1}}', `configs:  {a: {b: 1}}\nmirrors:\n${HUB}`],
+    [
+      'another registry',
+      'mirrors:\n  # quay\n  quay.io: # q\n    endpoint: ["https://q"]  # r\nconfigs: {}\n',
+      `mirrors:\n  # quay\n  quay.io: # q\n    endpoint: ["https://q"]  # r\n${HUB}configs: {}\n`,
+    ],
+    [
+      'other endpoints',
+      'mirrors:\n    docker.io:\n        endpoint:\n        # corp\n        -   "https://c" # first\n        - d\n',
+      `mirrors:\n    docker.io:\n        endpoint:\n        # corp\n        -   "${URL}"\n        -   "https://c" # first\n        - d\n`,
+    ],
+    [
+      'rewrites only',
+      'mirrors:\n  docker.io:\n    rewrite:\n      "^(.*)": "x/$1"\n',
+      `mirrors:\n  docker.io:\n    rewrite:\n      "^(.*)": "x/$1"\n    endpoint:\n      - "${URL}"\n`,
+    ],
+  ];
+  for (const [what, before, after] of cases) {
+    t.equal(putEndpoints(before, [wish('docker.io')]), after, what);
+    t.equal(putEndpoints(after, [wish('docker.io')]), undefined, `${what}: it is there`);
+  }
+});
+
+t.test('what is written in one line is written anew, with its comments', async (t) => {
+  const text = '# top\nmirrors: {docker.io: {endpoint: [https://c]}} # m\nconfigs: # c\n  a: 1\n';
+  const after = putEndpoints(text, [wish('docker.io')])!;
+  t.same(parse(after), { mirrors: { 'docker.io': { endpoint: [URL, 'https://c'] } }, configs: { a: 1 } });
+  for (const comment of ['# top', '# m', '# c']) t.match(after, comment);
+  t.same(parse(putEndpoints('mirrors:\n', [wish('a')])!), { mirrors: { a: { endpoint: [URL] } } });
+  t.same(parse(putEndpoints('mirrors: {}\n', [wish('*')])!), { mirrors: { '*': { endpoint: [URL] } } });
+});
+
+t.test('where there is no place for it', async (t) => {
+  for (const text of [
+    '[]',
+    'mirrors: x',
+    'mirrors: { docker.io: [] }',
+    'mirrors: { docker.io: { endpoint: x } }',
+    'mirrors:\n  a: &a\n    endpoint: []\n  docker.io: *a\n',
+  ]) {
+    t.throws(
+      () => putEndpoints(text, [wish('docker.io')]),
+      { message: /^(it|mirrors.*) is no (map of its own|list)$/ },
+      text,
+    );
+  }
+});
+
+t.test('whatever is there: each endpoint is first, the rest as it was', async () => {
+  const registries = fc.domain();
+  const entry = fc.record(
+    { endpoint: fc.array(fc.webUrl(), { maxLength: 3 }), rewrite: fc.dictionary(fc.string(), fc.string()) },
+    { requiredKeys: [] },
+  );
+  const files = fc.record(
+    {
+      mirrors: fc.dictionary(registries, entry),
+      configs: fc.dictionary(registries, fc.record({ auth: fc.dictionary(fc.string(), fc.string()) })),
+    },
+    { requiredKeys: [] },
+  );
+  fc.assert(
+    fc.property(
+      files,
+      fc.uniqueArray(registries, { minLength: 1, maxLength: 3 }),
+      fc.integer({ min: 1, max: 4 }),
+      (raw, more, indent) => {
+        const before = JSON.parse(JSON.stringify(raw)) as typeof raw;
+        const text = stringify(before, { indent });
+        const wanted = [...more, ...Object.keys(before.mirrors ?? {}).slice(0, 1)];
+        const after = putEndpoints(text, wanted.map(wish));
+        const expected = structuredClone({ ...before, mirrors: before.mirrors ?? {} });
+        for (const registry of new Set(wanted)) {
+          const old = expected.mirrors[registry] ?? {};
+          expected.mirrors[registry] = { ...old, endpoint: [URL, ...(old.endpoint ?? [])] };
+        }
+        deepEqual(parse(after!), expected, text);
+        equal(putEndpoints(after!, wanted.map(wish)), undefined, 'the second time there is nothing to do');
+      },
+    ),
+  );
+});
