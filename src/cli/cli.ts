@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
-import { Command, CommanderError } from 'commander';
+import { Argument, Command, CommanderError } from 'commander';
 import { programVersion } from '../app/version.ts';
 import type { RuntimeName } from '../setup/runtime.ts';
+import { completionScript, SHELLS, type Shell } from './completion.ts';
 import { addConfigFlags, configSources, sections, type Concerns } from './config-flags.ts';
 import { addDemoFlags } from './demo-flags.ts';
 import { DONE, failureLine, statusOf, usageLine, WRONG_USAGE } from './exit.ts';
@@ -115,6 +116,19 @@ export async function runCli(port: ProcessPort): Promise<number> {
     const { runDemo } = await import('./demo.ts');
     status = await runDemo(demo.opts(), port);
   });
+
+  program
+    .command('completion')
+    .description('print a script that makes a shell complete commands, flags and values')
+    .addArgument(new Argument('<shell>', 'which shell').choices(SHELLS))
+    .addHelpText(
+      'after',
+      `
+  bash  hawker completion bash > /etc/bash_completion.d/hawker
+  zsh   hawker completion zsh > "\${fpath[1]}/_hawker"
+  fish  hawker completion fish > ~/.config/fish/completions/hawker.fish`,
+    )
+    .action((shell: Shell) => port.print(completionScript(program, shell)));
 
   const version = program.command('version').description('print the version').option('--json', 'as JSON');
   version.action(() => port.print(versionText(version.opts<{ json?: true }>().json === true)));
