@@ -19,7 +19,7 @@ export interface ProcessPort {
   /** Writes to standard error. */
   complain(text: string): void;
   /** Asks the person at the terminal, and gives the line that they type. Absent: nobody can be asked. */
-  ask?(question: string): Promise<string>;
+  readonly ask?: (question: string) => Promise<string>;
   onSignal(signal: Signal, listener: () => void): void;
   /** What nobody caught: the process is in no known state any more. Replaces the listener before. */
   onCrash(listener: (error: unknown) => void): void;

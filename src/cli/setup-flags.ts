@@ -25,7 +25,7 @@ export function addSetupFlags(command: Command): void {
       new Option(
         '--registry <host>',
         'only this registry; can be repeated; * for all at once (containerd, k3s)',
-      ).argParser((text: string, before: readonly string[] = []) => [...before, text.toLowerCase()]),
+      ).argParser(collect),
     )
     .addOption(
       new Option('--mirror <url>', 'the mirror, where it is not proxy.listen: http://host:port').argParser(
@@ -48,6 +48,11 @@ Shows the change as a diff, asks, keeps each file as it was beside it (FILE.befo
 it works. What a runtime's files say already stays; where Hawker is down, pulls go to the registry itself. docs/setup.md has the
 details for each runtime.`,
     );
+}
+
+/** `before`: what was given so far, if anything. */
+function collect(text: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), text.toLowerCase()];
 }
 
 function mirrorAddress(text: string): Address {

@@ -75,7 +75,7 @@ export async function lookAtContainerd(around: Around): Promise<RuntimeLook> {
     state: pointed.length > 0 ? 'pointed' : 'elsewhere',
     inUse: runs,
     problems,
-    todo: `write ${dirs[0]}/_default/hosts.toml with [host."http://${hostPort(faces.faces[0]!)}"] and capabilities = ["pull", "resolve"]${config.hostsDirs.length > 0 || !config.cri ? '' : `, and set config_path = "${USUAL_HOSTS_DIR}" in ${CONFIG}`}`,
+    todo: `run \`hawker setup containerd\`; or write ${dirs[0]}/_default/hosts.toml with [host."http://${hostPort(faces.faces[0]!)}"] and capabilities = ["pull", "resolve"]${config.hostsDirs.length > 0 || !config.cri ? '' : `, and set config_path = "${USUAL_HOSTS_DIR}" in ${CONFIG}`}`,
   };
 }
 
@@ -183,7 +183,7 @@ function gaps({ config }: Around, looks: readonly RegistryLook[], dir: string): 
   return missing.map(({ registry, look }) => ({
     seen: look.seen,
     meaning: `containerd’s pulls from ${registry} go there directly, although upstreams."${registry}" is set`,
-    todo: `write ${dir}/${registry}/hosts.toml, or ${dir}/_default/hosts.toml for all registries`,
+    todo: `run \`hawker setup containerd --registry ${registry}\`; or write ${dir}/${registry}/hosts.toml, or ${dir}/_default/hosts.toml for all registries`,
   }));
 }
 

@@ -80,7 +80,7 @@ function listed(mirrors: readonly string[]): string {
 
 function advice(faces: MirrorFaces): string {
   const face = faces.plainFor(DOCKER_HUB) ?? faces.faces[0]!;
-  return `put "registry-mirrors": ["http://${hostPort(face)}"] into /etc/docker/daemon.json, then systemctl reload docker`;
+  return `run \`hawker setup docker\`; or put "registry-mirrors": ["http://${hostPort(face)}"] into /etc/docker/daemon.json, then systemctl reload docker`;
 }
 
 function fileProblems(

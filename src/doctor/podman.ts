@@ -67,7 +67,7 @@ export async function lookAtPodman(around: Around): Promise<RuntimeLook> {
           )
         : []),
     ],
-    todo: `write into ${SYSTEM}/registries.conf.d/50-hawker.conf: [[registry]] prefix = "docker.io", location = "docker.io", and below it [[registry.mirror]] location = "${hostPort(faces.faces[0]!)}/docker.io", insecure = true; the same for each other registry`,
+    todo: `run \`hawker setup podman\`; or write into ${SYSTEM}/registries.conf.d/50-hawker.conf: [[registry]] prefix = "docker.io", location = "docker.io", and below it [[registry.mirror]] location = "${hostPort(faces.faces[0]!)}/docker.io", insecure = true; the same for each other registry`,
   };
 }
 
@@ -85,7 +85,7 @@ function gaps({ config }: Around, entries: readonly RegistryEntry[], covered: Re
   return missing.map((key) => ({
     seen: `no [[registry.mirror]] for ${key}`,
     meaning: `podman’s pulls from ${key} go there directly, although upstreams."${key}" is set`,
-    todo: `add a [[registry]] with prefix = "${key}" and this node’s mirror to ${SYSTEM}/registries.conf.d/50-hawker.conf`,
+    todo: `run \`hawker setup podman --registry ${key}\`; or add a [[registry]] with prefix = "${key}" and this node’s mirror to ${SYSTEM}/registries.conf.d/50-hawker.conf`,
   }));
 }
 

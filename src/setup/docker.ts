@@ -159,7 +159,7 @@ async function refuseFlag({ root }: SetupAround): Promise<void> {
   const pid = (await textOf(root, PID_FILE))?.trim() ?? '';
   if (!/^\d+$/.test(pid)) return;
   const words = (await textOf('/', join('/proc', pid, 'cmdline')))?.split('\0') ?? [];
-  if (!/dockerd$/.test(words[0] ?? '') || !words.some((word) => word.startsWith('--registry-mirror'))) return;
+  if (words[0]?.endsWith('dockerd') !== true || !words.some((word) => word.startsWith('--registry-mirror'))) return;
   throw new SetupConflict({
     path: FILE,
     seen: 'dockerd runs with --registry-mirror on its command line, and would not start with registry-mirrors in this file, too',

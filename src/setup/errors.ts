@@ -93,9 +93,9 @@ export const NotActivated = codedError('SETUP_NOT_ACTIVATED', {
   todo: (p) => `see its log, then: ${p.command}`,
 });
 
-/** The files are written; a pull shows that it does not work. */
+/** The files are written; that it works has not been seen, or a pull shows that it does not. */
 export const NotVerified = codedError('SETUP_NOT_VERIFIED', {
   message: (p: { runtime: string; why: string; todo: string }) =>
-    `the files of ${p.runtime} are as they should be, but a pull does not go through the mirror: ${p.why}`,
+    `the files of ${p.runtime} are as they should be, but no pull was seen to go through the mirror: ${p.why}`,
   todo: (p) => p.todo,
 });

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { isMap, isScalar, isSeq, parseDocument, Scalar, YAMLMap, YAMLSeq, type Document, type Pair } from 'yaml';
+import { isMap, isScalar, isSeq, parseDocument, Scalar, YAMLMap, YAMLSeq, type Document } from 'yaml';
 
 /** What puts the mirror in front of one registry's endpoints in registries.yaml. */
 export interface EndpointWish {
@@ -61,7 +61,7 @@ function placeOf({ contents }: Document, registry: string): Place {
 
 function mapOrNothing(node: unknown, what: string): YAMLMap | undefined {
   if (isNothing(node)) return undefined;
-  if (isMap(node)) return node as YAMLMap;
+  if (isMap(node)) return node;
   // An alias stands for another registry's entry, too.
   throw new NoPlace(`${what} is no map of its own`);
 }
@@ -132,8 +132,8 @@ function insertLines(text: string, { registry, url }: EndpointWish, place: Place
 /** Behind the last line of a map in blocks, and the indentation of its keys. */
 function endOfBlock(text: string, map: YAMLMap): { at: number; indent: string } | undefined {
   if (map.flow === true) return undefined;
-  const keyStart = rangeOf((map.items[0] as Pair | undefined)?.key)?.[0];
-  const end = rangeOf((map.items.at(-1) as Pair | undefined)?.value)?.[1];
+  const keyStart = rangeOf(map.items[0]?.key)?.[0];
+  const end = rangeOf(map.items.at(-1)?.value)?.[1];
   if (keyStart === undefined || end === undefined) return undefined;
   const indent = text.slice(lineStart(text, keyStart), keyStart);
   if (!/^ *$/.test(indent)) return undefined;

@@ -66,7 +66,10 @@ export async function verify(
       'run `hawker doctor` with the --config of the proxy: does it look at the same mirror?',
     );
   }
-  return { status: 'ok', seen: `${image} was pulled through the mirror in ${took} (${count} requests there)` };
+  return {
+    status: 'ok',
+    seen: `${image} was pulled through the mirror in ${took} (${count} request${count === 1 ? '' : 's'} there)`,
+  };
 }
 
 /** What doctor sees, once the runtime has read its files. */

@@ -13,12 +13,23 @@ t.test('help lists what works', async (t) => {
   t.equal(err, '');
   const commands = [...out.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => name);
   t.ok(
-    ['up', 'proxy', 'supernode', 'peers', 'blobs', 'status', 'token', 'demo', 'version', 'help'].every((name) =>
-      commands.includes(name),
-    ),
+    [
+      'up',
+      'proxy',
+      'supernode',
+      'peers',
+      'blobs',
+      'status',
+      'token',
+      'demo',
+      'setup',
+      'completion',
+      'version',
+      'help',
+    ].every((name) => commands.includes(name)),
     String(commands),
   );
-  for (const later of ['pull', 'preheat', 'get', 'setup']) t.notOk(commands.includes(later), later);
+  for (const later of ['pull', 'preheat', 'get']) t.notOk(commands.includes(later), later);
   t.equal((await run('help', 'up')).out, (await run('up', '--help')).out);
 });
 

@@ -48,7 +48,7 @@ async function startNode(rig: Rig): Promise<Node> {
     reference: `docker.io/${image.repository}:${image.tag}`,
     run: (argv, by = [], env = {}) => {
       const [command, ...args] = [...by, process.execPath, MAIN, 'setup', ...argv, '--config', config];
-      return run(command!, args, { env: rig.environment(env) });
+      return run(command, args, { env: rig.environment(env) });
     },
     async requests() {
       const text = await (await fetch(`http://${hawker.api}/metrics`)).text();
@@ -81,11 +81,21 @@ e2e(t, 'docker', [...ORIGIN_PROGRAMS, 'dockerd', 'containerd', 'runc'], async (t
   await mkdir(dirname(socket), { recursive: true });
   const dir = await rig.folder('dockerd');
   const args = [
-    ...['--config-file', join(node.root, 'etc/docker/daemon.json'), '--host', `unix://${socket}`],
-    ...['--pidfile', join(node.root, 'var/run/docker.pid')],
+    '--config-file',
+    join(node.root, 'etc/docker/daemon.json'),
+    '--host',
+    `unix://${socket}`,
+    '--pidfile',
+    join(node.root, 'var/run/docker.pid'),
     ...['data-root', 'exec-root'].flatMap((name) => [`--${name}`, join(dir, name)]),
-    ...['--bridge=none', '--iptables=false', '--ip6tables=false', '--ip-forward=false', '--ip-masq=false'],
-    ...['--userland-proxy=false', '--storage-driver', 'vfs'],
+    '--bridge=none',
+    '--iptables=false',
+    '--ip6tables=false',
+    '--ip-forward=false',
+    '--ip-masq=false',
+    '--userland-proxy=false',
+    '--storage-driver',
+    'vfs',
   ];
   const env = { TMPDIR: dir, DOCKER_TMPDIR: dir, ...node.hub.env };
   const daemon = rig.daemon('dockerd', 'dockerd', args, env);

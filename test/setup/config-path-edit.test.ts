@@ -81,7 +81,7 @@ t.test('whatever else is in it stays', async () => {
         ...expected.plugins[name],
         registry: { ...expected.plugins[name]?.['registry'], config_path: DIR },
       };
-      deepEqual(plain(parse(after!)), plain(expected));
+      deepEqual(plain(parse(after)), plain(expected));
     }),
   );
 });

@@ -52,7 +52,7 @@ t.test('whatever hosts there are: the mirror is asked first, the rest is as it w
       const text = stringify(before);
       const after = insertHost(text, URL);
       ok(after !== undefined, text);
-      const { host, ...rest } = plain(parse(after!)) as { host: object };
+      const { host, ...rest } = plain(parse(after)) as { host: object };
       const { host: old = {}, ...others } = plain(parse(text)) as { host?: object };
       deepEqual(Object.keys(host), [URL, ...Object.keys(old)]);
       deepEqual({ ...host, [URL]: undefined }, { ...old, [URL]: undefined });
