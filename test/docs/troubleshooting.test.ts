@@ -35,6 +35,8 @@ const NOT_LISTED: ReadonlyMap<string, string> = new Map([
     'EAI_AGAIN',
     'EFBIG',
     'EISDIR',
+    'ELOOP',
+    'EPERM',
     'ETIMEDOUT',
   ].map((code) => [code, 'of Node or the system'] as const),
   ...['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_SOCKET'].map((code) => [code, 'of undici'] as const),
