@@ -21,6 +21,7 @@ export const E2E_PACKAGES: Packages = {
   mount: ['mount', 'umount'],
   curl: ['curl'],
   tar: ['tar'],
+  openssl: ['openssl'],
 };
 
 /** For the benchmark: what it compares with, too. */

@@ -72,7 +72,7 @@ async function pullsBothWays(t: Test, node: Node, pull: Pull): Promise<void> {
   t.ok(node.hub.connections() > hub, 'with the proxy killed, pulls go on to Docker Hub');
 }
 
-e2e(t, 'docker', [...ORIGIN_PROGRAMS, 'dockerd', 'containerd', 'runc'], async (t, rig) => {
+e2e(t, 'docker', [...ORIGIN_PROGRAMS, 'dockerd', 'containerd', 'runc', 'unshare', 'mount'], async (t, rig) => {
   const node = await startNode(rig);
   await node.write('/etc/docker/daemon.json', '{\n    "max-concurrent-downloads": 2,\n    "log-level": "warn"\n}\n');
   const before = await node.tree();
@@ -128,6 +128,14 @@ e2e(t, 'docker', [...ORIGIN_PROGRAMS, 'dockerd', 'containerd', 'runc'], async (t
   t.match(await api('GET', '/info'), node.hawker.address, 'a reload would not have made dockerd forget it');
   await daemon.stop();
   t.same(only(await node.tree(), /^etc/), only(before, /^etc/), 'all files are as before');
+
+  const freeze = `mount --bind ${node.root} ${node.root}; mount -o remount,bind,ro ${node.root}; exec "$@"`;
+  const frozen = await node.run(
+    ['docker', '--root', node.root, '--yes'],
+    ['unshare', '--mount', 'sh', '-c', freeze, 'sh'],
+  );
+  t.equal(frozen.code, 1);
+  t.match(frozen.stderr, /SETUP_FILE_MANAGED: .*its file system is read-only; nothing was changed/);
 
   const flagged = rig.daemon('dockerd-flag', 'dockerd', [...args, '--registry-mirror', 'http://127.0.0.1:1'], env);
   await flagged.ready('GET /_ping', START_BOUND_MS, async () => (await api('GET', '/_ping').catch(() => '')) === 'OK');
