@@ -7,6 +7,7 @@ import { descriptorLimit } from './base/descriptors.ts';
 import { codeOf } from './base/errors.ts';
 import { FAILED, failureLine } from './cli/exit.ts';
 import type { ProcessPort } from './cli/process-port.ts';
+import { readSecret } from './cli/read-secret.ts';
 
 let onCrash = (error: unknown): void => {
   process.stderr.write(failureLine(error));
@@ -32,6 +33,7 @@ const port: ProcessPort = {
   print: (text) => void process.stdout.write(text),
   complain: (text) => void process.stderr.write(text),
   ...(process.stdin.isTTY && process.stdout.isTTY && { ask }),
+  readSecret: (question) => readSecret(process.stdin, question, (text) => void process.stderr.write(text)),
   onSignal(signal, listener) {
     process.on(signal, listener);
     // Who was started by `rerun` ends with who started it, however that ended.

@@ -18,6 +18,7 @@ import { Refs } from '../store/refs.ts';
 import type { ProcessAudit } from './audit.ts';
 import { listenError } from './errors.ts';
 import type { Lifecycle } from './lifecycle.ts';
+import { readMirrorClients, reloadMirrorClients } from './mirror-clients.ts';
 import type { ListeningAddress } from './service.ts';
 import { roleMetrics } from './metrics.ts';
 import type { Peer, PeerDeps } from './peer.ts';
@@ -120,10 +121,25 @@ export async function startProxy(
     start: async () => {
       const { descriptors } = resources;
       const vouchers = peer?.vouchers;
-      const shared = { upstreams, downloads, refs, vouchers, pool, log, metrics, clock, descriptors, audit };
+      const clients = await readMirrorClients(config, clock);
+      const shared = {
+        ...clients,
+        upstreams,
+        downloads,
+        refs,
+        vouchers,
+        pool,
+        log,
+        metrics,
+        clock,
+        descriptors,
+        audit,
+      };
       const mirror = createMirror({ settings, ...shared });
       try {
-        return { mirror, addresses: await mirror.listen() };
+        const addresses = await mirror.listen();
+        reloadMirrorClients(reloads, clients, mirror);
+        return { mirror, addresses };
       } catch (error) {
         throw listenError(error, formatAddress(failedAddress(error, settings.listen)), 'proxy.listen') ?? error;
       }
@@ -152,8 +168,9 @@ export async function startProxy(
 
   return [
     ...mirrorAddresses.addresses.map((address, index) => {
-      const bound = settings.listeners[index - 1];
-      return { role: 'mirror', ...address, ...(bound && { upstream: bound.upstream }) };
+      const more = settings.listeners[index - 1];
+      const { upstream, tls } = more ?? { upstream: undefined, tls: settings.tls.cert !== undefined };
+      return { role: 'mirror', ...address, ...(upstream !== undefined && { upstream }), ...(tls && { tls }) };
     }),
     ...(pieces ? [pieces] : []),
     { role: 'api', host: config.api.listen.host, port: api.port },

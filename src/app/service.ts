@@ -19,4 +19,6 @@ export interface ListeningAddress {
   readonly port: number;
   /** The registry that everything pulled here comes from, where the listener is bound to one. */
   readonly upstream?: string;
+  /** It speaks TLS. */
+  readonly tls?: boolean;
 }

@@ -32,12 +32,13 @@ function row(name: string, items: readonly string[]): string[] {
 }
 
 function mirrorLines({ store }: Config, mirrors: readonly ListeningAddress[]): string[] {
-  const { host, port } = mirrors.find(({ upstream }) => upstream === undefined) ?? mirrors[0]!;
+  const { host, port, tls } = mirrors.find(({ upstream }) => upstream === undefined) ?? mirrors[0]!;
   const near = formatAddress({ host: nearHost(host), port });
+  const curl = tls === true ? 'curl -ik https' : 'curl -i http';
   return [
     ...row('data', [`${store.dir} (up to ${formatSize(store.quotaBytes)})`]),
     ...row('try', [`docker pull ${near}/docker.io/library/alpine`]),
-    ...row('', [`curl -i http://${near}/v2/docker.io/library/alpine/manifests/latest`]),
+    ...row('', [`${curl}://${near}/v2/docker.io/library/alpine/manifests/latest`]),
     ...row('', ['hawker demo']),
   ];
 }
@@ -47,7 +48,7 @@ function shown(address: ListeningAddress): string {
   return `${urlOf(address)}${bound}`;
 }
 
-function urlOf(address: ListeningAddress, isTls = false): string {
+function urlOf(address: ListeningAddress, isTls = address.tls === true): string {
   return `${isTls ? 'https' : 'http'}://${formatAddress(address)}`;
 }
 

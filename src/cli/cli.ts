@@ -108,6 +108,17 @@ export async function runCli(port: ProcessPort): Promise<number> {
     status = await runSetup(name, setup.opts(), configSources(setup, port), port);
   });
 
+  const password = program
+    .command('password')
+    .description(
+      'ask for a password, or read it from standard input, and print the line that lets NAME log in at the mirror (proxy.usersFile)',
+    )
+    .argument('<name>', 'of the user');
+  password.action(async (name: string) => {
+    const { runPassword } = await import('./password.ts');
+    await runPassword(name, port);
+  });
+
   const demo = program
     .command('demo')
     .description('show what it does with a cluster in one process: needs no network and no set-up');

@@ -48,6 +48,11 @@ export const RotationNotSafe = codedError('ROTATION_NOT_SAFE', {
   todo: 'copy the file to the nodes that are missing and send them SIGHUP, then run it again; --force takes the step all the same',
 });
 
+export const PasswordNotTaken = codedError('PASSWORD_NOT_TAKEN', {
+  message: (p: { why: string; todo: string }) => `no line was made for the users file: ${p.why}`,
+  todo: (p) => p.todo,
+});
+
 export const Interrupted = codedError('INTERRUPTED', {
   message: (p: { signal: string }) => `stopped by ${p.signal} before it was done; what it had made is removed`,
   todo: 'start it again',

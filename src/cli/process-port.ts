@@ -1,4 +1,5 @@
 import type { Account } from '../config/defaults.ts';
+import type { SecretLine } from './read-secret.ts';
 
 export type Signal = 'SIGTERM' | 'SIGINT' | 'SIGHUP';
 
@@ -20,6 +21,8 @@ export interface ProcessPort {
   complain(text: string): void;
   /** Asks the person at the terminal, and gives the line that they type. Absent: nobody can be asked. */
   readonly ask?: (question: string) => Promise<string>;
+  /** One line of standard input; a person is asked, and what is typed is not shown. */
+  readSecret(question: string): Promise<SecretLine>;
   onSignal(signal: Signal, listener: () => void): void;
   /** What nobody caught: the process is in no known state any more. Replaces the listener before. */
   onCrash(listener: (error: unknown) => void): void;

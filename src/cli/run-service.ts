@@ -75,8 +75,14 @@ function announce({ addresses }: Service, config: Config, log: Logger, terminal:
   terminal?.print(banner(programVersion(), config, addresses));
   setLogLevel(log, config.log.level);
   for (const address of addresses) {
-    const { role, upstream } = address;
-    const entry = { code: 'LISTENING', role, address: formatAddress(address), ...(upstream && { upstream }) };
+    const { role, upstream, tls } = address;
+    const entry = {
+      code: 'LISTENING',
+      role,
+      address: formatAddress(address),
+      ...(upstream && { upstream }),
+      ...(tls && { tls }),
+    };
     log[terminal ? 'debug' : 'info'](entry, 'listening');
   }
 }

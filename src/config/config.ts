@@ -6,11 +6,22 @@ import type { LOG_FORMATS, Settings } from './schema.ts';
 export interface Config {
   readonly proxy: {
     readonly listen: Address;
-    readonly listeners: readonly { readonly listen: Address; readonly upstream: string }[];
+    readonly listeners: readonly ListenerConfig[];
     readonly defaultUpstream: string;
     readonly staleTagsMs: number;
     /** Names for which clients on this machine may ask the mirror, besides those of loopback. */
     readonly names: readonly string[];
+    /** Absolute paths; `cert` undefined: plain HTTP. */
+    readonly tls: {
+      readonly cert: string | undefined;
+      readonly key: string | undefined;
+      readonly clientCa: string | undefined;
+    };
+    /** Absolute; undefined: nobody can log in. */
+    readonly usersFile: string | undefined;
+    /** Clients of `listen` are asked to log in. */
+    readonly login: boolean;
+    readonly rules: readonly { readonly users: readonly string[]; readonly repositories: readonly string[] }[];
   };
   readonly peer: {
     /** The piece port. */
@@ -47,6 +58,16 @@ export interface Config {
   /** Absolute; undefined: none. */
   readonly audit: { readonly file: string | undefined };
   readonly log: { readonly level: LogLevel; readonly format: (typeof LOG_FORMATS)[number] };
+}
+
+/** A further address of the mirror. */
+export interface ListenerConfig {
+  readonly listen: Address;
+  /** Undefined: every registry. */
+  readonly upstream: string | undefined;
+  readonly login: boolean;
+  /** False: plain HTTP, whatever the certificate. */
+  readonly tls: boolean;
 }
 
 /** Paths are absolute. */

@@ -20,6 +20,7 @@ const REGISTRY_NAME = new RegExp(`^${LABEL}(\\.${LABEL})*$`);
 const REGISTRY_PATTERN = /^[a-z0-9*]([a-z0-9*_.-]*[a-z0-9*])?$/;
 const HELPER_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 const LONGEST_HOST_NAME = 253;
+const MAX_PATTERN_CHARACTERS = 300;
 /** What the protocol can carry of each. */
 const MAX_UPLOAD_SLOTS = 1000;
 const MAX_ZONE_CHARACTERS = 64;
@@ -91,6 +92,17 @@ export const FORMATS = {
     what: 'the URL of a proxy',
     allowed: 'http://[user:password@]host:port or https://[user:password@]host:port',
     test: (text) => isOrigin(text, true),
+  },
+  user: {
+    what: 'the name of a user',
+    allowed: 'letters, digits and . _ @ + -, with * for any number of them (ci-*); or loopback',
+    test: (text) => /^[A-Za-z0-9*][A-Za-z0-9._@+*-]{0,127}$/.test(text),
+  },
+  repositories: {
+    what: 'a pattern of repositories',
+    allowed:
+      'host/name, as in registry.example:5000/team/app or docker.io/library/nginx; * for a part of a name (registry.example/team/*), ** across slashes (registry.example/**), ** alone for all',
+    test: isRepositoryPattern,
   },
   reach: {
     what: 'a host or a network',
@@ -183,6 +195,13 @@ function isReach(text: string): boolean {
   if (prefix === undefined) return isHost(text) || isIPv6(text);
   const longest = isIPv4(address) ? 32 : isIPv6(address) ? 128 : -1;
   return rest.length === 0 && /^\d{1,3}$/.test(prefix) && Number(prefix) <= longest;
+}
+
+/** Without a slash it would match nothing: a repository has one. */
+function isRepositoryPattern(text: string): boolean {
+  const known = text.length <= MAX_PATTERN_CHARACTERS && /^[a-z0-9._:[\]/*-]+$/.test(text);
+  const host = text.split('/', 1)[0]!;
+  return known && (text.includes('/') || text.includes('**')) && !text.startsWith('/') && !HUB_ALIASES.has(host);
 }
 
 function isPath(text: string): boolean {

@@ -50,10 +50,23 @@ function toConfig(settings: Settings, sources: ConfigSources): Config {
   return {
     proxy: {
       listen: parseAddress(proxy.listen)!,
-      listeners: proxy.listeners.map(({ listen, upstream }) => ({ listen: parseAddress(listen)!, upstream })),
+      listeners: proxy.listeners.map(({ listen, upstream, login = false, tls = true }) => ({
+        listen: parseAddress(listen)!,
+        upstream,
+        login,
+        tls: tls && proxy.tls.cert !== '',
+      })),
       defaultUpstream: proxy.defaultUpstream,
       staleTagsMs: parseTime(proxy.staleTags)!,
       names: proxy.names,
+      tls: {
+        cert: proxy.tls.cert || undefined,
+        key: proxy.tls.key || undefined,
+        clientCa: proxy.tls.clientCa || undefined,
+      },
+      usersFile: proxy.usersFile || undefined,
+      login: proxy.login,
+      rules: proxy.rules,
     },
     peer: {
       listen: parseAddress(peer.listen)!,

@@ -1,9 +1,10 @@
-import { open } from 'node:fs/promises';
 import { bareHost } from '../base/bare-host.ts';
 import { codeOf } from '../base/errors.ts';
 import { ConfigInvalid, ConfigRefused } from './errors.ts';
+import { modeOf, octal, OTHERS } from './file-mode.ts';
 import { FORMATS, formatAddress, isLoopback, isPattern, isUnspecified, parseAddress, standsFor } from './formats.ts';
 import type { Merged } from './layers.ts';
+import { checkLogins, checkMirrorFiles, warnOfOpenLogin } from './mirror-rules.ts';
 import type { Settings } from './schema.ts';
 import { dotted } from './settings.ts';
 import type { Path } from './yaml.ts';
@@ -17,8 +18,6 @@ export interface ConfigWarning {
 
 type UpstreamSettings = Settings['upstreams'][string];
 
-/** Who other than its owner may read or write a file. */
-const OTHERS = 0o077;
 const CREDENTIAL_KEYS = ['passwordFile', 'dockerConfig', 'credentialHelper'] as const;
 /** Of the section `cluster`, and what makes them. */
 const SECRET_FILES = ['secretFile', 'operatorTokenFile'] as const;
@@ -43,12 +42,16 @@ export async function applyRules(
   refuseOpenCluster(settings, placeOf);
   checkTls(settings, invalid);
   checkAdvertised(settings, invalid);
-  const warnings: ConfigWarning[] = [...warnOfLonePeer(settings)];
+  checkLogins(settings, invalid);
+  const warnings: ConfigWarning[] = [...warnOfLonePeer(settings), ...warnOfOpenLogin(settings)];
   for (const [host, upstream] of Object.entries(settings.upstreams)) {
     checkUpstream(host, upstream, invalid);
     if (!withoutFiles) warnings.push(...(await checkFiles(host, upstream, invalid)));
   }
-  if (!withoutFiles) for (const key of SECRET_FILES) await checkSecretFile(key, settings, placeOf);
+  if (!withoutFiles) {
+    for (const key of SECRET_FILES) await checkSecretFile(key, settings, placeOf);
+    await checkMirrorFiles(settings, placeOf);
+  }
   return warnings;
 }
 
@@ -57,7 +60,7 @@ export function hasTls({ cluster: { tls } }: Settings): boolean {
   return TLS_FILES.every((name) => tls[name] !== '');
 }
 
-type Invalid = (path: Path, why: string, allowed: string) => Error;
+export type Invalid = (path: Path, why: string, allowed: string) => Error;
 
 function checkAddresses({ proxy, peer, api, supernode }: Settings, placeOf: Merged['placeOf'], invalid: Invalid): void {
   const all: (readonly [Path, string])[] = [
@@ -84,7 +87,9 @@ function checkAddresses({ proxy, peer, api, supernode }: Settings, placeOf: Merg
 function checkNamedUpstreams({ proxy, upstreams }: Settings, invalid: Invalid): void {
   const named: (readonly [Path, string])[] = [
     [['proxy', 'defaultUpstream'], proxy.defaultUpstream],
-    ...proxy.listeners.map(({ upstream }, i) => [['proxy', 'listeners', i, 'upstream'], upstream] as const),
+    ...proxy.listeners.flatMap(({ upstream }, i) =>
+      upstream === undefined ? [] : [[['proxy', 'listeners', i, 'upstream'], upstream] as const],
+    ),
   ];
   const keys = Object.keys(upstreams);
   const barred = named.find(([, host]) => !keys.some((key) => standsFor(key, host)));
@@ -201,19 +206,4 @@ async function checkFiles(host: string, upstream: UpstreamSettings, invalid: Inv
     }
   }
   return warnings;
-}
-
-function octal(mode: number): string {
-  return (mode & 0o777).toString(8).padStart(4, '0');
-}
-
-async function modeOf(file: string): Promise<number> {
-  const handle = await open(file, 'r');
-  try {
-    const stat = await handle.stat();
-    if (stat.isDirectory()) throw Object.assign(new Error('a directory'), { code: 'EISDIR' });
-    return stat.mode;
-  } finally {
-    await handle.close();
-  }
 }

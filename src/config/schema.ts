@@ -40,11 +40,43 @@ function map(what: string, properties: Record<string, TSchema>): SchemaOptions {
   return { ...closed, what, allowed: `a map with ${Object.keys(properties).join(', ')}` };
 }
 
+function flag(description: string, options: SchemaOptions = {}) {
+  return Type.Boolean({ what: 'true or false', allowed: 'true or false', description, ...options });
+}
+
 const listenerProperties = {
   listen: text('address', { description: 'an address of its own' }),
-  upstream: text('registry', { description: 'the registry that everything pulled there comes from' }),
+  upstream: Type.Optional(
+    text('registry', {
+      description: 'the registry that everything pulled there comes from (default: all, as at proxy.listen)',
+    }),
+  ),
+  login: Type.Optional(flag('true: ask clients there to log in at the mirror')),
+  tls: Type.Optional(flag('false: plain HTTP there, whatever proxy.tls says')),
 };
 const Listener = Type.Object(listenerProperties, map('a listener', listenerProperties));
+
+const ruleProperties = {
+  users: list('user', { description: 'who: names, with * for a part; loopback: each client on this machine' }),
+  repositories: list('repositories', {
+    description: 'what: host/name, * for a part of a name, ** for any number of them',
+  }),
+};
+const Rule = Type.Object(ruleProperties, map('a rule', ruleProperties));
+
+const mirrorTls = {
+  cert: text('path', {
+    default: '',
+    flag: 'proxy-tls-cert',
+    description: 'a PEM file with the certificate of the mirror, which then speaks TLS; empty: plain HTTP',
+  }),
+  key: text('path', { default: '', flag: 'proxy-tls-key', description: 'its private key, mode 0600' }),
+  clientCa: text('path', {
+    default: '',
+    flag: 'proxy-tls-client-ca',
+    description: 'a PEM file: authorities of the certificates by which clients are known; empty: none is asked for',
+  }),
+};
 
 const upstreamProperties = {
   url: text('origin', { description: 'where the registry is, when not at https://<its name>' }),
@@ -58,11 +90,7 @@ const upstreamProperties = {
   dockerConfig: text('path', { description: "a docker config.json with this registry's credentials" }),
   credentialHelper: text('helper', { description: 'a docker-credential-<name> program on the PATH' }),
   ca: text('path', { description: 'a PEM file: certificates to trust besides the public ones' }),
-  insecure: Type.Boolean({
-    what: 'true or false',
-    allowed: 'true or false',
-    description: 'true: do not check the TLS certificate',
-  }),
+  insecure: flag('true: do not check the TLS certificate'),
   allow: Type.Array(text('reach'), {
     what: 'a list',
     allowed: 'a list of hosts, IP addresses and CIDRs',
@@ -104,8 +132,8 @@ const sections = {
     listeners: Type.Array(Listener, {
       default: [],
       what: 'a list of listeners',
-      allowed: 'a list of { listen, upstream }',
-      description: 'further addresses, each bound to one registry',
+      allowed: 'a list of { listen, upstream, login, tls }',
+      description: 'further addresses; with upstream for one registry',
     }),
     defaultUpstream: text('registry', {
       default: 'docker.io',
@@ -121,6 +149,21 @@ const sections = {
       default: [],
       flag: 'proxy-names',
       description: 'names, besides localhost, that clients on this machine use for the mirror',
+    }),
+    tls: section(mirrorTls),
+    usersFile: text('path', {
+      default: '',
+      flag: 'proxy-users-file',
+      description: 'who may log in at the mirror: lines name:hash (`hawker password` makes them); empty: nobody',
+    }),
+    login: flag('true: ask every client at proxy.listen to log in at the mirror; never where dockerd is a client', {
+      default: false,
+    }),
+    rules: Type.Array(Rule, {
+      default: [],
+      what: 'a list of rules',
+      allowed: 'a list of { users, repositories }',
+      description: 'who may read what with the configured credentials',
     }),
   }),
   peer: section({
@@ -244,7 +287,9 @@ const Upstreams = Type.Unsafe<Record<string, Static<typeof Upstream>>>({
 /** What one layer (a file, the environment, the flags) may say: any part of it. */
 export const ConfigSchema = Type.Partial(
   Type.Object({
-    proxy: Type.Partial(sections.proxy),
+    proxy: Type.Partial(Type.Object({ ...sections.proxy.properties, tls: Type.Partial(section(mirrorTls)) }, closed), {
+      ...map('a section', sections.proxy.properties),
+    }),
     peer: Type.Partial(sections.peer),
     api: Type.Partial(sections.api),
     supernode: Type.Partial(sections.supernode),

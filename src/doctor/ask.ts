@@ -16,6 +16,8 @@ export interface Asking {
   /** The address to connect to, whatever the name of the URL leads to. */
   readonly ip?: string | undefined;
   readonly timeoutMs?: number;
+  /** Over TLS, any certificate will do: nothing secret is sent. */
+  readonly anyCertificate?: boolean;
   /** The `Authorization` for a service that wants one; it is sent only where it does. */
   readonly authorization?: string | undefined;
   /** The cluster's own certificates, for https. */
@@ -52,12 +54,12 @@ export function isUnauthorized(answer: Answer): boolean {
 
 async function askOnce(
   url: string,
-  { method = 'GET', ip, timeoutMs = HTTP_MS, tls }: Asking,
+  { method = 'GET', ip, timeoutMs = HTTP_MS, anyCertificate = false, tls }: Asking,
   headers: Record<string, string>,
 ): Promise<Answer> {
   const agent = new Agent({
     pipelining: 0,
-    connect: { timeout: timeoutMs, ...(ip !== undefined && fixed(ip)), ...tls },
+    connect: { timeout: timeoutMs, rejectUnauthorized: !anyCertificate, ...(ip !== undefined && fixed(ip)), ...tls },
   });
   try {
     const {

@@ -20,7 +20,7 @@ export function configuredUpstreams({ upstreams, proxy }: Pick<Config, 'upstream
   const keys = Object.keys(upstreams);
   const names = keys.filter((key) => !isPattern(key));
   const byHand = names.filter((key) => !isAsBuiltIn(upstreams[key]!, usual[key]));
-  const meant = new Set([...byHand, ...proxy.listeners.map(({ upstream }) => upstream)]);
+  const meant = new Set([...byHand, ...proxy.listeners.flatMap(({ upstream }) => upstream ?? [])]);
   if (proxy.defaultUpstream !== DOCKER_HUB || byHand.length === 0) meant.add(proxy.defaultUpstream);
   const isChosen = (key: string) => meant.has(key);
   return {

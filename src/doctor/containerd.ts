@@ -3,7 +3,7 @@ import type { Around } from './check.ts';
 import { configuredUpstreams, isSetByHand } from './configured-upstreams.ts';
 import type { Problem } from './findings.ts';
 import { judgeHostsToml, type HostsLook } from './hosts-toml.ts';
-import { hostPort, MirrorFaces } from './mirror-faces.ts';
+import { MirrorFaces, urlOf } from './mirror-faces.ts';
 import { readNodeFile, textOf } from './node-files.ts';
 import { findProgram, runProgram } from './programs.ts';
 import { absent, type RuntimeLook } from './runtime-look.ts';
@@ -75,7 +75,7 @@ export async function lookAtContainerd(around: Around): Promise<RuntimeLook> {
     state: pointed.length > 0 ? 'pointed' : 'elsewhere',
     inUse: runs,
     problems,
-    todo: `run \`hawker setup containerd\`; or write ${dirs[0]}/_default/hosts.toml with [host."http://${hostPort(faces.faces[0]!)}"] and capabilities = ["pull", "resolve"]${config.hostsDirs.length > 0 || !config.cri ? '' : `, and set config_path = "${USUAL_HOSTS_DIR}" in ${CONFIG}`}`,
+    todo: `run \`hawker setup containerd\`; or write ${dirs[0]}/_default/hosts.toml with [host."${urlOf(faces.faces[0]!)}"] and capabilities = ["pull", "resolve"]${config.hostsDirs.length > 0 || !config.cri ? '' : `, and set config_path = "${USUAL_HOSTS_DIR}" in ${CONFIG}`}`,
   };
 }
 

@@ -5,7 +5,7 @@ import { DOCKER_HUB } from '../registry/reference.ts';
 import type { Around } from './check.ts';
 import { dockerHostsToml } from './docker-hosts.ts';
 import type { Problem } from './findings.ts';
-import { hostPort, MirrorFaces, parseMirror } from './mirror-faces.ts';
+import { MirrorFaces, parseMirror, schemeOf, speaks, urlOf } from './mirror-faces.ts';
 import { readNodeFile } from './node-files.ts';
 import { findProgram } from './programs.ts';
 import { absent, type RuntimeLook } from './runtime-look.ts';
@@ -80,7 +80,7 @@ function listed(mirrors: readonly string[]): string {
 
 function advice(faces: MirrorFaces): string {
   const face = faces.plainFor(DOCKER_HUB) ?? faces.faces[0]!;
-  return `run \`hawker setup docker\`; or put "registry-mirrors": ["http://${hostPort(face)}"] into /etc/docker/daemon.json, then systemctl reload docker`;
+  return `run \`hawker setup docker\`; or put "registry-mirrors": ["${urlOf(face)}"] into /etc/docker/daemon.json, then systemctl reload docker`;
 }
 
 function fileProblems(
@@ -116,12 +116,22 @@ function mirrorProblems(faces: MirrorFaces, mirrors: readonly string[]): Problem
     const named = parseMirror(text, 'https');
     const face = named && faces.find(named.address);
     if (!named || !face) return [];
-    if (named.scheme === 'https') {
+    if (named.scheme !== schemeOf(face)) {
+      const vain = face.tls ? 'plain HTTP' : 'TLS';
       return [
         {
-          seen: `it names ${text}, and the mirror speaks plain HTTP`,
-          meaning: `each pull tries TLS in vain: ${AROUND}`,
-          todo: `write http://${hostPort(face)} instead`,
+          seen: `it names ${text}, and ${speaks(face)}`,
+          meaning: `each pull tries ${vain} in vain: ${AROUND}`,
+          todo: `write ${urlOf(face)} instead`,
+        },
+      ];
+    }
+    if (face.login) {
+      return [
+        {
+          seen: `it names ${text}, where clients are asked to log in at the mirror`,
+          meaning: 'dockerd answers that with its user’s password of Docker Hub, which is nobody’s at the mirror',
+          todo: 'name an address of the mirror without login',
         },
       ];
     }
@@ -133,7 +143,7 @@ function mirrorProblems(faces: MirrorFaces, mirrors: readonly string[]): Problem
           meaning:
             'docker asks mirrors for Docker Hub’s images without naming it: they are looked for in the wrong registry',
           todo: right
-            ? `write http://${hostPort(right)} instead`
+            ? `write ${urlOf(right)} instead`
             : `add { listen: 127.0.0.1:65004, upstream: docker.io } to proxy.listeners, and name that address`,
         },
       ];

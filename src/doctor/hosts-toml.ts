@@ -1,6 +1,14 @@
 import { canonicalHost, isHostComponent } from '../registry/reference.ts';
 import type { Problem } from './findings.ts';
-import { hostPort, type MirrorFace, type MirrorFaces, parseMirror, type NamedMirror } from './mirror-faces.ts';
+import {
+  type MirrorFace,
+  type MirrorFaces,
+  parseMirror,
+  type NamedMirror,
+  schemeOf,
+  speaks,
+  urlOf,
+} from './mirror-faces.ts';
 import { readToml, tableOf, textsOf } from './toml.ts';
 
 /** One `[host."URL"]` of a hosts.toml, in the order in which they are asked. */
@@ -71,7 +79,7 @@ export function judgeHostsToml(text: string, context: HostsContext): HostsLook {
       return broken(
         seen,
         `containerd before 2.0 ignores such a file: ${around}`,
-        `add [host."http://${hostPort(byServer.face)}"] to it`,
+        `add [host."${urlOf(byServer.face)}"] to it`,
       );
     }
     if (byServer?.face) return { state: 'pointed', seen: `${path}: the mirror is the server, asked last` };
@@ -79,12 +87,12 @@ export function judgeHostsToml(text: string, context: HostsContext): HostsLook {
     return { state: 'elsewhere', seen: `${path} names ${names === '' ? 'no host' : names}, not this node’s mirror` };
   }
   const { entry, named, face } = found[index]! as { entry: HostEntry; named: NamedMirror; face: MirrorFace };
-  if (named.scheme === 'https') {
-    const seen = `it names ${entry.url}, and the mirror speaks plain HTTP`;
+  if (named.scheme !== schemeOf(face)) {
+    const seen = `it names ${entry.url}, and ${speaks(face)}`;
     return broken(
       seen,
-      `the mirror is asked by TLS in vain: ${around}`,
-      `write [host."http://${hostPort(face)}"] in ${path}`,
+      `the mirror is asked ${face.tls ? 'in clear' : 'by TLS'} in vain: ${around}`,
+      `write [host."${urlOf(face)}"] in ${path}`,
     );
   }
   const lacking = ['pull', 'resolve'].filter((one) => entry.capabilities?.includes(one) === false);
@@ -100,7 +108,7 @@ export function judgeHostsToml(text: string, context: HostsContext): HostsLook {
     return broken(
       `${entry.url}: ${wrongWay}`,
       around,
-      `write [host."http://${hostPort(face)}"], without a path and without override_path, in ${path}`,
+      `write [host."${urlOf(face)}"], without a path and without override_path, in ${path}`,
     );
   const before = hosts.slice(0, index).map(({ url }) => url);
   const order = before.length === 0 ? '' : `, asked after ${before.join(', ')}`;

@@ -10,6 +10,10 @@ export interface MirrorFace {
   readonly upstream: string;
   /** It serves that registry only. */
   readonly bound: boolean;
+  /** It speaks TLS, and plain HTTP not at all. */
+  readonly tls: boolean;
+  /** It asks for a login: dockerd would send it Docker Hub's. */
+  readonly login: boolean;
 }
 
 /** An address of a mirror as a runtime's configuration has it. */
@@ -25,8 +29,13 @@ export class MirrorFaces {
   readonly faces: readonly MirrorFace[];
 
   constructor({ proxy }: Pick<Config, 'proxy'>) {
-    const bound = proxy.listeners.map(({ listen, upstream }) => ({ listen, upstream, bound: true }));
-    this.faces = [{ listen: proxy.listen, upstream: proxy.defaultUpstream, bound: false }, ...bound];
+    const { listen, login, tls, listeners, defaultUpstream } = proxy;
+    const first = { listen, upstream: undefined, login, tls: tls.cert !== undefined };
+    this.faces = [first, ...listeners].map(({ upstream, ...face }) => ({
+      ...face,
+      upstream: upstream ?? defaultUpstream,
+      bound: upstream !== undefined,
+    }));
   }
 
   /** The face that an address leads to, from this machine. */
@@ -36,8 +45,22 @@ export class MirrorFaces {
 
   /** The face for clients that cannot name a registry (docker): undefined where none is for `upstream`. */
   plainFor(upstream: string): MirrorFace | undefined {
-    return this.faces.find((face) => face.upstream === upstream);
+    return this.faces.find((face) => face.upstream === upstream && !face.login);
   }
+}
+
+export function schemeOf({ tls }: MirrorFace): 'http' | 'https' {
+  return tls ? 'https' : 'http';
+}
+
+/** What a runtime that speaks the other of the two finds there. */
+export function speaks({ tls }: MirrorFace): string {
+  return tls ? 'the mirror speaks TLS' : 'the mirror speaks plain HTTP';
+}
+
+/** `http://host:port` to write into a configuration on this machine. */
+export function urlOf(face: MirrorFace): string {
+  return `${schemeOf(face)}://${hostPort(face)}`;
 }
 
 /** `host:port` to write into a configuration on this machine. */

@@ -67,7 +67,7 @@ export async function lookAtPodman(around: Around): Promise<RuntimeLook> {
           )
         : []),
     ],
-    todo: `run \`hawker setup podman\`; or write into ${SYSTEM}/registries.conf.d/50-hawker.conf: [[registry]] prefix = "docker.io", location = "docker.io", and below it [[registry.mirror]] location = "${hostPort(faces.faces[0]!)}/docker.io", insecure = true; the same for each other registry`,
+    todo: `run \`hawker setup podman\`; or write into ${SYSTEM}/registries.conf.d/50-hawker.conf: [[registry]] prefix = "docker.io", location = "docker.io", and below it [[registry.mirror]] location = "${hostPort(faces.faces[0]!)}/docker.io"${faces.faces[0]!.tls ? '' : ', insecure = true'}; the same for each other registry`,
   };
 }
 

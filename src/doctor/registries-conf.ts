@@ -83,7 +83,7 @@ export function judgeEntry(entry: RegistryEntry, faces: MirrorFaces): EntryLook 
     const broken = (seen: string, meaning: string, todo: string): EntryLook => {
       return { state: 'broken', seen, problem: { seen: `${source}, ${prefix}: ${seen}`, meaning, todo } };
     };
-    if (!mirror.insecure) {
+    if (!mirror.insecure && !face.tls) {
       const seen = `the mirror ${mirror.location} is without insecure = true, and speaks plain HTTP`;
       return broken(
         seen,

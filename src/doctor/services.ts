@@ -8,6 +8,7 @@ import { formatAddress } from '../config/formats.ts';
 import { ask, isUnauthorized, read, type Answer } from './ask.ts';
 import type { Around, Finding } from './check.ts';
 import { ok, skipped } from './findings.ts';
+import { MirrorFaces } from './mirror-faces.ts';
 import { nearOf, notThere, PORT_UNKNOWN } from './not-there.ts';
 
 const NO_PROXY =
@@ -58,16 +59,23 @@ function running({ version, peer }: ProxyStatusAnswer): string {
 
 /** The mirror's addresses, each of which container runtimes are to reach. */
 export async function checkMirror({ config, root }: Around, proxy: ProxyLook): Promise<Finding[]> {
-  const { listen, listeners } = config.proxy;
-  const all = [{ listen, key: 'proxy.listen' }, ...listeners.map(({ listen }) => ({ listen, key: 'proxy.listeners' }))];
+  const all = new MirrorFaces(config).faces.map((face, index) => ({
+    ...face,
+    key: index === 0 ? 'proxy.listen' : 'proxy.listeners',
+  }));
   return Promise.all(
-    all.map(async ({ listen, key }) => {
+    all.map(async ({ listen, tls, key }) => {
       const address = formatAddress(nearOf(listen));
       const about = { code: 'MIRROR', title: `the mirror at ${address} (${key})` };
       if (listen.port === 0) return skipped(about, PORT_UNKNOWN);
-      const [base, catalog] = await Promise.all(['', '_catalog'].map((path) => ask(`http://${address}/v2/${path}`)));
-      if (base!.kind === 'http' && base!.status === 200 && isMirror(catalog!))
-        return ok(about, '/v2/ is answered by Hawker');
+      const url = `${tls ? 'https' : 'http'}://${address}/v2/`;
+      const [base, catalog] = await Promise.all(
+        // Its certificate need not have a name of this machine in it.
+        ['', '_catalog'].map((path) => ask(`${url}${path}`, { anyCertificate: true })),
+      );
+      const asksForLogin = isUnauthorized(base!);
+      if (base!.kind === 'http' && (base!.status === 200 || asksForLogin) && isMirror(catalog!))
+        return ok(about, `/v2/ is answered by Hawker${asksForLogin ? ', with the question for a login' : ''}`);
       if (base!.kind === 'refused' && proxy.isDown) return skipped(about, 'no proxy runs here');
       return notThere(about, {
         answer: base!,

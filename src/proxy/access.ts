@@ -5,11 +5,12 @@ import { codeOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { SingleFlight } from '../base/single-flight.ts';
 import { formatTime } from '../base/units.ts';
-import { isLoopbackAddress } from '../http/loopback-host.ts';
 import type { Vouchers } from '../p2p/peer/vouchers.ts';
 import { MANIFEST_ACCEPT } from '../registry/media-types.ts';
 import type { Link, Refs } from '../store/refs.ts';
-import { LoopbackOnly, OriginSlow } from './errors.ts';
+import type { AccessRules } from './access-rules.ts';
+import type { Asker } from './asker.ts';
+import { LoopbackOnly, OriginSlow, RuleMissing } from './errors.ts';
 import { repoKey, type Scope } from './namespace.ts';
 import { Hearsay } from './hearsay.ts';
 import { denialIn, isUnanswered, type OriginAsking } from './origin-asking.ts';
@@ -61,6 +62,7 @@ export class Access {
   readonly #flights = new SingleFlight<string, Grant>();
   readonly #vouchers: Vouchers | undefined;
   readonly #hearsay: Hearsay;
+  readonly #rules: AccessRules;
 
   constructor(deps: {
     refs: Refs;
@@ -70,7 +72,10 @@ export class Access {
     clock: Clock;
     log: Logger;
     staleMs: number;
+    /** Who may use the configured credentials. */
+    rules: AccessRules;
   }) {
+    this.#rules = deps.rules;
     this.#vouchers = deps.vouchers;
     this.#hearsay = new Hearsay(deps);
     this.#refs = deps.refs;
@@ -80,10 +85,16 @@ export class Access {
     this.#staleMs = deps.staleMs;
   }
 
-  /** Throws LOOPBACK_ONLY for a client that may not use the credential configured for the upstream. */
-  admit({ upstream }: Scope, clientAddress: string | undefined): void {
-    if (upstream.principal !== undefined) return;
-    if (upstream.usesCredentials && !isLoopbackAddress(clientAddress)) throw new LoopbackOnly({ host: upstream.host });
+  /**
+   * Throws LOOPBACK_ONLY or RULE_MISSING for a client that may not use the credential configured for the upstream. It is asked for
+   * each request, before anything else, also for what is here already: what the credential has read is for nobody else.
+   */
+  admit(scope: Scope, asker: Asker): void {
+    const { upstream, repository } = scope;
+    if (upstream.principal !== undefined || !upstream.usesCredentials || this.#rules.allow(asker, scope)) return;
+    const { host } = upstream;
+    if (asker.user === undefined && !asker.isLocal) throw new LoopbackOnly({ host });
+    throw new RuleMissing({ who: asker.user ?? 'clients on this machine', host, repository });
   }
 
   /** Leave to serve `digest` under the repository; throws the origin's error where there is none. */
@@ -281,8 +292,10 @@ export function precise(mediaType: string | undefined): string | undefined {
   return VAGUE_TYPES.has(mediaType ?? '') ? undefined : mediaType;
 }
 
-function rightKey(scope: Scope): string {
-  return `${scope.upstream.host}/${scope.repository} ${scope.upstream.principal ?? ''}`;
+/** What the configured credential reads is nobody else's, also where it is taken out of the configuration while this runs. */
+function rightKey({ upstream, repository }: Scope): string {
+  const asker = upstream.principal ?? (upstream.usesCredentials ? 'configured' : '');
+  return `${upstream.host}/${repository} ${asker}`;
 }
 
 /** By HEAD, and by GET where the registry does not do HEAD, whose answer then is no word on this manifest. */

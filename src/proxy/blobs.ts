@@ -34,7 +34,7 @@ export class Blobs {
 
   async serve(exchange: Exchange, digest: Digest): Promise<void> {
     const { scope } = exchange;
-    this.#access.admit(scope, exchange.request.socket.remoteAddress);
+    this.#access.admit(scope, exchange.asker);
     const grant =
       this.#access.toDigestNow(scope, digest, 'blob') ??
       (await exchange.unlessOver(this.#access.toDigest(scope, digest, 'blob')));

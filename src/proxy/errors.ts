@@ -66,8 +66,44 @@ export const UpstreamUnknown = codedError('UPSTREAM_UNKNOWN', {
 
 export const LoopbackOnly = codedError('LOOPBACK_ONLY', {
   message: (p: { host: string }) =>
-    `what is read from ${p.host} with the configured credential goes to clients on this machine only`,
-  todo: 'pull from the registry with your own credential, or through a mirror on your own machine',
+    `what is read from ${p.host} with the configured credential goes to clients on this machine, and to those whom a rule names`,
+  todo: 'pull from the registry with your own credential, through a mirror on your own machine, or log in at this one',
+});
+
+export const RuleMissing = codedError('RULE_MISSING', {
+  message: (p: { who: string; host: string; repository: string }) =>
+    `no rule lets ${p.who} read ${p.host}/${p.repository} with the configured credential`,
+  todo: 'add one to proxy.rules, or pull from the registry with your own credential',
+});
+
+/** No word on the name: who guesses is not to learn which part was wrong. */
+export const LoginRefused = codedError('LOGIN_REFUSED', {
+  message: (p: { tooMany: boolean }) =>
+    p.tooMany
+      ? 'too many wrong names and passwords came from this address within a minute: none is looked at until it is over'
+      : 'no user of the mirror has that name and password',
+  todo: 'correct the login that the client sends to the mirror, or the file of proxy.usersFile; then wait a minute',
+});
+
+export const LoginsBusy = codedError('LOGINS_BUSY', {
+  message: () => 'too many logins are being checked already',
+  todo: 'nothing for one moment; if it goes on, look in the log for who sends so many',
+});
+
+/** Becomes a 401 that asks for a name and a password of the mirror's own: only on listeners that were told to. */
+export const MirrorLoginNeeded = codedError('MIRROR_LOGIN_NEEDED', {
+  message: () => 'this address of the mirror asks its clients to log in',
+  todo: 'give the client a login for this address (podman login), or none for what everybody may read',
+});
+
+export const UsersFileUnusable = codedError('USERS_FILE_UNUSABLE', {
+  message: (p: { path: string; why: string }) => `the users file ${p.path} cannot be used: ${p.why}`,
+  todo: 'it has a line name:hash for each user; `hawker password NAME` and `htpasswd -nB NAME` make them',
+});
+
+export const MirrorTlsUnusable = codedError('MIRROR_TLS_UNUSABLE', {
+  message: (p: { why: string }) => `the mirror cannot use proxy.tls: ${p.why}`,
+  todo: 'cert is a PEM file with the certificate and those between it and its authority, key that with its private key, clientCa one with authorities',
 });
 
 /** A page in a browser on this machine may be behind it, under a name that its author has made to point here. */

@@ -4,6 +4,8 @@ import type { ByteSource, Metrics } from '../base/metrics.ts';
 import { asError } from '../base/errors.ts';
 import { onClientGone } from '../http/abort.ts';
 import type { Upstream } from '../registry/upstream.ts';
+import type { Asker } from './asker.ts';
+import type { Client } from './askers.ts';
 import { FirstByteLate } from './errors.ts';
 import type { Scope } from './namespace.ts';
 
@@ -17,6 +19,9 @@ export const FIRST_BYTE_MS = 25_000;
 export class Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
+  readonly asker: Asker;
+  /** What the client has sent for the registry: its `Authorization`, unless that was a login at the mirror. */
+  readonly authorization: string | undefined;
   /** Aborts when the client has gone, or (FIRST_BYTE_LATE) when the head is not out in time. */
   readonly signal: AbortSignal;
   readonly #metrics: Metrics;
@@ -38,11 +43,15 @@ export class Exchange {
     request: IncomingMessage,
     response: ServerResponse,
     scope: Scope,
+    { asker, authorization }: Client,
     deps: { metrics: Metrics; clock: Clock },
   ) {
     this.request = request;
     this.response = response;
     this.#scope = scope;
+    this.asker = asker;
+    this.identity = asker.user;
+    this.authorization = authorization;
     this.#metrics = deps.metrics;
     this.#clock = deps.clock;
     this.#startedAt = deps.clock.monotonic();

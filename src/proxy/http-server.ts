@@ -1,10 +1,13 @@
 import { createServer, STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { codeOf } from '../base/errors.ts';
 import { KiB } from '../base/units.ts';
 import { endConnection } from '../http/abort.ts';
 import { endUpgrades } from '../http/no-upgrade.ts';
 import { WriteUnsupported } from './errors.ts';
+import type { MirrorTls } from './mirror-tls.ts';
 import { ociAnswer, type OciAnswer } from './oci-errors.ts';
 
 /** Request line and headers together: tokens of some registries take tens of KiB, podman's list of ranges up to 30. */
@@ -18,19 +21,28 @@ export const REQUEST_MS = 90_000;
 export const MAX_CONNECTIONS = 4096;
 /** Of one address other than this machine's, so that one client does not take the places of all. */
 export const MAX_CONNECTIONS_PER_ADDRESS = 1024;
+/** For the TLS handshake. */
+const HANDSHAKE_MS = 15_000;
 
-/** Node's HTTP server with the limits of a mirror. */
-export function createHttpServer(handler: (request: IncomingMessage, response: ServerResponse) => void): Server {
-  const server = createServer(
-    {
-      maxHeaderSize: MAX_HEADER_BYTES,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      headersTimeout: HEADERS_MS,
-      requestTimeout: REQUEST_MS,
-      noDelay: true,
-    },
-    handler,
-  );
+/** Node's HTTP server with the limits of a mirror; with `tls` over TLS, where a client may come without a certificate. */
+export function createHttpServer(
+  handler: (request: IncomingMessage, response: ServerResponse) => void,
+  tls?: MirrorTls,
+): Server {
+  const limits = {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    headersTimeout: HEADERS_MS,
+    requestTimeout: REQUEST_MS,
+    noDelay: true,
+  };
+  const secure = tls && {
+    ...tls,
+    requestCert: tls.asksClients,
+    rejectUnauthorized: false,
+    handshakeTimeout: HANDSHAKE_MS,
+  };
+  const server: Server = secure ? createTlsServer({ ...limits, ...secure }, handler) : createServer(limits, handler);
   endUpgrades(server);
   server.maxConnections = MAX_CONNECTIONS;
   server.on('request', (request, response) => answering(request.socket, response));
@@ -67,7 +79,9 @@ const MALFORMED: Readonly<Record<string, number>> = { HPE_HEADER_OVERFLOW: 431, 
  * before it on its connection are answered first: it must not get into the body of a blob.
  */
 export function answerMalformed(error: Error, socket: Duplex): void {
-  if (codeOf(error) === 'ECONNRESET' || !socket.writable) {
+  // Without a TLS session there is nothing to write an answer to.
+  const hasNoSession = socket instanceof TLSSocket && socket.getProtocol() === null;
+  if (codeOf(error) === 'ECONNRESET' || !socket.writable || hasNoSession) {
     socket.destroy();
     return;
   }

@@ -63,8 +63,8 @@ export class Manifests {
 
   /** `Range` is ignored: containerd 2.1.0 to 2.1.2 sends `bytes=0-` with every request. */
   async serve(exchange: Exchange, reference: ManifestReference): Promise<void> {
-    const { scope, request } = exchange;
-    this.#access.admit(scope, request.socket.remoteAddress);
+    const { scope, asker } = exchange;
+    this.#access.admit(scope, asker);
     const grant = this.#grantNow(scope, reference) ?? (await exchange.unlessOver(this.#grant(exchange, reference)));
     if (grant === NOT_KEPT) {
       const name = 'tag' in reference ? reference.tag : reference.digest;

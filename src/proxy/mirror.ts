@@ -1,3 +1,4 @@
+import { Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { Audit } from '../base/audit.ts';
@@ -11,9 +12,13 @@ import type { Vouchers } from '../p2p/peer/vouchers.ts';
 import type { Upstreams } from '../registry/upstreams.ts';
 import type { Refs } from '../store/refs.ts';
 import { Access } from './access.ts';
+import type { AccessRules } from './access-rules.ts';
+import { Askers } from './askers.ts';
 import { Blobs } from './blobs.ts';
 import { ImageNames } from './image-names.ts';
+import type { Logins } from './logins.ts';
 import { Manifests } from './manifests.ts';
+import type { MirrorTls } from './mirror-tls.ts';
 import { OriginAsking } from './origin-asking.ts';
 import { PassThrough } from './passthrough.ts';
 import { createMirrorServer } from './server.ts';
@@ -24,11 +29,22 @@ interface Address {
   readonly port: number;
 }
 
+/** A further address. */
+interface MirrorListener {
+  readonly listen: Address;
+  /** The registry that it is for; undefined: for all, as the first one. */
+  readonly upstream: string | undefined;
+  readonly login: boolean;
+  /** False: plain HTTP, also where the mirror has a certificate. */
+  readonly tls: boolean;
+}
+
 export interface MirrorOptions {
   readonly settings: {
     readonly listen: Address;
-    /** Further listeners, each for one registry. */
-    readonly listeners: readonly { readonly listen: Address; readonly upstream: string }[];
+    /** It asks its clients at `/v2/` to log in at the mirror. */
+    readonly login: boolean;
+    readonly listeners: readonly MirrorListener[];
     /** The registry that requests mean which name none. */
     readonly defaultUpstream: string;
     /** Names for which clients on this machine may ask, besides those of loopback. */
@@ -36,6 +52,12 @@ export interface MirrorOptions {
     /** How long what was read anonymously is served while its origin cannot be asked. */
     readonly staleTagsMs: number;
   };
+  /** Who may use the configured credentials. */
+  readonly rules: AccessRules;
+  /** The mirror's own users; undefined: it has none, and Basic is for the registry. */
+  readonly logins?: Logins | undefined;
+  /** Undefined: plain HTTP. */
+  readonly tls?: MirrorTls | undefined;
   readonly upstreams: Pick<Upstreams, 'find'>;
   readonly downloads: Pick<Downloads, 'open' | 'sizeOf'>;
   readonly refs: Refs;
@@ -53,6 +75,8 @@ export interface MirrorOptions {
 }
 
 export interface Mirror {
+  /** New connections get this certificate, and are asked for one of these authorities; those that are open have shown none. */
+  secure(tls: MirrorTls): void;
   /** Resolves with the addresses in the order of the settings; rejects, listening nowhere, when one cannot be had. */
   listen(): Promise<Address[]>;
   /** Closes the connections on which no request runs. */
@@ -63,19 +87,22 @@ export interface Mirror {
 
 /** Composes the mirror's HTTP face. */
 export function createMirror(options: MirrorOptions): Mirror {
-  const { settings, upstreams, downloads, refs, vouchers, pool, log, metrics, clock, descriptors } = options;
+  const { settings, rules, logins, tls, upstreams, downloads, refs, vouchers, pool, log, metrics, clock, descriptors } =
+    options;
   const asking = new OriginAsking(clock);
-  const access = new Access({ refs, asking, vouchers, clock, log, staleMs: settings.staleTagsMs });
+  const access = new Access({ refs, asking, vouchers, clock, log, staleMs: settings.staleTagsMs, rules });
+  const askers = new Askers({ logins, log });
   const tags = new Tags({ refs, access, asking });
   const passThrough = new PassThrough({ access });
   const images = new ImageNames();
   const manifests = new Manifests({ access, tags, refs, downloads, clock, images, passThrough });
   const blobs = new Blobs({ access, downloads, images, pool });
-  const { names } = settings;
+  const { listen, login, defaultUpstream, names } = settings;
   const deps = {
     upstreams,
     names,
     access,
+    askers,
     manifests,
     blobs,
     passThrough,
@@ -85,10 +112,10 @@ export function createMirror(options: MirrorOptions): Mirror {
     descriptors,
     audit: options.audit,
   };
-  const listeners = [
-    { address: settings.listen, scope: { upstream: settings.defaultUpstream, bound: false } },
-    ...settings.listeners.map(({ listen, upstream }) => ({ address: listen, scope: { upstream, bound: true } })),
-  ].map(({ address, scope }) => ({ address, app: createMirrorServer(scope, deps) }));
+  const listeners = [{ listen, upstream: undefined, login, tls: true }, ...settings.listeners].map((each) => {
+    const scope = { upstream: each.upstream ?? defaultUpstream, bound: each.upstream !== undefined, login: each.login };
+    return { address: each.listen, app: createMirrorServer(scope, deps, each.tls ? tls : undefined) };
+  });
 
   return {
     async listen() {
@@ -99,6 +126,15 @@ export function createMirror(options: MirrorOptions): Mirror {
         throw error;
       }
       return listeners.map(({ app }) => addressOf(app));
+    },
+    secure(next) {
+      askers.forgetCertificates();
+      for (const { app } of listeners) {
+        const { server } = app as { server: object };
+        if (!(server instanceof TlsServer)) continue;
+        server.setSecureContext(next);
+        server.closeIdleConnections();
+      }
     },
     closeIdle() {
       for (const { app } of listeners) app.server.closeIdleConnections();

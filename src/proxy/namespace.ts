@@ -27,6 +27,8 @@ export interface ListenerScope {
   readonly upstream: string;
   /** The listener serves this registry only. */
   readonly bound: boolean;
+  /** It asks its clients to log in at the mirror. */
+  readonly login: boolean;
 }
 
 /**
@@ -34,7 +36,11 @@ export interface ListenerScope {
  * listener; where none of them does, by a first component that looks like a host, else by the listener's default. Throws
  * NAMESPACE_CONFLICT where two of them differ, and UPSTREAM_UNKNOWN for a registry that is not allowed.
  */
-export function resolveScope(path: RequestPath, listener: ListenerScope, upstreams: Pick<Upstreams, 'find'>): Scope {
+export function resolveScope(
+  path: RequestPath,
+  listener: Pick<ListenerScope, 'upstream' | 'bound'>,
+  upstreams: Pick<Upstreams, 'find'>,
+): Scope {
   const named = [path.outerHost, path.ns, listener.bound ? listener.upstream : undefined].filter(
     (h) => h !== undefined,
   );

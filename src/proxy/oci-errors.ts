@@ -11,7 +11,8 @@ type OciCode =
   | 'MANIFEST_UNKNOWN'
   | 'BLOB_UNKNOWN'
   | 'RANGE_INVALID'
-  | 'UNAUTHORIZED';
+  | 'UNAUTHORIZED'
+  | 'DENIED';
 
 /** What a request was for, which decides how its failure is called. */
 export type Subject = 'manifest' | 'blob' | 'other';
@@ -35,8 +36,15 @@ const REFUSALS: Readonly<Record<string, readonly [number, OciCode]>> = {
   [errors.WriteUnsupported.code]: [405, 'UNSUPPORTED'],
   [errors.CatalogUnsupported.code]: [404, 'UNSUPPORTED'],
   [errors.LoginNeeded.code]: [401, 'UNAUTHORIZED'],
+  [errors.MirrorLoginNeeded.code]: [401, 'UNAUTHORIZED'],
+  // A 404: a client that gets a 403 or 401 here may take it for the registry's last word.
+  [errors.LoginRefused.code]: [404, 'DENIED'],
+  [errors.RuleMissing.code]: [404, 'DENIED'],
   [errors.UpstreamUnknown.code]: [404, 'NAME_UNKNOWN'],
 };
+
+/** How a client logs in at the mirror itself (RFC 7617). */
+const MIRROR_CHALLENGE = 'Basic realm="Hawker", charset="UTF-8"';
 
 /** Everything else is "not here": the one answer on which every client goes to the origin at once. */
 const UNKNOWN: Readonly<Record<Subject, OciCode>> = {
@@ -63,6 +71,7 @@ export function ociAnswer(error: unknown, subject: Subject): OciAnswer {
   };
   if (status === 405) headers['Allow'] = 'GET, HEAD';
   if (error instanceof errors.LoginNeeded) headers['WWW-Authenticate'] = error.params.challenge;
+  if (error instanceof errors.MirrorLoginNeeded) headers['WWW-Authenticate'] = MIRROR_CHALLENGE;
   if (error instanceof errors.RangeUnsatisfiable) headers['Content-Range'] = `bytes */${error.params.size}`;
   return { status, headers, body };
 }

@@ -1,5 +1,5 @@
 import type { Access } from './access.ts';
-import { LoginNeeded, LoopbackOnly, OriginAnswered } from './errors.ts';
+import { LoginNeeded, LoopbackOnly, OriginAnswered, RuleMissing } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { originErrorIn } from './origin-asking.ts';
 
@@ -19,7 +19,7 @@ export async function serveByOwnCredential(
   serve: () => Promise<void>,
 ): Promise<void> {
   const { upstream, repository } = exchange.scope;
-  const authorization = exchange.header('authorization');
+  const { authorization } = exchange;
   const own = authorization === undefined ? undefined : upstream.forClient(authorization);
   try {
     if (own && access.wasRefused(exchange.scope)) exchange.askBy(own);
@@ -50,7 +50,7 @@ export async function serveByOwnCredential(
 
 /** The answer might be another one to somebody whom the registry knows. */
 function needsCredential(error: unknown): boolean {
-  return error instanceof LoopbackOnly || NEEDS.has(answerIn(error) ?? 200);
+  return error instanceof LoopbackOnly || error instanceof RuleMissing || NEEDS.has(answerIn(error) ?? 200);
 }
 
 /** The status that the registry has answered with, within an error. */

@@ -54,14 +54,19 @@ export class PassThrough {
 
   /** Asks the origin for `rest` behind the repository's path, and relays its answer. */
   async serve(exchange: Exchange, rest: string, query: string): Promise<void> {
-    const { scope, request } = exchange;
-    this.#access.admit(scope, request.socket.remoteAddress);
-    const { target, agent, headers } = await exchange.unlessOver(
-      scope.upstream.passThrough(scope.repository, exchange.signal),
-    );
+    const { scope } = exchange;
+    this.#access.admit(scope, exchange.asker);
+    const { repository, upstream } = scope;
+    const { target, agent, headers } = await exchange.unlessOver(upstream.passThrough(repository, exchange.signal));
     const originPath = `${target.pathname.replace(/\/$/, '')}/v2/${scope.repository}`;
     const asked = new URL(`${originPath}/${rest}${query === '' ? '' : `?${query}`}`, target);
-    const answer = await exchange.unlessOver(this.#ask(exchange, asked, { agent, headers }));
+    const first = await exchange.unlessOver(this.#ask(exchange, asked, { agent, headers }));
+    const refusal = { status: first.statusCode!, headers: first.headers };
+    // What was known may have run out since: ECR's passwords do, and tokens.
+    const renewed = await exchange
+      .unlessOver(upstream.passThroughAgain(repository, refusal, headers, exchange.signal))
+      .finally(() => RELAYED.has(refusal.status) || first.destroy());
+    const answer = renewed ? await exchange.unlessOver(this.#ask(exchange, asked, { agent, headers: renewed })) : first;
     const status = answer.statusCode!;
     if (!RELAYED.has(status) || isHtmlType(bareMediaType(answer.headers['content-type']))) {
       answer.destroy();

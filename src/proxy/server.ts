@@ -12,10 +12,19 @@ import { limitConnections } from '../http/connection-limit.ts';
 import { limitStrangers } from '../http/stranger-limit.ts';
 import type { Upstreams } from '../registry/upstreams.ts';
 import type { Access } from './access.ts';
+import type { Askers } from './askers.ts';
 import { AccessLog, type LogEntry } from './access-log.ts';
 import { auditExchange } from './audit-trail.ts';
 import type { Blobs } from './blobs.ts';
-import { BrowserRefused, CatalogUnsupported, HostRefused, LoginNeeded, WriteUnsupported } from './errors.ts';
+import {
+  BrowserRefused,
+  CatalogUnsupported,
+  HostRefused,
+  LoginNeeded,
+  LoginRefused,
+  MirrorLoginNeeded,
+  WriteUnsupported,
+} from './errors.ts';
 import { Exchange } from './exchange.ts';
 import {
   answerMalformed,
@@ -25,6 +34,7 @@ import {
   refuse,
 } from './http-server.ts';
 import type { Manifests } from './manifests.ts';
+import type { MirrorTls } from './mirror-tls.ts';
 import { resolveScope, type ListenerScope } from './namespace.ts';
 import { ociAnswer, type Subject } from './oci-errors.ts';
 import { serveByOwnCredential } from './own-credential.ts';
@@ -42,6 +52,7 @@ export interface ServerDeps {
   /** Names for which clients on this machine may ask, besides those of loopback. */
   readonly names?: readonly string[] | undefined;
   readonly access: Access;
+  readonly askers: Askers;
   readonly manifests: Manifests;
   readonly blobs: Blobs;
   readonly passThrough: PassThrough;
@@ -58,14 +69,20 @@ export interface ServerDeps {
  * One listener of the mirror. It has a single route: names in a path have to be read from the right, and undecoded, which no
  * router does, so `parseRequestPath` tells what a request is for. Errors become answers here and nowhere else.
  */
-export function createMirrorServer(listener: ListenerScope, deps: ServerDeps): FastifyInstance {
+export function createMirrorServer(
+  listener: ListenerScope,
+  deps: ServerDeps,
+  /** Undefined: plain HTTP. */
+  tls: MirrorTls | undefined,
+): FastifyInstance {
   const accessLog = new AccessLog(deps);
   const app = fastify({
     serverFactory: (handler) => {
       const server = createHttpServer((request, response) => {
         if (request.method === 'GET' || request.method === 'HEAD') handler(request, response);
         else refuseWrite(request, response, accessLog);
-      });
+      }, tls);
+      if (tls) deps.askers.watch(server);
       const { descriptors, log, clock } = deps;
       const limits = { perAddress: MAX_CONNECTIONS_PER_ADDRESS, overall: MAX_CONNECTIONS };
       limitStrangers(server, limits, { clock, log });
@@ -113,7 +130,8 @@ export function createMirrorServer(listener: ListenerScope, deps: ServerDeps): F
       return;
     }
     if (target.kind === 'catalog') throw new CatalogUnsupported({});
-    const exchange = new Exchange(request, response, resolveScope(path, listener, deps.upstreams), deps);
+    const scope = resolveScope(path, listener, deps.upstreams);
+    const exchange = new Exchange(request, response, scope, await deps.askers.of(request), deps);
     if (deps.audit) auditExchange(deps.audit, exchange, entry);
     if (deps.descriptors) exchange.onHead(await deps.descriptors.enter(exchange.signal));
     // docker and podman learn of a login at `/v2/` only, and get by with a 404 here; containerd and BuildKit, which send `ns`, learn of it anywhere.
@@ -128,10 +146,12 @@ export function createMirrorServer(listener: ListenerScope, deps: ServerDeps): F
   /**
    * On a listener for one registry, that registry's own challenge, if it is for a token: docker and podman ask here only. Never on the
    * shared one: docker would send its user's Docker Hub password to whoever asks for it. Where the registry cannot be asked, what
-   * is here is served without.
+   * is here is served without. A listener that asks for a login at the mirror does so here, and nowhere else: what containerd has for
+   * a registry, it would send to whatever asks.
    */
   async function answerBase(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (listener.bound && request.headers.authorization === undefined) {
+    if (listener.login) await askForLogin(request);
+    else if (listener.bound && request.headers.authorization === undefined) {
       const upstream = deps.upstreams.find(listener.upstream);
       const challenge = await upstream
         ?.challenge(undefined, AbortSignal.timeout(CHALLENGE_MS))
@@ -151,6 +171,16 @@ export function createMirrorServer(listener: ListenerScope, deps: ServerDeps): F
       'Docker-Distribution-Api-Version': 'registry/2.0',
     });
     response.end('{}');
+  }
+
+  /** `podman login` learns here whether a login is right; a wrong one is answered 404 elsewhere. */
+  async function askForLogin(request: IncomingMessage): Promise<void> {
+    try {
+      const { asker, authorization } = await deps.askers.of(request);
+      if (asker.user === undefined && authorization === undefined) throw new MirrorLoginNeeded({});
+    } catch (error) {
+      throw error instanceof LoginRefused ? new MirrorLoginNeeded({}, { cause: error }) : error;
+    }
   }
 }
 

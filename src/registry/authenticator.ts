@@ -85,6 +85,17 @@ export class Authenticator implements Authoriser {
     return undefined;
   }
 
+  async renewed(
+    repository: string,
+    { status, headers }: Refusable,
+    sent: string | undefined,
+    signal?: AbortSignal,
+  ): Promise<string | undefined> {
+    if (!isRefusal(status, sent)) return undefined;
+    const next = await unlessAborted(this.#next(repository, headers, sent), signal);
+    return next === sent ? undefined : next;
+  }
+
   /**
    * What the registry would have a client log in with, as it said it last for that repository (undefined: what it says at
    * `/v2/`), in the form of `WWW-Authenticate`: `Bearer` only, for a password would come to us. Undefined: it says nothing of the
@@ -119,7 +130,10 @@ export class Authenticator implements Authoriser {
     if (bearerChallenge) return this.#answerBearer(repository, bearerChallenge, sent);
     const wantsBasic = challenges.some(({ scheme }) => scheme === 'basic') || sent?.startsWith('Basic ') === true;
     if (!wantsBasic) return undefined;
-    const credential = await this.#credentials.read(sent !== undefined);
+    const known = await this.#credentials.read();
+    // Another request may have had it renewed meanwhile.
+    const isRefused = known !== undefined && basicOf(known) === sent;
+    const credential = isRefused ? await this.#credentials.read(known) : known;
     this.#wantsBasic = credential !== undefined;
     return basicOf(credential);
   }
@@ -147,7 +161,7 @@ export class Authenticator implements Authoriser {
       return await this.#tokens.get(request, credential, refused);
     } catch (error) {
       if (!credential || !isOriginError(error) || error.answer !== 401) throw error;
-      const renewed = await this.#credentials.read(true);
+      const renewed = await this.#credentials.read(credential);
       if (credentialId(renewed) === credentialId(credential)) throw error;
       return await this.#tokens.get(request, renewed);
     }

@@ -18,4 +18,11 @@ export interface Authoriser {
   ): Promise<T>;
   /** What a request for a repository needs, found out without making it. */
   authorization(repository: string, signal?: AbortSignal): Promise<string | undefined>;
+  /** What to send after that answer to a request with `sent`; undefined: it was no refusal, or there is nothing better. */
+  renewed(
+    repository: string,
+    answer: Refusable,
+    sent: string | undefined,
+    signal?: AbortSignal,
+  ): Promise<string | undefined>;
 }

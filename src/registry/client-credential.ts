@@ -43,6 +43,10 @@ export class GivenToken implements Authoriser {
   async authorization(): Promise<string> {
     return this.#authorization;
   }
+
+  async renewed(): Promise<undefined> {
+    return undefined;
+  }
 }
 
 /** A client's own password. */

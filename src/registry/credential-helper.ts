@@ -32,13 +32,13 @@ export async function askCredentialHelper(
 
 function run(program: string, input: string, timeoutMs: number): Promise<{ exitCode: number; output: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, ['get'], { stdio: ['pipe', 'pipe', 'ignore'] });
+    // A group of its own: what it starts must end with it.
+    const child = spawn(program, ['get'], { stdio: ['pipe', 'pipe', 'ignore'], detached: true });
     const chunks: Buffer[] = [];
     let length = 0;
     const fail = (why: string, cause?: unknown) => {
       clearTimeout(timer);
-      child.kill('SIGKILL');
-      // A child of its own may hold the pipe open for long.
+      killGroup(child.pid);
       child.stdout.destroy();
       reject(new HelperFailed(why, { cause }));
     };
@@ -57,6 +57,14 @@ function run(program: string, input: string, timeoutMs: number): Promise<{ exitC
       resolve({ exitCode: code ?? -1, output: Buffer.concat(chunks).toString() });
     });
   });
+}
+
+function killGroup(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It has ended.
+  }
 }
 
 function parseAnswer(output: string): HelperAnswer {

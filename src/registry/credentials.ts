@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { codeOf, describeError } from '../base/errors.ts';
 import type { Clock } from '../base/clock.ts';
+import { SingleFlight } from '../base/single-flight.ts';
 import { askCredentialHelper, HelperFailed, type HelperAnswer } from './credential-helper.ts';
 import { findInDockerConfig, serverOf } from './docker-config.ts';
 import { OriginCredentials } from './errors.ts';
@@ -22,12 +23,14 @@ export interface CredentialSettings {
 /** Where a registry's credential comes from. */
 export interface CredentialSource {
   readonly configured: boolean;
-  /** `renew`: the registry refused the last one. Undefined: anonymous. */
-  read(renew?: boolean): Promise<Credential | undefined>;
+  /** `refused`: the registry does not take that one; another is given, where there is another. Undefined: anonymous. */
+  read(refused?: Credential): Promise<Credential | undefined>;
 }
 
 /** A helper is asked again after this long, or at once when the registry refuses what it gave. In milliseconds. */
 const HELPER_ANSWER_KEPT_MS = 300_000;
+/** One that fails is not asked again for so long: each time would cost a process and perhaps its whole bound. In milliseconds. */
+const HELPER_FAILURE_KEPT_MS = 5000;
 /** docker-credential-helpers: a Username of `<token>` says that the Secret is an identity token. */
 const TOKEN_USER = '<token>';
 
@@ -36,7 +39,9 @@ export class Credentials implements CredentialSource {
   readonly #host: string;
   readonly #settings: CredentialSettings;
   readonly #clock: Clock;
+  readonly #flights = new SingleFlight<string, HelperAnswer | undefined>();
   #kept: { helper: string; answer: HelperAnswer | undefined; until: number } | undefined;
+  #failed: { helper: string; error: unknown; until: number } | undefined;
 
   /** `host` is canonical. */
   constructor(host: string, settings: CredentialSettings, clock: Clock) {
@@ -51,43 +56,60 @@ export class Credentials implements CredentialSource {
     return (passwordFile ?? dockerConfig ?? credentialHelper) !== undefined;
   }
 
-  /** `renew`: the registry refused the last one, a helper is asked again. Undefined: anonymous. Throws ORIGIN_CREDENTIALS. */
-  async read(renew = false): Promise<Credential | undefined> {
+  /** Throws ORIGIN_CREDENTIALS. */
+  async read(refused?: Credential): Promise<Credential | undefined> {
     const { username, passwordFile, dockerConfig, credentialHelper } = this.#settings;
     if (passwordFile !== undefined) {
       const password = (await this.#readFile(passwordFile)).replace(/\r?\n$/, '');
       if (password === '') throw this.#failure(`the file ${passwordFile} is empty`);
       return { kind: 'password', username: username ?? '', password };
     }
-    if (credentialHelper !== undefined) return this.#fromHelper(credentialHelper, serverOf(this.#host), renew);
-    if (dockerConfig !== undefined) return this.#fromDockerConfig(dockerConfig, renew);
+    if (credentialHelper !== undefined) return this.#fromHelper(credentialHelper, serverOf(this.#host), refused);
+    if (dockerConfig !== undefined) return this.#fromDockerConfig(dockerConfig, refused);
     return undefined;
   }
 
   /** What a helper gave is asked for anew at the next use. */
   forget(): void {
     this.#kept = undefined;
+    this.#failed = undefined;
   }
 
-  async #fromDockerConfig(file: string, renew: boolean): Promise<Credential | undefined> {
+  async #fromDockerConfig(file: string, refused: Credential | undefined): Promise<Credential | undefined> {
     const text = await this.#readFile(file);
     try {
       const entry = findInDockerConfig(text, this.#host);
-      return entry?.kind === 'helper' ? await this.#fromHelper(entry.name, entry.server, renew) : entry;
+      return entry?.kind === 'helper' ? await this.#fromHelper(entry.name, entry.server, refused) : entry;
     } catch (error) {
       throw error instanceof SyntaxError ? this.#failure(`${file} cannot be used: ${error.message}`) : error;
     }
   }
 
-  async #fromHelper(name: string, server: string, renew: boolean): Promise<Credential | undefined> {
-    if (renew || this.#kept?.helper !== name || this.#kept.until <= this.#clock.monotonic()) {
-      const answer = await this.#ask(name, server);
-      this.#kept = { helper: name, answer, until: this.#clock.monotonic() + HELPER_ANSWER_KEPT_MS };
+  /** All that need a new answer at the same time get the same one. */
+  async #fromHelper(name: string, server: string, refused: Credential | undefined): Promise<Credential | undefined> {
+    const kept = this.#kept?.helper === name ? this.#kept : undefined;
+    const isRefused = kept !== undefined && refused !== undefined && isSame(credentialIn(kept.answer), refused);
+    if (kept && !isRefused && kept.until > this.#clock.monotonic()) return credentialIn(kept.answer);
+    try {
+      return credentialIn(await this.#flights.run(`${name} ${server}`, () => this.#askAgain(name, server)));
+    } catch (error) {
+      // It is old, and nobody has said that it is not good any more.
+      if (kept && !isRefused) return credentialIn(kept.answer);
+      throw error;
     }
-    const { answer } = this.#kept;
-    if (!answer) return undefined;
-    if (answer.username === TOKEN_USER) return { kind: 'identity', token: answer.secret };
-    return { kind: 'password', username: answer.username, password: answer.secret };
+  }
+
+  async #askAgain(helper: string, server: string): Promise<HelperAnswer | undefined> {
+    const failed = this.#failed;
+    if (failed?.helper === helper && failed.until > this.#clock.monotonic()) throw failed.error;
+    try {
+      const answer = await this.#ask(helper, server);
+      this.#kept = { helper, answer, until: this.#clock.monotonic() + HELPER_ANSWER_KEPT_MS };
+      return answer;
+    } catch (error) {
+      this.#failed = { helper, error, until: this.#clock.monotonic() + HELPER_FAILURE_KEPT_MS };
+      throw error;
+    }
   }
 
   async #ask(name: string, server: string): Promise<HelperAnswer | undefined> {
@@ -110,6 +132,16 @@ export class Credentials implements CredentialSource {
   #failure(seen: string, cause?: unknown) {
     return new OriginCredentials({ upstream: this.#host, step: 'reading its credential', seen }, { cause });
   }
+}
+
+function credentialIn(answer: HelperAnswer | undefined): Credential | undefined {
+  if (!answer) return undefined;
+  if (answer.username === TOKEN_USER) return { kind: 'identity', token: answer.secret };
+  return { kind: 'password', username: answer.username, password: answer.secret };
+}
+
+function isSame(one: Credential | undefined, other: Credential): boolean {
+  return credentialId(one) === credentialId(other);
 }
 
 export function basicAuthorization(username: string, password: string): string {

@@ -5,7 +5,7 @@ import type { ByteRange, ByteSink } from '../http/byte-sink.ts';
 import type { GatedTransport } from '../http/gated-transport.ts';
 import { LRUCache } from 'lru-cache';
 import { Authenticator } from './authenticator.ts';
-import type { Authoriser } from './authoriser.ts';
+import type { Authoriser, Refusable } from './authoriser.ts';
 import { confirmBlob } from './blob-confirm.ts';
 import { RegistryBlob, type BlobOrigin, type OriginBlob } from './blob-fetch.ts';
 import { GivenPassword, GivenToken, parseClientCredential, type ClientCredential } from './client-credential.ts';
@@ -205,6 +205,17 @@ export class Upstream {
     const authorization = await this.#authoriser.authorization(repository, signal);
     const agent = this.#transport.agent(this.baseUrl.protocol);
     return { target: this.baseUrl, agent, headers: authorization === undefined ? {} : { authorization } };
+  }
+
+  /** The headers for another try, where the registry refused what `passThrough` gave; undefined: there is nothing better. */
+  async passThroughAgain(
+    repository: string,
+    refused: Refusable,
+    sent: Readonly<Record<string, string>>,
+    signal?: AbortSignal,
+  ): Promise<Record<string, string> | undefined> {
+    const authorization = await this.#authoriser.renewed(repository, refused, sent['authorization'], signal);
+    return authorization === undefined ? undefined : { authorization };
   }
 }
 

@@ -30,6 +30,7 @@ class Run implements ProcessPort {
   complain(text: string): void {
     this.err += text;
   }
+  readSecret = async () => ({ text: '', isTyped: false });
   onSignal(signal: Signal, listener: () => void): void {
     this.#listeners.set(signal, listener);
   }

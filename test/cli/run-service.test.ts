@@ -54,6 +54,7 @@ class FakeProcess implements ProcessPort {
   complain(text: string): void {
     this.complained += text;
   }
+  readSecret = async () => ({ text: '', isTyped: false });
   onSignal(signal: Signal, listener: () => void): void {
     this.#listeners.set(signal, listener);
   }

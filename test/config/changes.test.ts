@@ -5,13 +5,24 @@ import { changedKeys, withKeys } from '../../src/config/changes.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { SETTINGS } from '../../src/config/settings.ts';
 
-/** With `supernodes` said, which else follow `supernode.listen`, and with TLS, of which all is set or nothing. */
+/** With `supernodes` said, which else follow `supernode.listen`, and what others need to be set. */
 const load = async (variables: Record<string, string>) => {
-  const tls = { HAWKER_CLUSTER_TLS_CERT: '/c', HAWKER_CLUSTER_TLS_KEY: '/k', HAWKER_CLUSTER_TLS_CA: '/a' };
-  const environment = { HAWKER_SUPERNODES: 'https://c:6789', ...tls, ...variables };
+  const environment = {
+    HAWKER_SUPERNODES: 'https://c:6789',
+    HAWKER_CLUSTER_TLS_CERT: '/c',
+    HAWKER_CLUSTER_TLS_KEY: '/k',
+    HAWKER_CLUSTER_TLS_CA: '/a',
+    HAWKER_PROXY_TLS_CERT: NEEDED,
+    HAWKER_PROXY_TLS_KEY: NEEDED,
+    HAWKER_PROXY_USERS_FILE: NEEDED,
+    ...variables,
+  };
   const account = { root: true, home: '/' };
   return (await loadConfig({ file: undefined, flags: {}, environment, account, directory: '/' })).config;
 };
+
+const NEEDED = join(t.testdir({}), 'needed');
+writeFileSync(NEEDED, '', { mode: 0o600 });
 
 t.test('each setting that differs is named, and nothing else', async (t) => {
   const SECRET = join(t.testdir({}), 'secret');
@@ -22,6 +33,12 @@ t.test('each setting that differs is named, and nothing else', async (t) => {
     'proxy.defaultUpstream': 'quay.io',
     'proxy.staleTags': '5m',
     'proxy.names': 'mirror.example',
+    'proxy.tls.cert': SECRET,
+    'proxy.tls.key': SECRET,
+    'proxy.tls.clientCa': SECRET,
+    'proxy.usersFile': SECRET,
+    'proxy.login': 'true',
+    'proxy.rules': '[{users: [loopback], repositories: []}]',
     'peer.listen': 'localhost:4',
     'peer.advertise': '10.0.0.5:65002,[fd00::5]:65002',
     'peer.zone': 'rack-1',

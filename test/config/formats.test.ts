@@ -54,6 +54,14 @@ const CASES: Record<FormatName, { good: string[]; bad: string[] }> = {
   zone: { good: ['', 'eu-1', 'dc1/rack_7', 'a.b', 'z'.repeat(64)], bad: ['z'.repeat(65), 'a b', 'é', 'a\nb'] },
   size: { good: ['20GiB', '1.5 GB', '0'], bad: ['20', '20 gigs', '', '-1GiB', '1e3MB'] },
   time: { good: ['24h', '500ms', '0'], bad: ['24', 'soon', '1y', '-5s'] },
+  user: {
+    good: ['alice', 'ci-*', '*', 'a.b_c@example.com', 'loopback'],
+    bad: ['', '-a', 'a b', 'a:b', 'é', '**'.repeat(65)],
+  },
+  repositories: {
+    good: ['docker.io/library/nginx', 'registry.example:5000/team/*', '**', '*/app', '[::1]:5000/**', 'docker.io/**'],
+    bad: ['', '*', 'nginx', 'Docker.io/x', '/x', 'index.docker.io/**', 'a/b?', `a/${'b'.repeat(300)}`],
+  },
   registry: {
     good: ['docker.io', 'registry.example:5000', 'localhost', '[::1]:5000', '[::1]', '10.0.0.1:5000', 'a_b.example'],
     bad: [

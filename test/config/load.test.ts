@@ -63,6 +63,10 @@ t.test('with nothing said, the defaults of the design', async (t) => {
     defaultUpstream: 'docker.io',
     staleTagsMs: 86_400_000,
     names: [],
+    tls: { cert: undefined, key: undefined, clientCa: undefined },
+    usersFile: undefined,
+    login: false,
+    rules: [],
   });
   t.same(config.peer, {
     listen: { host: '127.0.0.1', port: 65_002 },
@@ -127,6 +131,12 @@ t.test('every setting can be made by its variable and its flag', async (t) => {
     'proxy.defaultUpstream': 'quay.io',
     'proxy.staleTags': '5m',
     'proxy.names': 'mirror.example,node-7',
+    'proxy.tls.cert': SECRET,
+    'proxy.tls.key': SECRET,
+    'proxy.tls.clientCa': SECRET,
+    'proxy.usersFile': SECRET,
+    'proxy.login': 'true',
+    'proxy.rules': '[{users: [alice], repositories: ["quay.io/**"]}]',
     'peer.listen': 'localhost:4',
     'peer.advertise': '10.0.0.5:65002,[fd00::5]:65002',
     'peer.zone': 'rack-1',
@@ -158,10 +168,14 @@ t.test('every setting can be made by its variable and its flag', async (t) => {
   const { config } = await load({ environment });
   t.same(config.proxy, {
     listen: { host: '::1', port: 1 },
-    listeners: [{ listen: { host: 'localhost', port: 2 }, upstream: 'ghcr.io' }],
+    listeners: [{ listen: { host: 'localhost', port: 2 }, upstream: 'ghcr.io', login: false, tls: true }],
     defaultUpstream: 'quay.io',
     staleTagsMs: 300_000,
     names: ['mirror.example', 'node-7'],
+    tls: { cert: SECRET, key: SECRET, clientCa: SECRET },
+    usersFile: SECRET,
+    login: true,
+    rules: [{ users: ['alice'], repositories: ['quay.io/**'] }],
   });
   t.same(config.peer, {
     listen: { host: 'localhost', port: 4 },
@@ -178,7 +192,8 @@ t.test('every setting can be made by its variable and its flag', async (t) => {
   t.same(config.upstreams['r.example:5000'], { url: 'http://10.0.0.1:5000', allow: ['10.0.0.0/8'], insecure: true });
   const flags = Object.fromEntries(SETTINGS.filter((s) => s.flag).map((s) => [s.flag!, samples[s.key]!]));
   const byFlag = (await load({ flags })).config;
-  t.same({ ...byFlag.proxy, listeners: [] }, { ...config.proxy, listeners: [] });
+  const withoutFlag = { listeners: [], login: false, rules: [] };
+  t.same({ ...byFlag.proxy, ...withoutFlag }, { ...config.proxy, ...withoutFlag });
   for (const section of ['peer', 'api', 'supernode', 'supernodes', 'cluster', 'store', 'log'] as const)
     t.same(byFlag[section], config[section]);
 });
@@ -230,13 +245,31 @@ t.test('what is wrong is one line: the key, its place, what is allowed', async (
     [`proxy: {listen: ${'x'.repeat(200)}}`, /proxy\.listen is "x{59}…, which/],
     ['proxy: {listeners: {}}', /proxy\.listeners is a map, which is not a list of listeners/],
     [
-      'proxy: {listeners: [{listen: "a:1"}]}',
-      /proxy\.listeners\[0\]\.upstream is missing \(h\.yaml:1:21\)\. allowed: a host/,
+      'proxy: {listeners: [{upstream: "a"}]}',
+      /proxy\.listeners\[0\]\.listen is missing \(h\.yaml:1:21\)\. allowed: host:port/,
     ],
     [
       'proxy: {listeners: [{listen: "a:1", upstream: "*.a"}]}',
       /proxy\.listeners\[0\]\.upstream is "\*\.a", which is not a registry/,
     ],
+    ['proxy: {tls: {cert: h.yaml}}', /proxy\.tls\.cert is set without proxy\.tls\.key \(h\.yaml/],
+    ['proxy: {tls: {clientCa: h.yaml}}', /proxy\.tls\.clientCa is set without proxy\.tls\.cert/],
+    ['proxy: {tls: {crt: h.yaml}}', /proxy\.tls\.crt is not a setting .*did you mean proxy\.tls\.cert\?/],
+    ['proxy: {login: true}', /proxy\.login is true, and proxy\.usersFile, .* is not set \(h\.yaml:1:16\)/],
+    [
+      'proxy: {listeners: [{listen: "a:1", login: true}]}',
+      /proxy\.listeners\[0\]\.login is true, and proxy\.usersFile/,
+    ],
+    [
+      'proxy: {rules: [{users: [loopback, alice], repositories: ["**"]}]}',
+      /proxy\.rules\[0\]\.users\[1\] is alice, and nobody can log in/,
+    ],
+    [
+      'proxy: {rules: [{users: [loopback], repositories: [nginx]}]}',
+      /proxy\.rules\[0\]\.repositories\[0\] is "nginx", which is not a pattern of repositories .*docker\.io\/library\/nginx/,
+    ],
+    ['proxy: {rules: [{users: [loopback]}]}', /proxy\.rules\[0\]\.repositories is missing/],
+    ['proxy: {usersFile: nope}', /^CONFIG_REFUSED: proxy\.usersFile is \S+nope, which cannot be read \(ENOENT\)/],
     ['proxy: []', /proxy is a list, which is not a section .*\. allowed: a map with listen, listeners/],
     ['- a', /^CONFIG_INVALID: the configuration is a list/],
     ['just text', /^CONFIG_INVALID: the configuration is "just text"/],
@@ -439,7 +472,7 @@ t.test('config/hawker.yaml says the defaults, and names every setting', async (t
 
 t.test('the examples of config/hawker.yaml load, and show every key of a registry and a listener', async (t) => {
   const yaml = SHIPPED.replaceAll(/^( *)#(?! \S|$)/gm, '$1').replaceAll(
-    /^ *(?:listeners|advertise|names): \[\]\n/gm,
+    /^ *(?:listeners|advertise|names|rules): \[\]\n/gm,
     '',
   );
   const { value } = parseYaml(yaml, 'hawker.yaml') as { value: { upstreams: Record<string, object> } };
@@ -447,10 +480,11 @@ t.test('the examples of config/hawker.yaml load, and show every key of a registr
   const upstreamNode = ROOT.properties!['upstreams']!.additionalProperties as SchemaNode;
   t.same([...shown].sort(), Object.keys(upstreamNode.properties!).sort());
   const here = t.testdir({ x: '' });
-  const files = yaml.replaceAll(/(passwordFile|dockerConfig|ca): [^'\s]+/g, `$1: ${here}/x`);
+  const files = yaml.replaceAll(/\b(passwordFile|dockerConfig|ca|usersFile): [^'\s]+/g, `$1: ${here}/x`);
   const { config } = await load(sourcesOf(t, files, { x: '' }));
   t.same(config.peer.advertise, ['10.0.0.5:65002']);
-  t.same(config.proxy.listeners, [{ listen: { host: '127.0.0.1', port: 65_011 }, upstream: 'ghcr.io' }]);
+  t.match(config.proxy.listeners, [{ listen: { port: 65_011 }, upstream: 'ghcr.io' }, { login: true }]);
+  t.same(config.proxy.rules[0]?.users, ['alice', 'ci-*']);
   t.equal(config.upstreams['*.dkr.ecr.*.amazonaws.com']?.credentialHelper, 'ecr-login');
   t.notOk('registry.gitlab.com' in config.upstreams);
 });

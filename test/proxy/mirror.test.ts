@@ -7,6 +7,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { Metrics } from '../../src/base/metrics.ts';
 import { MiB } from '../../src/base/units.ts';
 import { BufferPool } from '../../src/http/buffer-pool.ts';
+import { AccessRules } from '../../src/proxy/access-rules.ts';
 import { createMirror } from '../../src/proxy/mirror.ts';
 import { Refs } from '../../src/store/refs.ts';
 import { makeImage, randomBytes, testBlob } from '../support/hostile-registry.ts';
@@ -83,10 +84,12 @@ t.test('a port in use is said, and nothing is left listening', async (t) => {
   const mirror = createMirror({
     settings: {
       listen: { host: '127.0.0.1', port: first },
-      listeners: [{ listen: { host: '127.0.0.1', port }, upstream: 'ghcr.io' }],
+      login: false,
+      listeners: [{ listen: { host: '127.0.0.1', port }, upstream: 'ghcr.io', login: false, tls: true }],
       defaultUpstream: 'docker.io',
       staleTagsMs: 0,
     },
+    rules: new AccessRules([]),
     upstreams: { find: () => undefined },
     downloads: { open: () => Promise.reject(new Error('not asked')), sizeOf: () => undefined },
     refs,

@@ -13,7 +13,7 @@ const upstreams = {
     return ALLOWED.has(canonical) ? ({ host: canonical } as Upstream) : undefined;
   },
 };
-const HUB: ListenerScope = { upstream: 'docker.io', bound: false };
+const HUB: ListenerScope = { upstream: 'docker.io', bound: false, login: false };
 
 function scope(url: string, listener = HUB): string {
   try {
@@ -63,7 +63,7 @@ t.test('which upstream, and which repository there', (t) => {
 });
 
 t.test('a listener bound to an upstream serves that one only', (t) => {
-  const bound: ListenerScope = { upstream: 'ghcr.io', bound: true };
+  const bound: ListenerScope = { upstream: 'ghcr.io', bound: true, login: false };
   t.equal(scope('/v2/org/app/manifests/1', bound), 'ghcr.io org/app /v2/org/app -');
   t.equal(scope('/v2/app/manifests/1', bound), 'ghcr.io app /v2/app -', 'no library/ but at Docker Hub');
   t.equal(scope('/v2/my.group/app/manifests/1', bound), 'ghcr.io my.group/app /v2/my.group/app -');

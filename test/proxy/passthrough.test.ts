@@ -6,7 +6,10 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import t from 'tap';
 import { makeImage } from '../support/hostile-registry.ts';
 import { systemClock, type Clock } from '../../src/base/clock.ts';
@@ -225,4 +228,25 @@ t.test('an origin that does not answer in time is left alone', async (t) => {
   t.equal(errorIn(answer).detail.code, 'FIRST_BYTE_LATE');
   await until(() => open.size === 0);
   t.pass('its connection is closed');
+});
+
+t.test('a password that has run out is renewed for a list, too', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'hawker-passthrough-'));
+  t.teardown(() => rmSync(dir, { recursive: true }));
+  const passwordFile = join(dir, 'password');
+  writeFileSync(passwordFile, 'one', { mode: 0o600 });
+  const rig = await Rig.start(t, { upstream: { username: 'u', passwordFile } });
+  rig.origin.addImage('org/app', 'v1', IMAGE);
+  rig.origin.auth.mode = 'bearer';
+  rig.origin.auth.privateRepositories.add('org/app');
+  rig.origin.auth.users.set('u', 'one');
+  const list = async () => (await rig.ask(`/v2/org/app/tags/list${NS}`)).status;
+  t.equal(await list(), 200);
+  rig.origin.auth.revokeTokens();
+  t.equal(await list(), 200, 'with another token');
+  rig.origin.auth.revokeTokens();
+  rig.origin.auth.users.set('u', 'two');
+  t.not(await list(), 200, 'nothing better is to be had');
+  writeFileSync(passwordFile, 'two');
+  t.equal(await list(), 200);
 });

@@ -9,7 +9,11 @@ import { Metrics } from '../../src/base/metrics.ts';
 import { BufferPool } from '../../src/http/buffer-pool.ts';
 import { Downloads } from '../../src/p2p/peer/downloads.ts';
 import { SoloCoordinator } from '../../src/p2p/peer/solo-coordinator.ts';
+import { AccessRules, type RuleSettings } from '../../src/proxy/access-rules.ts';
+import { Logins } from '../../src/proxy/logins.ts';
 import { createMirror, type Mirror } from '../../src/proxy/mirror.ts';
+import type { MirrorTls } from '../../src/proxy/mirror-tls.ts';
+import type { Users } from '../../src/proxy/users.ts';
 import type { Vouchers } from '../../src/p2p/peer/vouchers.ts';
 import { Upstreams, type UpstreamSettings } from '../../src/registry/upstreams.ts';
 import type { BlobStore } from '../../src/store/blob-store.ts';
@@ -46,6 +50,9 @@ export interface RigOptions {
   readonly vouchers?: Vouchers;
   readonly names?: readonly string[];
   readonly audit?: Audit;
+  readonly rules?: readonly RuleSettings[];
+  readonly users?: Users;
+  readonly tls?: MirrorTls;
 }
 
 /** A mirror in this process with everything real behind it but for the origin (hostile) and the disk (in memory). */
@@ -56,12 +63,17 @@ export class Rig {
   readonly metrics = new Metrics();
   /** Every line that was logged. */
   readonly lines: string[] = [];
-  readonly #mirror: Mirror;
+  readonly mirror: Mirror;
+  readonly rules: AccessRules;
+  readonly logins: Logins | undefined;
   readonly #upstreams: Upstreams;
   readonly #downloads: Downloads;
-  /** Ports of the shared listener, and of one that is bound to the registry. */
+  /** Ports of the shared listener, and of one that is bound to the registry; */
   port = 0;
   boundPort = 0;
+  /** Of one that asks for logins, and of one that speaks plain HTTP whatever the others do. */
+  loginPort = 0;
+  plainPort = 0;
   #closed = false;
 
   private constructor(options: RigOptions & { origin: HostileRegistry; refs: Refs }) {
@@ -77,10 +89,21 @@ export class Rig {
     const coordinator = new SoloCoordinator({ clock, log });
     this.#downloads = new Downloads({ store: this.store, coordinator, solo: coordinator, pool, clock, log, metrics });
     const listen = { host: options.listenHost ?? '127.0.0.1', port: 0 };
-    this.#mirror = createMirror({
+    this.rules = new AccessRules(options.rules ?? []);
+    this.logins = options.users && new Logins({ clock, users: options.users });
+    const more = { listen, upstream: undefined, login: false, tls: true };
+    this.mirror = createMirror({
+      rules: this.rules,
+      logins: this.logins,
+      tls: options.tls,
       settings: {
         listen,
-        listeners: [{ listen, upstream: REGISTRY }],
+        login: false,
+        listeners: [
+          { ...more, upstream: REGISTRY },
+          { ...more, login: true },
+          { ...more, tls: false },
+        ],
         defaultUpstream: 'docker.io',
         staleTagsMs: options.staleTagsMs ?? 86_400_000,
         ...(options.names && { names: options.names }),
@@ -103,9 +126,11 @@ export class Rig {
     const clock = options.clock ?? new ShiftedClock();
     const refs = await Refs.open({ dir, log: pino({ level: 'silent' }), clock });
     const rig = new Rig({ ...options, origin, refs });
-    const [shared, bound] = await rig.#mirror.listen();
+    const [shared, bound, login, plain] = await rig.mirror.listen();
     rig.port = shared!.port;
     rig.boundPort = bound!.port;
+    rig.loginPort = login!.port;
+    rig.plainPort = plain!.port;
     t.teardown(async () => {
       await rig.close();
       await origin.close();
@@ -113,11 +138,17 @@ export class Rig {
     return rig;
   }
 
+  /** As when the configuration is read again. */
+  changeUpstream(more: Partial<UpstreamSettings>): void {
+    const settings = { url: this.origin.url, insecure: false, allow: ['127.0.0.0/8'], ...more };
+    this.#upstreams.change({ [REGISTRY]: settings, 'docker.io': settings });
+  }
+
   /** As when the process ends, in order. */
   async close(drainMs = 0): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#mirror.close(drainMs);
+    await this.mirror.close(drainMs);
     await this.#downloads.close();
     await this.#upstreams.close();
     await this.refs.close();

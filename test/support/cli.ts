@@ -15,6 +15,7 @@ export async function runCommand(
     isTerminal: false,
     print: (text) => void (result.out += text),
     complain: (text) => void (result.err += text),
+    readSecret: async () => ({ text: '', isTyped: false }),
     onSignal: () => {},
     onCrash: () => {},
     terminalGone: () => false,

@@ -14,7 +14,17 @@ const BOUND_MS = 15_000;
 /** A configuration of a node on free ports of loopback, whose one registry is at `origin`. */
 export function nodeConfig(options: { dir: string; origin: string; supernodes?: readonly string[] }): Config {
   return {
-    proxy: { listen: ANY, listeners: [], defaultUpstream: REGISTRY, staleTagsMs: 3_600_000, names: [] },
+    proxy: {
+      listen: ANY,
+      listeners: [],
+      defaultUpstream: REGISTRY,
+      staleTagsMs: 3_600_000,
+      tls: { cert: undefined, key: undefined, clientCa: undefined },
+      usersFile: undefined,
+      login: false,
+      rules: [],
+      names: [],
+    },
     audit: { file: undefined },
     api: { listen: ANY },
     peer: {

@@ -123,7 +123,17 @@ interface PeersAnswer {
 
 function configOf(of: { dir: string; origin: string; supernodes: readonly string[] }): Config {
   return {
-    proxy: { listen: LOOPBACK, listeners: [], defaultUpstream: REGISTRY, staleTagsMs: 3_600_000, names: [] },
+    proxy: {
+      listen: LOOPBACK,
+      listeners: [],
+      defaultUpstream: REGISTRY,
+      staleTagsMs: 3_600_000,
+      tls: { cert: undefined, key: undefined, clientCa: undefined },
+      usersFile: undefined,
+      login: false,
+      rules: [],
+      names: [],
+    },
     audit: { file: undefined },
     peer: {
       listen: LOOPBACK,

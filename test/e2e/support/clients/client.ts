@@ -4,6 +4,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Published } from '../images.ts';
+import type { User } from '../private-origin.ts';
 
 /** A real container client. */
 export interface Client {
@@ -17,6 +18,18 @@ export interface Client {
   pull(image: Published, host: string): Promise<string[]>;
   /** What `pull` must give. */
   expected(image: Published): string[];
+}
+
+/** How a client is set up for a mirror beside the usual. */
+export interface Setup {
+  /** Of its folder. */
+  readonly name?: string;
+  /** Put before its command: where it runs. */
+  readonly by?: readonly string[];
+  /** What it logs in with at the mirror. */
+  readonly login?: User;
+  /** Its folder of certificates: `ca.crt`, `client.cert` and `client.key`. */
+  readonly certificates?: string;
 }
 
 /** A client whose parts of a pull can be had one by one. */
@@ -39,4 +52,20 @@ export async function hashFiles(dir: string, pick: (name: string) => boolean = (
   const digests: string[] = [];
   for (const name of names) digests.push(await hashFile(join(dir, name)));
   return digests.sort();
+}
+
+/** `Basic …`, as a header has it. */
+export function basicOf({ name, password }: User): string {
+  return `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}`;
+}
+
+/** A command that is run by another. */
+export function runBy(by: readonly string[], program: string, args: readonly string[]): [string, string[]] {
+  const [first, ...rest] = [...by, program, ...args];
+  return [first!, rest];
+}
+
+/** As `podman login` keeps it. */
+export function authJson(host: string, login: User | undefined): string {
+  return JSON.stringify(login ? { auths: { [host]: { auth: basicOf(login).slice('Basic '.length) } } } : {});
 }

@@ -7,7 +7,7 @@ import type { User } from '../private-origin.ts';
 import { must, run } from '../programs.ts';
 import type { Rig } from '../rig.ts';
 import { until } from '../wait.ts';
-import { hashFiles, type StepwiseClient } from './client.ts';
+import { basicOf, hashFiles, runBy, type Setup, type StepwiseClient } from './client.ts';
 import { overlayWorks } from './overlay.ts';
 
 const START_BOUND_MS = 20_000;
@@ -20,6 +20,7 @@ export async function containerd(
   mirror: Pick<Hawker, 'url' | 'address'>,
   name = 'containerd',
   user?: User,
+  { by = [], login, certificates }: Setup = {},
 ): Promise<StepwiseClient> {
   const dir = await rig.folder(name);
   const socket = join(dir, 'c.sock');
@@ -27,7 +28,7 @@ export async function containerd(
   const hosts = join(dir, 'hosts');
   for (const host of ['docker.io', SECOND_UPSTREAM]) {
     await mkdir(join(hosts, host), { recursive: true });
-    await writeFile(join(hosts, host, 'hosts.toml'), hostsToml(mirror.url));
+    await writeFile(join(hosts, host, 'hosts.toml'), hostsToml(mirror.url, login, certificates));
   }
   const daemon = rig.daemon(name, 'containerd', ['--config', join(dir, 'config.toml')]);
   const ctr = ['--address', socket, '--namespace', 'e2e'];
@@ -48,9 +49,9 @@ export async function containerd(
 
   const fetch = async ({ repository, tag }: Pick<Published, 'repository' | 'tag'>, host: string) => {
     const image = `${host}/${repository}:${tag}`;
-    const by = user ? ['--user', `${user.name}:${user.password}`] : [];
-    const pull = ['images', 'pull', '--hosts-dir', hosts, '--snapshotter', snapshotter, ...by, image];
-    await must('ctr', [...ctr, ...pull], { boundMs: PULL_BOUND_MS });
+    const own = user ? ['--user', `${user.name}:${user.password}`] : [];
+    const pull = ['images', 'pull', '--hosts-dir', hosts, '--snapshotter', snapshotter, ...own, image];
+    await must(...runBy(by, 'ctr', [...ctr, ...pull]), { boundMs: PULL_BOUND_MS });
   };
 
   return {
@@ -68,11 +69,16 @@ export async function containerd(
   };
 }
 
-function hostsToml(url: string): string {
+/** As docs/private-images.md has it; its one client may be known by a header or by a certificate. */
+function hostsToml(url: string, login: User | undefined, certificates: string | undefined): string {
+  const files = certificates
+    ? `ca = "${certificates}/ca.crt"\nclient = [["${certificates}/client.cert", "${certificates}/client.key"]]\n`
+    : '';
+  const header = login ? `[host."${url}".header]\nAuthorization = ["${basicOf(login)}"]\n` : '';
   return `server = "${url}"
 [host."${url}"]
 capabilities = ["pull", "resolve"]
-`;
+${files}${header}`;
 }
 
 function daemonConfig(dir: string, socket: string): string {

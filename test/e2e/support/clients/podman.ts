@@ -5,13 +5,17 @@ import { SECOND_UPSTREAM } from '../hawker.ts';
 import type { Published } from '../images.ts';
 import { must } from '../programs.ts';
 import type { Rig } from '../rig.ts';
-import { type Client, hashFile } from './client.ts';
+import { authJson, type Client, hashFile, runBy, type Setup } from './client.ts';
 
 const PULL_BOUND_MS = 180_000;
 
 /** podman, with the mirror in registries.conf as a README would have it: by path prefix. */
-export async function podman(rig: Rig, mirror: Pick<Hawker, 'url' | 'address'>): Promise<Client> {
-  const dir = await rig.folder('podman');
+export async function podman(
+  rig: Rig,
+  mirror: Pick<Hawker, 'url' | 'address'>,
+  { name: folder = 'podman', by = [], login, certificates }: Setup = {},
+): Promise<Client> {
+  const dir = await rig.folder(folder);
   const file = (name: string) => join(dir, name);
   const registries = ['docker.io', SECOND_UPSTREAM].map(
     (host) => `[[registry]]
@@ -19,8 +23,7 @@ prefix = "${host}"
 location = "${host}"
 [[registry.mirror]]
 location = "${mirror.address}/${host}"
-insecure = true
-`,
+${certificates ? '' : 'insecure = true\n'}`,
   );
   await writeFile(file('registries.conf'), registries.join('\n'));
   await writeFile(file('containers.conf'), '');
@@ -28,22 +31,26 @@ insecure = true
     file('storage.conf'),
     `[storage]\ndriver = "vfs"\ngraphroot = "${file('graph')}"\nrunroot = "${file('run')}"\n`,
   );
-  await writeFile(file('auth.json'), '{}');
+  await writeFile(file('auth.json'), authJson(mirror.address, login));
   await writeFile(file('policy.json'), '{"default":[{"type":"insecureAcceptAnything"}]}');
   const env = rig.environment({
     CONTAINERS_REGISTRIES_CONF: file('registries.conf'),
     CONTAINERS_STORAGE_CONF: file('storage.conf'),
     CONTAINERS_CONF: file('containers.conf'),
     REGISTRY_AUTH_FILE: file('auth.json'),
-    XDG_RUNTIME_DIR: await rig.folder('podman/xdg'),
-    TMPDIR: await rig.folder('podman/tmp'),
+    XDG_RUNTIME_DIR: await rig.folder(`${folder}/xdg`),
+    TMPDIR: await rig.folder(`${folder}/tmp`),
   });
   const storage = ['--root', file('graph'), '--runroot', file('run'), '--tmpdir', file('libpod')];
   const command = async (...args: string[]) =>
-    await must('podman', [...storage, '--storage-driver', 'vfs', '--cgroup-manager', 'cgroupfs', ...args], {
-      env,
-      boundMs: PULL_BOUND_MS,
-    });
+    await must(
+      ...runBy(by, 'podman', [...storage, '--storage-driver', 'vfs', '--cgroup-manager', 'cgroupfs', ...args]),
+      {
+        env,
+        boundMs: PULL_BOUND_MS,
+      },
+    );
+  const certDir = certificates ? ['--cert-dir', certificates] : [];
   const forget = async () => {
     for (const name of ['graph', 'run', 'libpod', 'saved']) await rm(file(name), { recursive: true, force: true });
   };
@@ -54,7 +61,7 @@ insecure = true
     async pull({ repository, tag }, host) {
       await forget();
       const name = `${host}/${repository}:${tag}`;
-      await command('pull', '--quiet', '--signature-policy', file('policy.json'), name);
+      await command('pull', '--quiet', ...certDir, '--signature-policy', file('policy.json'), name);
       await command(
         'save',
         '--quiet',
