@@ -2,7 +2,7 @@
  * `npm run test:e2e`: the tests with real registries, container daemons and clients, one file after the other. Installs what is
  * missing where it may; leaves nothing behind but the packages. With arguments (test files, options of tap): just those.
  *
- * HAWKER_E2E_REQUIRE=1 turns what would be skipped into a failure.
+ * HAWKER_E2E_REQUIRE=1 turns what would be skipped into a failure. `--write`: pages that a run is compared with are written anew.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,13 +13,14 @@ import { sandbox } from './support/sandbox.ts';
 import { compiledTests, removeOrphans } from './support/test-files.ts';
 
 const root = process.cwd();
+const WRITE = '--write';
 /** For one test file; every wait in it has its own, shorter bound. */
 const FILE_BOUND_S = 900;
 
 const say = (line: string) => void process.stdout.write(`e2e: ${line}\n`);
 
 function tapArguments(): string[] {
-  const given = process.argv.slice(2);
+  const given = process.argv.slice(2).filter((arg) => arg !== WRITE);
   const options = given.filter((arg) => arg.startsWith('-'));
   const paths = given.filter((arg) => !arg.startsWith('-'));
   const files = (paths.length > 0 ? paths : ['test/e2e']).flatMap((path) => compiledTests(root, path));
@@ -44,7 +45,7 @@ mkdirSync(layers);
 const wrapper = sandbox(layers);
 if (!wrapper)
   say('no namespaces of its own here (root is needed for that): the daemons run beside those of this machine');
-const env = { ...process.env, TMPDIR: dir };
+const env = { ...process.env, TMPDIR: dir, ...(process.argv.includes(WRITE) && { HAWKER_E2E_WRITE: '1' }) };
 const tally = await runTap({ args: tapArguments(), depth: 1, env, ...(wrapper && { wrapper }) });
 
 const required = process.env['HAWKER_E2E_REQUIRE'] === '1';

@@ -16,23 +16,29 @@ export async function loadApiAccess(
   { cluster }: Cluster,
   { membership, reloads, log }: { membership: Membership; reloads: Reloads; log: Logger },
 ): Promise<ApiAccess> {
-  let secrets = await operatorSecrets({ cluster });
-  const access = new ApiAccess({ operator: tokensOf(secrets), reader: membership.readerTokens });
+  const operator = tokensOf(await operatorSecrets({ cluster }));
+  const access = new ApiAccess({ operator, reader: membership.readerTokens });
+  follow(access, { membership, reloads, log });
+  return access;
+}
+
+/** A function of its own: what follows the files for the whole life of the process must not see, and so keep, a token. */
+function follow(
+  access: ApiAccess,
+  { membership, reloads, log }: { membership: Membership; reloads: Reloads; log: Logger },
+): void {
   membership.onChange(() => access.change({ reader: membership.readerTokens }));
   reloads.add({
     keys: ['cluster.operatorTokenFile'],
     take: async ({ cluster }) => {
-      const next = await operatorSecrets({ cluster });
-      const hasChanged = tokensOf(next).join() !== tokensOf(secrets).join();
-      secrets = next;
-      access.change({ operator: tokensOf(secrets) });
+      const secrets = await operatorSecrets({ cluster });
+      const hasChanged = access.change({ operator: tokensOf(secrets) });
       const path = cluster.operatorTokenFile;
       if (hasChanged && secrets && path !== undefined) {
         sayChanged(log, 'OPERATOR_TOKEN_CHANGED', 'operator token', path, secrets);
       }
     },
   });
-  return access;
 }
 
 /**

@@ -172,7 +172,9 @@ function usageStatus(error: CommanderError, port: ProcessPort): number {
   if (error.exitCode === 0) return DONE;
   // Help that nobody asked for (no command) has been printed already.
   if (error.code !== 'commander.help') {
-    port.complain(usageLine(error.message.replace(/^error: /, ''), 'hawker'));
+    // Of a flag that there is not, its name is enough: a secret may have been put behind it.
+    const message = error.message.replace(/^error: /, '').replaceAll(/(--[\w-]+=)[^']*/g, '$1…');
+    port.complain(usageLine(message, 'hawker'));
   }
   return WRONG_USAGE;
 }

@@ -30,15 +30,22 @@ export function check(value: unknown, placeOf: PlaceOf): void {
   if (error.keyword === 'required') throw missing([...path, String(error.params['missingProperty'])], error, placeOf);
   const { what, allowed } = error.parentSchema as SchemaNode;
   if (error.propertyName !== undefined) {
-    const full = [...path, error.propertyName];
-    throw new ConfigInvalid({ key: dotted(full), place: placeOf(full, 'key'), why: `is not ${what}`, allowed });
+    const name = error.propertyName.replace(/^.*@/s, '…@');
+    const full = [...path, name];
+    throw new ConfigInvalid({
+      key: dotted(full),
+      place: placeOf([...path, error.propertyName], 'key'),
+      why: `is not ${what}`,
+      allowed,
+    });
   }
   const why = `is ${show(error)}, which is not ${what}`;
   throw new ConfigInvalid({ key: dotted(path) || 'the configuration', place: placeOf(path, 'value'), why, allowed });
 }
 
 function unknownKey(path: Path, parent: SchemaNode, placeOf: PlaceOf) {
-  const key = dotted(path);
+  // A line without the blank behind its colon is all key, its value too.
+  const key = dotted(path).replace(/([:=@]).*$/s, '$1…');
   const here = Object.keys(parent.properties ?? {});
   const name = String(path.at(-1));
   const beside = nearest(name, here);
@@ -66,6 +73,7 @@ function show({ data, schema, keyword }: ErrorObject): string {
   if (typeof data === 'object') return 'a map';
   if (keyword === 'format' && URL_FORMATS.has(String(schema))) return 'a text';
   const text = JSON.stringify(data);
+  if (text.includes('@')) return 'a text with an @ in it';
   return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
 }
 

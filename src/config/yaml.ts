@@ -29,7 +29,7 @@ export function parseYaml(text: string, name: string): ParsedYaml {
   };
   const document = parse(text, lines, at);
   const fault = document.errors[0];
-  if (fault) throw new ConfigSyntax({ place: at(fault.pos[0]), why: fault.message.replace(/\.$/, '') });
+  if (fault) throw new ConfigSyntax({ place: at(fault.pos[0]), why: whyOf(fault.message) });
   const reader = new Reader(document, at);
   const value = document.contents ? reader.read(document.contents, [], 0) : undefined;
   return {
@@ -42,6 +42,13 @@ export function parseYaml(text: string, name: string): ParsedYaml {
       return `${name}:1:1`;
     },
   };
+}
+
+/** What the parser says without what it quotes, which may be a password. */
+function whyOf(message: string): string {
+  return message
+    .replace(/(YAML stream|YAML document|Unresolved tag|extra characters|Not a YAML token): .*$/s, '$1')
+    .replace(/\.$/, '');
 }
 
 function parse(text: string, lines: LineCounter, at: (offset: number) => string): Document.Parsed {

@@ -1,5 +1,6 @@
 import { describeError } from '../base/errors.ts';
 import { formatTime } from '../base/units.ts';
+import { withoutUserinfo } from '../base/userinfo.ts';
 import type { ConfigSources } from '../config/load.ts';
 import { CHECK_MS } from './bounds.ts';
 import type { Around, Finding } from './check.ts';
@@ -19,14 +20,26 @@ export async function* examine(
   entries: readonly Entry[] = CHECKS,
 ): AsyncGenerator<Finding> {
   const { findings, config } = await lookAtConfig(sources);
-  yield* findings;
+  yield* findings.map(withoutSecrets);
   if (!config) {
     for (const about of entries.flatMap(({ finds }) => finds)) yield skipped(about, 'it needs a configuration (above)');
     return;
   }
   const { environment } = sources;
   const running = entries.map((entry) => run(entry, { ...around, environment, config }));
-  for (const findings of running) yield* await findings;
+  for (const findings of running) yield* (await findings).map(withoutSecrets);
+}
+
+/** What was found in the files of others may name a mirror with a password in its URL. */
+function withoutSecrets(finding: Finding): Finding {
+  const { title, seen, meaning, todo } = finding;
+  return {
+    ...finding,
+    title: withoutUserinfo(title),
+    seen: withoutUserinfo(seen),
+    meaning: withoutUserinfo(meaning),
+    todo: withoutUserinfo(todo),
+  };
 }
 
 /** Every check has bounds of its own: one that goes over this, or throws, is at fault itself. */

@@ -25,10 +25,12 @@ export class ApiAccess {
     this.change(tokens);
   }
 
-  /** From now on these are the tokens; a kind that is left out stays as it is. */
-  change({ operator, reader }: Partial<ApiTokens>): void {
+  /** From now on these are the tokens; a kind that is left out stays as it is. Gives whether any is another than before. */
+  change({ operator, reader }: Partial<ApiTokens>): boolean {
+    const before = [this.#operator, this.#reader];
     if (operator) this.#operator = operator.map(hashOf);
     if (reader) this.#reader = reader.map(hashOf);
+    return [this.#operator, this.#reader].some((now, kind) => !isSame(now, before[kind]!));
   }
 
   /** `isMember`: the connection has shown so itself, by a certificate of the cluster's CA. */
@@ -49,6 +51,10 @@ function tokenIn(authorization = ''): string | undefined {
   const text = Buffer.from(value, 'base64').toString();
   const colon = text.indexOf(':');
   return colon === -1 ? undefined : text.slice(colon + 1);
+}
+
+function isSame(some: readonly Buffer[], others: readonly Buffer[]): boolean {
+  return some.length === others.length && some.every((one, index) => one.equals(others[index]!));
 }
 
 function hashOf(text: string): Buffer {

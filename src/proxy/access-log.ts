@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import { CodedError, codeAndTodo, codeOf, describeError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
+import { withoutUserinfo } from '../base/userinfo.ts';
 import { ClientGone } from '../http/abort.ts';
 import type { RequestPath, Target } from './request-path.ts';
 
@@ -44,7 +45,7 @@ export class AccessLog {
       const handler = entry.path ? HANDLERS[entry.path.target.kind] : 'other';
       this.#metrics.httpRequests.inc({ handler, status: response.statusCode });
       const ms = Math.round(this.#clock.monotonic() - startedAt);
-      const path = url.split('?', 1)[0]!.slice(0, LOGGED_PATH);
+      const path = withoutUserinfo(url.split('?', 1)[0]!).slice(0, LOGGED_PATH);
       const ns = entry.path?.ns;
       const line = { method, path, ns, status: response.statusCode, ms, client, whole: response.writableFinished };
       this.#write(entry.error, line);

@@ -1,4 +1,5 @@
 import { parseDigest, type Digest } from '../base/digest.ts';
+import { withoutUserinfo } from '../base/userinfo.ts';
 import { isHostComponent, isHostLike, isRepositoryName, isTag } from '../registry/reference.ts';
 import { DigestInvalid, NameInvalid, NamespaceInvalid, PathUnknown, TagInvalid, UrlTooLong } from './errors.ts';
 
@@ -138,5 +139,7 @@ function decodeValue(text: string): string | undefined {
 
 /** As much of what a client sent as an error shows. */
 function seen(text: string): string {
-  return JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}…` : text);
+  // Whoever writes a password before a registry's host sees it nowhere again.
+  const shown = withoutUserinfo(text);
+  return JSON.stringify(shown.length > 200 ? `${shown.slice(0, 200)}…` : shown);
 }

@@ -58,13 +58,13 @@ async function probe(
     return httpRead(origin.reading, { url, headers, errand, signal }, taker);
   };
   const answer = await origin.authoriser.authorised(repository, send, signal);
-  const { status, headers, words } = answer;
+  const { status, headers, words, secrets } = answer;
   if (isRedirect(status)) return {};
   if (status === 206) return known(parseContentRange(headers['content-range'])?.total);
   // The first byte of a blob that has none.
   if (status === 416 && digest === EMPTY_SHA256) return { size: 0 };
   if (status === 200) return sizeOf(errand, answer, digest);
-  throw failureOfStatus(errand, { status, headers, body: words }, origin.now());
+  throw failureOfStatus(errand, { status, headers, body: words, secrets }, origin.now());
 }
 
 const EMPTY_SHA256 = digestOf('');

@@ -130,8 +130,8 @@ export class RegistryBlob implements OriginBlob {
   }
 
   /** What a CDN says is no word of the registry on who may read what. */
-  #failure(url: URL, errand: Errand, { status, headers, words }: ReadOutcome): OriginError {
-    const failure = failureOfStatus(errand, { status, headers, body: words }, this.#origin.now());
+  #failure(url: URL, errand: Errand, { status, headers, words, secrets }: ReadOutcome): OriginError {
+    const failure = failureOfStatus(errand, { status, headers, body: words, secrets }, this.#origin.now());
     if (mayCarryAuthorization(this.#origin.baseUrl, url) || !failure.final) return failure;
     return new OriginBadResponse(failure.failure);
   }

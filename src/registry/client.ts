@@ -6,6 +6,7 @@ import { OriginBadResponse } from './errors.ts';
 import { failureOfTransport, type Errand } from './failures.ts';
 import { USER_AGENT, type OriginLimits } from './limits.ts';
 import type { RequestCounter } from './request-counter.ts';
+import { secretsIn } from './sent-secrets.ts';
 
 export interface Ask {
   readonly method: 'GET' | 'HEAD' | 'POST';
@@ -25,6 +26,8 @@ export interface Answer {
   readonly body: Buffer;
   /** Body bytes that came over the wire. */
   readonly received: number;
+  /** What was sent and must not come up in an error; empty where there is none to tell of. */
+  readonly secrets: readonly string[];
 }
 
 /** One upstream's client for what is small: manifests, tokens, questions. One request a call: no redirects, no retries. */
@@ -52,7 +55,7 @@ export class Client {
     }
     const { statusCode: status, headers, rawBody } = response;
     const body = ask.method === 'HEAD' ? rawBody : await decoded(ask, headers, rawBody);
-    return { status, headers, body, received: rawBody.length };
+    return { status, headers, body, received: rawBody.length, secrets: status < 400 ? [] : secretsIn(ask) };
   }
 
   async #send(ask: Ask): Promise<Response<Buffer>> {

@@ -29,6 +29,8 @@ export interface CredentialSource {
 
 /** A helper is asked again after this long, or at once when the registry refuses what it gave. In milliseconds. */
 const HELPER_ANSWER_KEPT_MS = 300_000;
+/** After so long without a question it is in memory no more; until then it is of use while the helper fails. */
+const HELPER_ANSWER_FORGOTTEN_MS = 2 * HELPER_ANSWER_KEPT_MS;
 /** One that fails is not asked again for so long: each time would cost a process and perhaps its whole bound. In milliseconds. */
 const HELPER_FAILURE_KEPT_MS = 5000;
 /** docker-credential-helpers: a Username of `<token>` says that the Secret is an identity token. */
@@ -104,7 +106,12 @@ export class Credentials implements CredentialSource {
     if (failed?.helper === helper && failed.until > this.#clock.monotonic()) throw failed.error;
     try {
       const answer = await this.#ask(helper, server);
-      this.#kept = { helper, answer, until: this.#clock.monotonic() + HELPER_ANSWER_KEPT_MS };
+      const kept = { helper, answer, until: this.#clock.monotonic() + HELPER_ANSWER_KEPT_MS };
+      this.#kept = kept;
+      // One that nobody asks for any more does not stay in memory for ever; while the helper fails, it is still of use.
+      this.#clock.after(HELPER_ANSWER_FORGOTTEN_MS, () => {
+        if (this.#kept === kept) this.#kept = undefined;
+      });
       return answer;
     } catch (error) {
       this.#failed = { helper, error, until: this.#clock.monotonic() + HELPER_FAILURE_KEPT_MS };

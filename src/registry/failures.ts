@@ -35,14 +35,14 @@ export function retryAfterMs(header: string | string[] | undefined, now: number)
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 
-/** The error for a status that is no success. `body` is what could be read of the body. */
+/** The error for a status that is no success. `body` is what could be read of the body; `secrets` stay out of its text. */
 export function failureOfStatus(
   errand: Errand,
-  answer: { status: number; headers: IncomingHttpHeaders; body: Uint8Array },
+  answer: { status: number; headers: IncomingHttpHeaders; body: Uint8Array; secrets: readonly string[] },
   now: number,
 ): OriginError {
   const { status, headers } = answer;
-  const words = wordsOfErrorBody(answer.body, bareMediaType(headers['content-type']));
+  const words = wordsOfErrorBody(answer.body, bareMediaType(headers['content-type']), answer.secrets);
   const failure = {
     ...errand,
     seen: words === undefined ? `status ${status}` : `status ${status}, ${words}`,

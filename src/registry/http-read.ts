@@ -6,6 +6,7 @@ import { OriginStalled, OriginTimeout } from './errors.ts';
 import { failureOfTransport, type Errand } from './failures.ts';
 import { USER_AGENT, type OriginLimits } from './limits.ts';
 import type { RequestCounter } from './request-counter.ts';
+import { secretsIn } from './sent-secrets.ts';
 
 /** How much of an error's body is read for its words, in bytes. */
 const MAX_WORDS_BYTES = 8 * 1024;
@@ -29,6 +30,8 @@ export interface BodyTaker {
 export interface ReadOutcome extends ResponseHead {
   /** What was kept as words. */
   readonly words: Buffer;
+  /** As `Answer.secrets`. */
+  readonly secrets: readonly string[];
 }
 
 export interface ReadOptions {
@@ -197,7 +200,9 @@ class Exchange implements BulkHandler {
     if (this.#over) return;
     this.#end();
     if (how === 'stopped') this.#read?.abort();
-    this.#resolve({ ...this.#head!, words: Buffer.concat(this.#words) });
+    const head = this.#head!;
+    const secrets = head.status < 400 ? [] : secretsIn(this.#options);
+    this.#resolve({ ...head, words: Buffer.concat(this.#words), secrets });
   }
 
   #end(): void {

@@ -1,3 +1,5 @@
+import { withoutSecrets } from './sent-secrets.ts';
+
 /** How much of an origin's own words goes into an error or a log line, in characters. */
 const MAX_WORDS = 200;
 const DIGEST = /\bsha(?:256|512):[0-9a-f]{64,128}\b/g;
@@ -5,12 +7,16 @@ const DIGEST = /\bsha(?:256|512):[0-9a-f]{64,128}\b/g;
 /**
  * What an origin says in the body of an error, in one safe line: the codes and messages of an OCI error document (also
  * the `details` of Docker Hub's limits and the `error` of a token endpoint), else the start of a text body. Undefined where it
- * says nothing that a person can read.
+ * says nothing that a person can read. `secrets` (sent-secrets.ts) are taken out: some say again what they were sent.
  */
-export function wordsOfErrorBody(body: Uint8Array, mediaType: string | undefined): string | undefined {
+export function wordsOfErrorBody(
+  body: Uint8Array,
+  mediaType: string | undefined,
+  secrets: readonly string[],
+): string | undefined {
   const text = Buffer.from(body.buffer, body.byteOffset, body.length).toString();
   const words = wordsOfJson(text) ?? (mediaType === 'text/plain' ? text : undefined);
-  return words === undefined ? undefined : safeWords(words) || undefined;
+  return words === undefined ? undefined : safeWords(withoutSecrets(words, secrets)) || undefined;
 }
 
 /** Cuts `words` to one short line without control characters, queries of URLs and anything long enough to be a token. */

@@ -27,12 +27,19 @@ const CLIENT_ID = 'hawker';
 /** POST is not offered (GCR 404, Artifactory 401, ACR 400 for what is no refresh token): GET is asked instead, as containerd does. */
 const NO_POST = new Set([400, 401, 404, 405]);
 
+interface Kept {
+  readonly value: string;
+  readonly usableUntil: number;
+  /** Ends the wait for its end: one that nobody can use any more does not stay in memory. */
+  readonly forget: () => void;
+}
+
 /** The bearer tokens of one registry, by realm, service, scope and credential; joined, kept, and renewed before they expire. */
 export class Tokens {
   readonly #client: Client;
   readonly #clock: Clock;
   readonly #upstream: string;
-  readonly #kept = new LRUCache<string, { value: string; usableUntil: number }>({ max: MAX_TOKENS });
+  readonly #kept = new LRUCache<string, Kept>({ max: MAX_TOKENS, dispose: ({ forget }) => forget() });
   readonly #flights = new SingleFlight<string, string>();
   /** Realms at which only GET works. */
   readonly #getOnly = new LRUCache<string, true>({ max: 16 });
@@ -59,7 +66,12 @@ export class Tokens {
     const askedAt = this.#clock.monotonic();
     const answer = await retrying(() => this.#ask(errand, request, credential), this.#clock);
     const { value, lifeS } = parseToken(errand, answer);
-    this.#kept.set(key, { value, usableUntil: askedAt + lifeS * 1000 * USED_PART });
+    const usableMs = lifeS * 1000 * USED_PART;
+    const kept: Kept = { value, usableUntil: askedAt + usableMs, forget: () => cancel() };
+    const cancel = this.#clock.after(usableMs, () => {
+      if (this.#kept.peek(key) === kept) this.#kept.delete(key);
+    });
+    this.#kept.set(key, kept);
     return value;
   }
 

@@ -76,7 +76,7 @@ t.test('Retry-After', async (t) => {
 t.test('every status has an error', async () => {
   fc.assert(
     fc.property(fc.integer({ min: 300, max: 599 }), fc.string(), (status, text) => {
-      const error = failureOfStatus(errand, { status, headers: {}, body: Buffer.from(text) }, 0);
+      const error = failureOfStatus(errand, { status, headers: {}, body: Buffer.from(text), secrets: [] }, 0);
       return (
         error.message.includes(String(status)) &&
         (error.final || status === 408 || status === 425 || status === 429 || status >= 500)

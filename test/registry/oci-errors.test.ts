@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { safeWords, wordsOfErrorBody } from '../../src/registry/oci-errors.ts';
 
-const words = (body: string, type?: string) => wordsOfErrorBody(Buffer.from(body), type);
+const words = (body: string, type?: string) => wordsOfErrorBody(Buffer.from(body), type, []);
 
 t.test('what origins say', async (t) => {
   t.equal(words('{"errors":[{"code":"DENIED","message":"no"},{"code":"X"}]}'), 'DENIED: no; X');

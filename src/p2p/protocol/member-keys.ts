@@ -44,19 +44,23 @@ export interface ReadingFacts extends WhoamiFacts {
 
 /** The keys of one join secret: never log them. Without a secret they are public. */
 export class MemberKeys {
-  /** With it, any member may read the supernode's API. */
-  readonly readerToken: string;
   readonly #session: Buffer;
   readonly #pieces: Buffer;
   readonly #whoami: Buffer;
   readonly #readings: Buffer;
+  readonly #reader: Buffer;
 
   constructor(secret: string | undefined) {
-    this.readerToken = derive(secret, 'reader').toString('base64url');
+    this.#reader = derive(secret, 'reader');
     this.#session = derive(secret, 'session');
     this.#pieces = derive(secret, 'pieces');
     this.#whoami = derive(secret, 'whoami');
     this.#readings = derive(secret, 'readings');
+  }
+
+  /** With it, any member may read the supernode's API. Made when it is asked for: as a text it would be in memory all the time. */
+  get readerToken(): string {
+    return this.#reader.toString('base64url');
   }
 
   /** Whether both are of the same secret. */

@@ -294,8 +294,9 @@ function parse(json: string, validators: Validators): unknown {
   let value: unknown;
   try {
     value = JSON.parse(json);
-  } catch (error) {
-    throw new MessageInvalid({ why: 'it is not JSON' }, { cause: error });
+  } catch {
+    // The parser's message quotes the text, which may hold a proof.
+    throw new MessageInvalid({ why: 'it is not JSON' });
   }
   const type = typeof value === 'object' && value !== null && 't' in value ? value.t : undefined;
   const validate = typeof type === 'string' ? validators.of(type) : undefined;

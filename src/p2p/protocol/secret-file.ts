@@ -4,6 +4,7 @@
  */
 import { open } from 'node:fs/promises';
 import { describeError } from '../../base/errors.ts';
+import { shownPath } from '../../base/shown-path.ts';
 import { SecretUnusable } from './errors.ts';
 
 export const MIN_SECRET_CHARACTERS = 32;
@@ -27,7 +28,9 @@ export interface Secrets {
  * which says what is wrong with it and nothing of what is in it.
  */
 export async function readSecretFile(path: string): Promise<Secrets> {
-  const unusable = (why: string, cause?: unknown) => new SecretUnusable({ path, why }, { cause });
+  const shown = shownPath(path);
+  // The system's own error names the path again: what it says is kept, and no more.
+  const unusable = (why: string) => new SecretUnusable({ path: shown, why: why.replaceAll(path, shown) });
   let text: string;
   try {
     const file = await open(path, 'r');
@@ -42,7 +45,7 @@ export async function readSecretFile(path: string): Promise<Secrets> {
       await file.close();
     }
   } catch (error) {
-    throw error instanceof SecretUnusable ? error : unusable(describeError(error), error);
+    throw error instanceof SecretUnusable ? error : unusable(describeError(error));
   }
   const parsed = parseSecrets(text);
   if (typeof parsed === 'string') throw unusable(parsed);

@@ -94,12 +94,15 @@ export class Hawker {
         api: { listen: this.api || '127.0.0.1:0' },
         ...this.#role.config,
         store: { dir: this.storeDir, quota: '20GiB', ...(this.#role.config['store'] as object | undefined) },
-        upstreams: Object.fromEntries(
-          ['docker.io', SECOND_UPSTREAM, THIRD_UPSTREAM].map((host) => [
-            host,
-            { url: this.#originUrl, ...this.#role.upstream },
-          ]),
-        ),
+        upstreams: {
+          ...Object.fromEntries(
+            ['docker.io', SECOND_UPSTREAM, THIRD_UPSTREAM].map((host) => [
+              host,
+              { url: this.#originUrl, ...this.#role.upstream },
+            ]),
+          ),
+          ...(this.#role.config['upstreams'] as object | undefined),
+        },
         log: { level: 'debug', format: 'json' },
       }),
     );

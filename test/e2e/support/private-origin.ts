@@ -25,9 +25,10 @@ export class PrivateOrigin {
   readonly url: string;
   readonly #users: readonly User[];
   /** Repository to the name of who may read it. */
-  readonly #owners: ReadonlyMap<string, string>;
+  readonly #owners: Map<string, string>;
+  #realm = '';
 
-  private constructor(url: string, users: readonly User[], owners: ReadonlyMap<string, string>) {
+  private constructor(url: string, users: readonly User[], owners: Map<string, string>) {
     this.url = url;
     this.#users = users;
     this.#owners = owners;
@@ -46,7 +47,7 @@ export class PrivateOrigin {
     const bundle = join(rig.dir, 'token-service.pem');
     await writeFile(bundle, TEST_TLS.cert);
     const config = join(rig.dir, 'private-registry.yml');
-    const realm = `http://127.0.0.1:${(service.address() as AddressInfo).port}/token`;
+    origin.#realm = `http://127.0.0.1:${(service.address() as AddressInfo).port}/token`;
     await writeFile(
       config,
       JSON.stringify({
@@ -54,7 +55,7 @@ export class PrivateOrigin {
         log: { level: 'warn', accesslog: { disabled: true } },
         storage: { filesystem: { rootdirectory: await rig.folder('registry') } },
         http: { addr: `127.0.0.1:${port}` },
-        auth: { token: { realm, service: SERVICE, issuer: ISSUER, rootcertbundle: bundle } },
+        auth: { token: { realm: origin.#realm, service: SERVICE, issuer: ISSUER, rootcertbundle: bundle } },
       }),
     );
     const daemon = rig.daemon('private-registry', 'docker-registry', ['serve', config]);
@@ -63,6 +64,25 @@ export class PrivateOrigin {
       return answer?.status === 401;
     });
     return origin;
+  }
+
+  /** From here on a repository is somebody else's. */
+  giveTo(repository: string, owner: string): void {
+    this.#owners.set(repository, owner);
+  }
+
+  /** As a client that logs in gets it: the `Authorization` for a repository. Undefined: anybody. */
+  async authorization(user: User | undefined, repository: string): Promise<string> {
+    const url = `${this.#realm}?service=${SERVICE}&scope=repository:${repository}:pull`;
+    const headers = user ? { authorization: basicOf(user) } : undefined;
+    const { token } = (await (await fetch(url, headers && { headers })).json()) as { token: string };
+    return `Bearer ${token}`;
+  }
+
+  /** One that was good until some time ago. */
+  expiredAuthorization(user: User, repository: string): string {
+    const access = [{ type: 'repository', name: repository, actions: ['pull'] }];
+    return `Bearer ${tokenFor(user.name, access, Date.now() / 1000 - 2 * TOKEN_S)}`;
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
@@ -94,8 +114,13 @@ export class PrivateOrigin {
   }
 }
 
-function tokenFor(subject: string, access: object): string {
-  const now = Math.floor(Date.now() / 1000);
+export function basicOf({ name, password }: User): string {
+  return `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}`;
+}
+
+/** `since`: seconds since 1970. */
+function tokenFor(subject: string, access: object, since = Date.now() / 1000): string {
+  const now = Math.floor(since);
   const certificate = new X509Certificate(TEST_TLS.cert).raw.toString('base64');
   const claims = {
     iss: ISSUER,

@@ -28,6 +28,8 @@ export interface Setup {
   readonly by?: readonly string[];
   /** What it logs in with at the mirror. */
   readonly login?: User;
+  /** The mirror's listener is for Docker Hub alone. */
+  readonly bound?: boolean;
   /** Its folder of certificates: `ca.crt`, `client.cert` and `client.key`. */
   readonly certificates?: string;
 }

@@ -13,16 +13,16 @@ const PULL_BOUND_MS = 180_000;
 export async function podman(
   rig: Rig,
   mirror: Pick<Hawker, 'url' | 'address'>,
-  { name: folder = 'podman', by = [], login, certificates }: Setup = {},
+  { name: folder = 'podman', by = [], login, bound = false, certificates }: Setup = {},
 ): Promise<Client> {
   const dir = await rig.folder(folder);
   const file = (name: string) => join(dir, name);
-  const registries = ['docker.io', SECOND_UPSTREAM].map(
+  const registries = (bound ? ['docker.io'] : ['docker.io', SECOND_UPSTREAM]).map(
     (host) => `[[registry]]
 prefix = "${host}"
 location = "${host}"
 [[registry.mirror]]
-location = "${mirror.address}/${host}"
+location = "${bound ? mirror.address : `${mirror.address}/${host}`}"
 ${certificates ? '' : 'insecure = true\n'}`,
   );
   await writeFile(file('registries.conf'), registries.join('\n'));
@@ -31,6 +31,7 @@ ${certificates ? '' : 'insecure = true\n'}`,
     file('storage.conf'),
     `[storage]\ndriver = "vfs"\ngraphroot = "${file('graph')}"\nrunroot = "${file('run')}"\n`,
   );
+  // What --creds says goes to no mirror.
   await writeFile(file('auth.json'), authJson(mirror.address, login));
   await writeFile(file('policy.json'), '{"default":[{"type":"insecureAcceptAnything"}]}');
   const env = rig.environment({
@@ -57,7 +58,7 @@ ${certificates ? '' : 'insecure = true\n'}`,
 
   return {
     name: 'podman',
-    anyRegistry: true,
+    anyRegistry: !bound,
     async pull({ repository, tag }, host) {
       await forget();
       const name = `${host}/${repository}:${tag}`;

@@ -12,15 +12,15 @@ const PULL_BOUND_MS = 180_000;
 export function skopeo(
   rig: Rig,
   mirror: Pick<Hawker, 'url' | 'address'>,
-  { name: folder = 'skopeo', by = [], login, certificates }: Setup = {},
+  { name: folder = 'skopeo', by = [], login, bound = false, certificates }: Setup = {},
 ): Client {
   const dir = join(rig.dir, folder);
   return {
     name: 'skopeo',
-    anyRegistry: true,
+    anyRegistry: !bound,
     async pull({ repository, tag }, host) {
       await rm(dir, { recursive: true, force: true });
-      const source = `docker://${mirror.address}/${host}/${repository}:${tag}`;
+      const source = `docker://${mirror.address}/${bound ? '' : `${host}/`}${repository}:${tag}`;
       const tls = certificates ? [`--src-cert-dir=${certificates}`] : ['--src-tls-verify=false'];
       const creds = login ? [`--src-creds=${login.name}:${login.password}`] : [];
       const copy = ['copy', '--all', ...tls, ...creds, source, `dir:${dir}`];

@@ -1,0 +1,290 @@
+/**
+ * No secret comes up anywhere (I4): every way in which a secret comes into a process, and out to where it is for, in processes
+ * of the built program, where it works and where it fails; then everything that anybody can see is searched for it, in every form.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { ABSENT_DIGEST } from '../support/hostile-registry.ts';
+import { filesBelow, Program } from './support/process.ts';
+import { basic, REPOSITORY, Scene, UPSTREAMS } from './support/scene.ts';
+
+t.setTimeout(300_000);
+
+/** What a registry's configuration puts into the memory of a process for as long as that holds: see docs/security.md. */
+const IN_CONFIGURATION = ['password of the egress proxy'];
+/** Kept for minutes, for their time of use: test/e2e/heap.test.ts looks when that is over. */
+const IN_USE = [
+  'password of the helper',
+  'token of a token service',
+  "client's password",
+  "client's token",
+  'piece token',
+  'signature of a URL',
+];
+const isWell = (statuses: readonly number[]) => statuses.every((status) => status === 200);
+
+/** A client that asks the token service itself. */
+async function tokenOf(scene: Scene, password: string): Promise<string> {
+  const { url } = scene.registries.client;
+  const answer = await fetch(`${url}/token?service=hostile&scope=repository:${REPOSITORY}:pull`, {
+    headers: { authorization: basic('alice', password) },
+  });
+  const { token } = (await answer.json()) as { token: string };
+  scene.markers.add("client's token", token);
+  return token;
+}
+
+/** Every way of getting in, through one node and through the other, which takes the bytes from the first. */
+async function whatWorks(t: Test, scene: Scene): Promise<void> {
+  const token = await tokenOf(scene, scene.passwords.alice);
+  for (const [node, authorization] of [basic('alice', scene.passwords.alice), `Bearer ${token}`].entries()) {
+    for (const upstream of UPSTREAMS) {
+      const headers = upstream === 'client' ? { authorization } : {};
+      t.ok(isWell(await scene.pull(upstream, node, headers)), `${upstream}, through node ${node}`);
+      if (node === 0) await scene.held(upstream);
+    }
+  }
+  t.equal(
+    (await scene.pull('client', 1)).every((status) => status === 401),
+    true,
+    'without it, nothing',
+  );
+}
+
+/** What a registry, its token service and its CDN may say when something is wrong: what they were sent. */
+async function whatFails(scene: Scene): Promise<void> {
+  const { registries, passwords, markers } = scene;
+  let seed = 100;
+  for (const upstream of UPSTREAMS) {
+    const registry = registries[upstream];
+    const headers: Record<string, string> =
+      upstream === 'client' ? { authorization: basic('alice', passwords.alice) } : {};
+    const secrets = [...Object.values(passwords), ...registry.auth.refreshTokens.keys()];
+    for (const code of [400, 401, 403, 404, 429, 500]) {
+      for (const on of [['token'], ['manifest'], ['blob'], ['cdn']] as const) {
+        scene.overhear();
+        const last = registry.requests.at(-1);
+        const echo = [...secrets, last?.headers.authorization ?? '', last?.path ?? ''].join(' ');
+        registry.auth.revokeTokens();
+        scene.renew(upstream, (seed += 1));
+        registry.faults.on = on;
+        const body =
+          code % 2 === 0 ? echo : JSON.stringify({ errors: [{ code: 'DENIED', message: echo }], details: echo });
+        registry.faults.headers = { 'content-type': code % 2 === 0 ? 'text/plain' : 'application/json' };
+        registry.faults.status = { code, times: 20, body };
+        await scene.pull(upstream, 0, headers);
+        registry.faults.headers = {};
+        registry.faults.status = undefined;
+      }
+    }
+  }
+  for (const to of [
+    'http://127.0.0.2:1',
+    'https://127.0.0.2:1',
+    'ftp://127.0.0.1',
+    'http://10.255.255.1',
+    'nonsense',
+  ]) {
+    const signature = markers.make('signature of a failed redirect');
+    const userinfo = markers.make('password in a redirect');
+    registries.password.redirectBlobs = { status: 302 };
+    registries.password.redirectTo = (digest) =>
+      `${to.replace('//', `//user:${userinfo}@`)}/${digest}?X-Amz-Signature=${signature}#${signature}`;
+    scene.renew('password', (seed += 1));
+    await scene.pull('password');
+  }
+  registries.password.redirectBlobs = undefined;
+  registries.docker.auth.realm = `http://user:${markers.make('password in a realm')}@127.0.0.1:1/token`;
+  scene.renew('docker', (seed += 1));
+  await scene.pull('docker');
+  registries.docker.auth.realm = undefined;
+  // The last, for the memory of what went before: a password that was changed.
+  scene.secretFile('password', `${markers.make('wrong password of passwordFile')}\n`);
+  scene.renew('password', (seed += 1));
+  await scene.pull('password');
+}
+
+/** What clients may send that is wrong. */
+async function whatIsMalformed(scene: Scene): Promise<void> {
+  const { markers } = scene;
+  const secret = () => markers.make("malformed client's secret");
+  const path = `/v2/${REPOSITORY}/blobs/${scene.images.client.layers[0]!.digest}?ns=client.test`;
+  const values = [
+    basic('alice', secret()),
+    basic('', secret()),
+    `Basic ${secret()}`,
+    `Basic`,
+    `Bearer ${secret()}`,
+    `Bearer ${secret()} ${secret()}`,
+    `Hawker 1.x.${secret()}`,
+    `Digest username="alice", response="${secret()}"`,
+    secret(),
+  ];
+  const { mirror, api } = scene.nodes[0]!;
+  const supernode = scene.supernodeUrl.slice('http://'.length);
+  for (const authorization of values) {
+    for (const address of [mirror, api, supernode, scene.taps.pieces.address]) {
+      for (const method of ['GET', 'HEAD', 'PUT', 'DELETE'])
+        await scene.ask(address, path, { authorization, cookie: secret(), 'x-registry-auth': secret() }, method);
+    }
+  }
+  const lines = [
+    `GET http://user:${secret()}@ghcr.io${path} HTTP/1.1\r\nHost: ghcr.io\r\nConnection: close\r\n\r\n`,
+    `GET /v2/user:${secret()}@ghcr.io/app/manifests/v1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+    `GET /v2/app/manifests/v1?ns=user:${secret()}@ghcr.io HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+    `GET ${path}&token=${secret()} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+    `GET ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${secret()}\r\nAuthorization: Bearer ${secret()}\r\nConnection: close\r\n\r\n`,
+    `GET ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${secret()}\u0001\r\nConnection: close\r\n\r\n`,
+    `GET ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${secret().repeat(4000)}\r\nConnection: close\r\n\r\n`,
+    `GET ${path} HTTP/1.1\r\nHost: x\r\nAuthorization : Bearer ${secret()}\r\nConnection: close\r\n\r\n`,
+    `${secret()}\r\nConnection: close\r\n\r\n`,
+    `CONNECT user:${secret()}@ghcr.io:443 HTTP/1.1\r\nProxy-Authorization: ${basic('a', secret())}\r\nConnection: close\r\n\r\n`,
+  ];
+  for (const bytes of lines) for (const address of [mirror, api, supernode]) await scene.say(address, bytes);
+  await scene.ask(mirror, `/v2/${REPOSITORY}/tags/list?ns=client.test&last=${secret()}`, {
+    authorization: `Bearer ${secret()}`,
+  });
+  await scene.ask(mirror, `/v2/${REPOSITORY}/referrers/${ABSENT_DIGEST}?ns=client.test`, {
+    authorization: `Bearer ${secret()}`,
+  });
+}
+
+async function search(t: Test, scene: Scene): Promise<void> {
+  scene.overhear();
+  const { markers } = scene;
+  for (const name of [
+    'join secret',
+    'session proof',
+    'piece token',
+    'token of a token service',
+    'signature of a URL',
+    'identity token',
+  ])
+    t.ok(markers.names.includes(name), `there was one: ${name}`);
+  for (const [where, text] of await scene.texts()) t.same(markers.findIn(text), [], where);
+  t.same(markers.findIn(readFileSync(join(scene.dir, 'helper-saw'))), [], 'what a credential helper sees');
+}
+
+t.test('no secret comes up in output, logs, metrics, answers, errors, the store or the process table', async (t) => {
+  const scene = await Scene.start(t);
+  await whatWorks(t, scene);
+  await whatFails(scene);
+  await whatIsMalformed(scene);
+  const commands = [
+    ...['peers', 'blobs'].map((name) => [name, '--supernodes', scene.supernodeUrl]),
+    ['status', '--config', scene.nodes[0]!.config],
+    ['status', '--json', '--config', scene.nodes[0]!.config],
+    [
+      'doctor',
+      '--config',
+      scene.nodes[0]!.config,
+      '--api-listen',
+      scene.nodes[0]!.api,
+      '--proxy-listen',
+      scene.nodes[0]!.mirror,
+    ],
+    ['doctor', '--json', '--config', scene.nodes[0]!.config],
+    ['token', '--config', scene.nodes[0]!.config],
+    ['token', '--operator', '--json', '--config', scene.nodes[0]!.config],
+  ];
+  for (const args of commands) {
+    const { output } = await scene.command(args, { PATH: `${join(scene.dir, 'bin')}:${process.env['PATH']}` });
+    t.same(scene.markers.findIn(output), [], `hawker ${args.slice(0, 2).join(' ')}`);
+  }
+  await search(t, scene);
+
+  t.test('and after their life none is in the memory of a process', async (t) => {
+    const lasting = scene.markers.without(...IN_CONFIGURATION, ...IN_USE);
+    for (const [name, program] of [
+      ['supernode', scene.supernode] as const,
+      ...scene.nodes.map((n, i) => [`node ${i}`, n.program] as const),
+    ])
+      t.same(lasting.findIn(await program.heap()), [], name);
+  });
+
+  t.test('and at its end, wanted or not, none is told or left', async (t) => {
+    const [one, two] = scene.nodes as [Scene['nodes'][0], Scene['nodes'][0]];
+    for (const program of [one.program, scene.supernode]) program.child.kill('SIGTERM');
+    two.program.child.kill('SIGABRT');
+    for (const program of [one.program, scene.supernode, two.program]) {
+      await program.ended();
+      t.same(scene.markers.findIn(program.output), []);
+    }
+    for (const { store } of scene.nodes)
+      for (const { path, bytes } of filesBelow(store)) t.same(scene.markers.findIn(bytes), [], path);
+  });
+});
+
+t.test('what nobody caught tells no secret', async (t) => {
+  const scene = await Scene.start(t);
+  const thrower = `data:text/javascript,process.once('SIGWINCH',()=>{throw new Error('boom')})`;
+  const dir = t.testdir({});
+  const env = { PATH: `${join(scene.dir, 'bin')}:${process.env['PATH']}` };
+  const free = ['proxy', 'peer', 'api'].flatMap((part) => [`--${part}-listen`, '127.0.0.1:0']);
+  const args = ['proxy', '--config', scene.nodes[0]!.config, '--store-dir', join(dir, 'store'), ...free];
+  const program = new Program(t, args, { dir, env, node: ['--import', thrower] });
+  const mirror = await program.address('mirror');
+  scene.registries.client.faults.stall = { bytes: 1000, times: 1 };
+  const path = `/v2/${REPOSITORY}/blobs/${scene.images.client.layers[1]!.digest}?ns=client.test`;
+  const headers = { authorization: basic('alice', scene.passwords.alice) };
+  const asked = scene.ask(mirror, path, headers).catch(() => undefined);
+  await scene.registries.client.until(() => scene.registries.client.of('blob', 'GET').length > 0);
+  program.child.kill('SIGWINCH');
+  t.equal(await program.ended(), 1);
+  await asked;
+  t.match(program.output, /"code":"UNCAUGHT"/);
+  t.same(scene.markers.findIn(program.output), []);
+});
+
+t.test('a secret in the wrong place of a configuration is not shown', async (t) => {
+  const scene = { dir: t.testdir({}) };
+  const { Markers } = await import('./support/markers.ts');
+  const markers = new Markers();
+  const secret = () => markers.make('misplaced secret');
+  const wrong: readonly { yaml?: string; args?: string[]; env?: NodeJS.ProcessEnv }[] = [
+    { yaml: `cluster: {secretFile: ${secret()}}` },
+    { yaml: `cluster: {operatorTokenFile: ${secret()}}` },
+    { yaml: `cluster: {secret: ${secret()}}` },
+    { yaml: `upstreams: {a.test: {username: ann, passwordFile: ${secret()}}}` },
+    { yaml: `upstreams: {a.test: {dockerConfig: ${secret()}}}` },
+    { yaml: `upstreams: {a.test: {password: ${secret()}}}` },
+    { yaml: `upstreams: {a.test: {url: 'https://ann:${secret()}@a.test'}}` },
+    { yaml: `upstreams: {a.test: {egressProxy: 'ftp://ann:${secret()}@a.test:1'}}` },
+    { yaml: `upstreams: {a.test: {egressProxy: 'ann:${secret()}@a.test:1'}}` },
+    { yaml: `upstreams: {a.test: {allow: ['ann:${secret()}@a.test']}}` },
+    { yaml: `upstreams: {a.test: {credentialHelper: 'ecr ${secret()}@x'}}` },
+    { yaml: `upstreams: {'https://ann:${secret()}@a.test': {}}` },
+    { yaml: `proxy: {defaultUpstream: 'ann:${secret()}@a.test'}` },
+    { yaml: `proxy: {listen: 'ann:${secret()}@127.0.0.1:0'}` },
+    { yaml: `peer: {advertise: ['ann:${secret()}@127.0.0.1:1']}` },
+    { yaml: `supernodes: ['http://ann:${secret()}@127.0.0.1:1']` },
+    { yaml: `cluster:\n  secretFile:${secret()}` },
+    { yaml: `cluster:\n  secretFile: "${secret()}` },
+    { yaml: `cluster:\n  secretFile: !${secret()}` },
+    { yaml: `cluster:\n  secretFile: *${secret()}` },
+    { yaml: `cluster:\n  secretFile: |${secret()}` },
+    { yaml: `cluster: {secretFile: x}\n${secret()}` },
+    { yaml: `]${secret()}` },
+    { env: { HAWKER_CLUSTER_SECRET_FILE: secret() } },
+    { env: { HAWKER_SUPERNODES: `http://ann:${secret()}@h:1` } },
+    { env: { HAWKER_CLUSTER_SECRET: secret() } },
+    { env: { HAWKER_UPSTREAMS: `{a.test: {password: ${secret()}}}` } },
+    { args: [`--cluster-secret=${secret()}`] },
+    { args: ['--cluster-secret-file', secret()] },
+    { args: ['--supernodes', `http://ann:${secret()}@h:1`] },
+  ];
+  const { writeFileSync } = await import('node:fs');
+  for (const [index, { yaml, args = [], env = {} }] of wrong.entries()) {
+    const file = join(scene.dir, `${index}.yaml`);
+    if (yaml !== undefined) writeFileSync(file, yaml);
+    for (const command of ['up', 'doctor']) {
+      const program = new Program(t, [command, ...(yaml === undefined ? [] : ['--config', file]), ...args], {
+        dir: scene.dir,
+        env,
+      });
+      t.not(await program.ended(), 0, `${command}: ${index}`);
+      t.same(markers.findIn(program.output), [], `${command}: ${yaml ?? JSON.stringify(env)}`);
+    }
+  }
+});

@@ -1,0 +1,93 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Test } from 'tap';
+import { until } from '../../e2e/support/wait.ts';
+
+const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
+const START_BOUND_MS = 20_000;
+const END_BOUND_MS = 20_000;
+const SNAPSHOT_BOUND_MS = 60_000;
+
+export interface RunOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  /** Of node itself. */
+  readonly node?: readonly string[];
+  /** For heap snapshots. */
+  readonly dir: string;
+}
+
+/** The program, in a process of its own whose heap can be looked at. */
+export class Program {
+  readonly child: ChildProcess;
+  /** All that it has said, on both streams. */
+  output = '';
+  readonly #ended: Promise<unknown>;
+  readonly #dir: string;
+
+  constructor(t: Test, args: readonly string[], { env = {}, node = [], dir }: RunOptions) {
+    const given = Object.entries(process.env).filter(([name]) => !name.startsWith('HAWKER_'));
+    const inspecting = ['--heapsnapshot-signal=SIGUSR2', `--diagnostic-dir=${dir}`, ...node];
+    this.#dir = dir;
+    this.child = spawn(process.execPath, [...inspecting, MAIN, ...args], {
+      env: { ...Object.fromEntries(given), ...env },
+      cwd: dir,
+    });
+    for (const stream of [this.child.stdout!, this.child.stderr!]) {
+      stream.setEncoding('utf8').on('data', (text: string) => (this.output += text));
+    }
+    this.#ended = once(this.child, 'close');
+    t.teardown(async () => {
+      this.child.kill('SIGKILL');
+      await this.#ended;
+    });
+  }
+
+  /** The address that it logs at its start. */
+  address(role: string): Promise<string> {
+    const line = new RegExp(`"code":"LISTENING","role":"${role}","address":"([^"]+)"`);
+    return until(`${role} listens\n${this.output}`, START_BOUND_MS, () => line.exec(this.output)?.[1]);
+  }
+
+  /** Its exit status. */
+  async ended(): Promise<number | null> {
+    const late = setTimeout(() => this.child.kill('SIGKILL'), END_BOUND_MS);
+    await this.#ended;
+    clearTimeout(late);
+    return this.child.exitCode;
+  }
+
+  /** What the system tells of it to others. */
+  procfs(): string {
+    return ['cmdline', 'environ', 'comm']
+      .map((file) => readFileSync(`/proc/${this.child.pid}/${file}`, 'utf8'))
+      .join('\n');
+  }
+
+  /** All that is in its heap after a garbage collection, as V8 writes it down. */
+  async heap(): Promise<Buffer> {
+    const isHere = (name: string) =>
+      name.startsWith('Heap.') && name.endsWith('.heapsnapshot') && name.includes(`.${this.child.pid}.`);
+    const before = new Set(readdirSync(this.#dir));
+    this.child.kill('SIGUSR2');
+    const file = await until('the heap is written', SNAPSHOT_BOUND_MS, () => {
+      const name = readdirSync(this.#dir).find((one) => isHere(one) && !before.has(one));
+      if (name === undefined) return undefined;
+      const text = readFileSync(join(this.#dir, name));
+      // Its last member, and the end of the document.
+      return /\]\s*\}\s*$/.test(text.toString('latin1', Math.max(0, text.length - 50))) ? { name, text } : undefined;
+    });
+    rmSync(join(this.#dir, file.name));
+    return file.text;
+  }
+}
+
+/** The names and contents of all files below a directory. */
+export function filesBelow(dir: string): { path: string; bytes: Buffer }[] {
+  return readdirSync(dir, { recursive: true, withFileTypes: true }).map((entry) => {
+    const path = join(entry.parentPath, entry.name);
+    return { path, bytes: entry.isFile() ? readFileSync(path) : Buffer.alloc(0) };
+  });
+}
