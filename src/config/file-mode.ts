@@ -1,5 +1,4 @@
 import { open } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
 
 /** Who other than its owner may read or write a file. */
 export const OTHERS = 0o077;
@@ -20,11 +19,4 @@ export async function modeOf(file: string): Promise<number> {
   } finally {
     await handle.close();
   }
-}
-
-/** The path of a file that is not there; where its name looks more like the secret itself, which belongs into the file, without it. */
-export function shownName(file: string): string {
-  const name = basename(file);
-  const isOdd = /^(?=.*\d)(?=.*[a-z])[^.]{8,}$/i.test(name) || /[^\w.+-]/.test(name);
-  return isOdd ? join(dirname(file), '…') : file;
 }

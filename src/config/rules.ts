@@ -1,7 +1,8 @@
 import { bareHost } from '../base/bare-host.ts';
 import { codeOf } from '../base/errors.ts';
+import { shownPath } from '../base/shown-path.ts';
 import { ConfigInvalid, ConfigRefused } from './errors.ts';
-import { modeOf, octal, OTHERS, shownName } from './file-mode.ts';
+import { modeOf, octal, OTHERS } from './file-mode.ts';
 import { FORMATS, formatAddress, isLoopback, isPattern, isUnspecified, parseAddress, standsFor } from './formats.ts';
 import type { Merged } from './layers.ts';
 import { checkLogins, checkMirrorFiles, warnOfOpenLogin } from './mirror-rules.ts';
@@ -166,7 +167,7 @@ async function checkSecretFile(
   const refused = (why: string, todo: string) =>
     new ConfigRefused({ key: `cluster.${key}`, place: placeOf(['cluster', key]), why, todo });
   const mode = await modeOf(file).catch((error: unknown) => {
-    const shown = shownName(file);
+    const shown = shownPath(file);
     const why = `is ${shown}, which cannot be read (${codeOf(error)})`;
     throw refused(why, `copy it from another node, or make it: ${MAKES[key]} ${shown}`);
   });
@@ -199,7 +200,7 @@ async function checkFiles(host: string, upstream: UpstreamSettings, invalid: Inv
     if (file === undefined) continue;
     const path = ['upstreams', host, name];
     const mode = await modeOf(file).catch((error: unknown) => {
-      throw invalid(path, `is ${shownName(file)}, which cannot be read (${codeOf(error)})`, FORMATS.path.allowed);
+      throw invalid(path, `is ${shownPath(file)}, which cannot be read (${codeOf(error)})`, FORMATS.path.allowed);
     });
     if (name === 'passwordFile' && (mode & OTHERS) !== 0) {
       const message = `${file} has mode ${octal(mode)}: others on this machine can read it; use chmod 0600`;

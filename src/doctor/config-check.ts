@@ -1,4 +1,5 @@
 import { describeError } from '../base/errors.ts';
+import { shownPath } from '../base/shown-path.ts';
 import { readSecretFile } from '../app/join-secret.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigRefused, isConfigError } from '../config/errors.ts';
@@ -69,7 +70,10 @@ function warningText({ code, key, message }: ConfigWarning): Finding {
 
 async function checkSecret({ cluster }: Config): Promise<Finding> {
   const { secretFile, tls } = cluster;
-  const about = { code: 'JOIN_SECRET', title: `join secret${secretFile === undefined ? '' : ` ${secretFile}`}` };
+  const about = {
+    code: 'JOIN_SECRET',
+    title: `join secret${secretFile === undefined ? '' : ` ${shownPath(secretFile)}`}`,
+  };
   if (secretFile === undefined) {
     const what = tls ? 'members are known by their certificates' : 'the cluster is open, and on loopback only';
     return ok(about, `none is set: ${what}`);
@@ -84,7 +88,7 @@ async function checkSecret({ cluster }: Config): Promise<Finding> {
 
 /** Another user than Hawker's own may not even see whether it is right. */
 function secretFault(error: Error, { cluster }: Config): Finding {
-  const about = { code: 'JOIN_SECRET', title: `join secret ${cluster.secretFile ?? ''}` };
+  const about = { code: 'JOIN_SECRET', title: `join secret ${shownPath(cluster.secretFile ?? '')}` };
   if (/\((?:EACCES|EPERM)\)/.test(error.message)) {
     return skipped(about, `${describeError(error)}: run doctor as the user that Hawker runs as`);
   }

@@ -20,6 +20,8 @@ export interface OpsOptions {
 /** What a probe asks, which can hold no token: it says nothing about anybody. */
 const OPEN_PATHS: ReadonlySet<string> = new Set(['/livez', '/readyz']);
 
+const NOT_FOUND = { code: 'PATH_UNKNOWN', message: 'nothing is served at this path', todo: 'check the path' };
+
 const TOKEN_TODO =
   "name the operator's token (cluster.operatorTokenFile; `hawker token --operator` makes it), or, to ask only, the join secret (cluster.secretFile) or a certificate of its CA (cluster.tls)";
 
@@ -41,6 +43,8 @@ export function opsRoutes(app: FastifyInstance, options: OpsOptions, done: () =>
     if (refusal.status === 401) reply.header('WWW-Authenticate', 'Basic realm="hawker", charset="UTF-8"');
     await reply.code(refusal.status).send({ code: refusal.code, message: refusal.message, todo: refusal.todo });
   });
+  // With the hook above before it: what is not there is closed too.
+  app.setNotFoundHandler(async (_request, reply) => reply.code(404).send(NOT_FOUND));
   app.get('/livez', async () => ({ status: 'ok' }));
   app.get('/readyz', async (_request, reply) => {
     const reasons = notReady();

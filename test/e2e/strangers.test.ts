@@ -347,7 +347,7 @@ async function sessionsAreForMembers(t: Test, { cluster }: Scene): Promise<void>
     'a wrong one': new Membership(WRONG_SECRET),
   })) {
     const bob = new Client(t, url);
-    await bob.hello({ peer: 'bob-0' }, membership);
+    await bob.hello({ peer: 'bobs-peer-0' }, membership);
     await bob.refused(t, 'reject', 'NOT_A_MEMBER');
     t.pass(`no session with ${what}`);
   }

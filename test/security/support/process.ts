@@ -48,7 +48,10 @@ export class Program {
   /** The address that it logs at its start. */
   address(role: string): Promise<string> {
     const line = new RegExp(`"code":"LISTENING","role":"${role}","address":"([^"]+)"`);
-    return until(`${role} listens\n${this.output}`, START_BOUND_MS, () => line.exec(this.output)?.[1]);
+    return until(`${role} listens`, START_BOUND_MS, () => {
+      if (this.child.exitCode !== null) throw new Error(`it has ended early: ${this.output}`);
+      return line.exec(this.output)?.[1];
+    });
   }
 
   /** Its exit status. */

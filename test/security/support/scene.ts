@@ -1,6 +1,6 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
-import { request as httpRequest } from 'node:http';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
@@ -82,7 +82,7 @@ export class Scene {
     return { status, output: program.output };
   }
 
-  /** One answer of a mirror, an API or a port, with its headers; kept. */
+  /** One answer of a mirror, an API or a port, with its headers; kept. Status 0: a closed connection was the answer. */
   async ask(
     address: string,
     path: string,
@@ -92,7 +92,8 @@ export class Scene {
     const [host, port] = address.split(':') as [string, string];
     const signal = AbortSignal.timeout(ANSWER_BOUND_MS);
     const request = httpRequest({ host, port, path, method, headers, agent: false, signal }).end();
-    const [response] = (await once(request, 'response')) as [import('node:http').IncomingMessage];
+    const [response] = (await once(request, 'response').catch(() => [])) as [IncomingMessage?];
+    if (!response) return { status: 0, body: Buffer.alloc(0) };
     const body = await buffer(response);
     const text = body.length < 100_000 ? body.toString() : '';
     this.answers.push(`${response.statusCode} ${JSON.stringify(response.rawHeaders)} ${text}`);
@@ -116,11 +117,14 @@ export class Scene {
     return answer;
   }
 
-  /** Pulls the image of a registry through a node: statuses of manifest and blobs. */
-  async pull(upstream: UpstreamName, node = 0, headers: Record<string, string> = {}): Promise<number[]> {
+  /** Pulls the image of a registry, or so many of its blobs, through a node: statuses of manifest and blobs. */
+  async pull(
+    upstream: UpstreamName,
+    { node = 0, headers = {}, blobs }: { node?: number; headers?: Record<string, string>; blobs?: number } = {},
+  ): Promise<number[]> {
     const image = this.images[upstream];
     const ns = `ns=${upstream}.test`;
-    const paths = ['manifests/latest', ...image.blobs.map(({ digest }) => `blobs/${digest}`)];
+    const paths = ['manifests/latest', ...image.blobs.slice(0, blobs).map(({ digest }) => `blobs/${digest}`)];
     const statuses: number[] = [];
     for (const path of paths) {
       const { status } = await this.ask(this.nodes[node]!.mirror, `/v2/${REPOSITORY}/${path}?${ns}`, headers);
@@ -246,7 +250,7 @@ export class Scene {
     const config = this.secretFile(
       `${name}.json`,
       JSON.stringify({
-        proxy: any,
+        proxy: { ...any, defaultUpstream: 'client.test' },
         peer: { ...any, ...(name === 'one' && { advertise: [this.taps.pieces.address] }) },
         api: any,
         supernodes: [`http://${this.taps.session.address}`],
