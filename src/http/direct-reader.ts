@@ -28,7 +28,8 @@ export class DirectReader implements BulkReader {
     const request = requestHead(url, headers);
     let pool = this.#pools.get(url.origin);
     if (!pool) {
-      pool = new Pool(url, this.#options, () => this.#pools.delete(url.origin));
+      // Of the address alone: what else is in a URL is one request's, a signature maybe.
+      pool = new Pool(new URL(url.origin), this.#options, () => this.#pools.delete(url.origin));
       this.#pools.set(url.origin, pool);
     }
     return new Read(pool, request, handler);

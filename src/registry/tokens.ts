@@ -66,13 +66,17 @@ export class Tokens {
     const askedAt = this.#clock.monotonic();
     const answer = await retrying(() => this.#ask(errand, request, credential), this.#clock);
     const { value, lifeS } = parseToken(errand, answer);
-    const usableMs = lifeS * 1000 * USED_PART;
-    const kept: Kept = { value, usableUntil: askedAt + usableMs, forget: () => cancel() };
-    const cancel = this.#clock.after(usableMs, () => {
+    this.#keep(key, value, askedAt + lifeS * 1000 * USED_PART);
+    return value;
+  }
+
+  /** A function of its own: what waits for the end must not see, and so keep, the credential. */
+  #keep(key: string, value: string, usableUntil: number): void {
+    const kept: Kept = { value, usableUntil, forget: () => cancel() };
+    const cancel = this.#clock.after(Math.max(0, usableUntil - this.#clock.monotonic()), () => {
       if (this.#kept.peek(key) === kept) this.#kept.delete(key);
     });
     this.#kept.set(key, kept);
-    return value;
   }
 
   async #ask(errand: Errand, request: TokenRequest, credential: Credential | undefined): Promise<Answer> {

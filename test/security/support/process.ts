@@ -7,7 +7,7 @@ import type { Test } from 'tap';
 import { until } from '../../e2e/support/wait.ts';
 
 const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
-const START_BOUND_MS = 20_000;
+const START_BOUND_MS = 60_000;
 const END_BOUND_MS = 20_000;
 const SNAPSHOT_BOUND_MS = 60_000;
 

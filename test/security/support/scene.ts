@@ -13,7 +13,7 @@ import { Markers } from './markers.ts';
 import { filesBelow, Program, type RunOptions } from './process.ts';
 import { Wiretap } from './wiretap.ts';
 
-const KNOWN_BOUND_MS = 20_000;
+const KNOWN_BOUND_MS = 60_000;
 const ANSWER_BOUND_MS = 30_000;
 /** Every upstream has the repository, each with layers of its own. */
 export const REPOSITORY = 'org/app';
@@ -94,7 +94,8 @@ export class Scene {
     const request = httpRequest({ host, port, path, method, headers, agent: false, signal }).end();
     const [response] = (await once(request, 'response').catch(() => [])) as [IncomingMessage?];
     if (!response) return { status: 0, body: Buffer.alloc(0) };
-    const body = await buffer(response);
+    request.on('error', () => undefined);
+    const body = await buffer(response).catch(() => Buffer.alloc(0));
     const text = body.length < 100_000 ? body.toString() : '';
     this.answers.push(`${response.statusCode} ${JSON.stringify(response.rawHeaders)} ${text}`);
     return { status: response.statusCode!, body };
@@ -111,7 +112,7 @@ export class Scene {
     socket.setEncoding('latin1').on('data', (text: string) => (answer += text));
     // All of it is out, and the answer is the last on its connection.
     if (!/connection: close/i.test(bytes)) socket.end();
-    await once(socket, 'close');
+    await new Promise((resolve) => socket.once('close', resolve));
     clearTimeout(timer);
     this.answers.push(answer);
     return answer;
