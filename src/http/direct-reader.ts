@@ -26,13 +26,15 @@ export class DirectReader implements BulkReader {
 
   get(url: URL, headers: Readonly<Record<string, string>>, handler: BulkHandler): BulkRead {
     const request = requestHead(url, headers);
-    let pool = this.#pools.get(url.origin);
-    if (!pool) {
-      // Of the address alone: what else is in a URL is one request's, a signature maybe.
-      pool = new Pool(new URL(url.origin), this.#options, () => this.#pools.delete(url.origin));
-      this.#pools.set(url.origin, pool);
-    }
+    const pool = this.#pools.get(url.origin) ?? this.#open(url.origin);
     return new Read(pool, request, handler);
+  }
+
+  /** Of the address alone: what else is in a URL is one request's, a signature maybe. */
+  #open(origin: string): Pool {
+    const pool = new Pool(new URL(origin), this.#options, () => this.#pools.delete(origin));
+    this.#pools.set(origin, pool);
+    return pool;
   }
 
   closeIdle(): void {
@@ -155,7 +157,7 @@ class Pool implements ConnectionOwner {
     const index = this.#idle.findIndex((idle) => idle.connection === connection);
     if (index !== -1) this.#take(index);
     this.#next();
-    if (this.#all.size === 0 && this.#queue.size === 0) this.#empty();
+    this.#endUnused();
   }
 
   session(session: Buffer): void {
@@ -169,6 +171,10 @@ class Pool implements ConnectionOwner {
       this.#queue.delete(read);
       read.begin(connection);
     }
+  }
+
+  #endUnused(): void {
+    if (this.#all.size === 0 && this.#queue.size === 0) this.#empty();
   }
 
   #warm(): BulkConnection | undefined {
@@ -192,6 +198,8 @@ class Pool implements ConnectionOwner {
     } catch (error) {
       this.#queue.delete(read);
       process.nextTick(() => read.handler.failed(error as Error));
+      // A registry may redirect to any number of addresses that are refused.
+      this.#endUnused();
       return undefined;
     }
     const settings = { tls, lookup: gate.lookup, connectTimeoutMs };

@@ -21,15 +21,16 @@ t.test('each finding of the audit has a line, whose test is there', async (t) =>
 });
 
 t.test('each test and each page that the text names is there', async (t) => {
-  for (const [, file] of text.matchAll(/`(test\/[\w/.-]+\.ts)`/g)) t.ok(existsSync(resolve(ROOT, file!)), file);
-  for (const [, page] of text.matchAll(/\]\(([\w./-]+\.md)\)/g)) t.ok(existsSync(resolve(dirname(PAGE), page!)), page);
+  for (const [, file] of text.matchAll(/`(test\/[\w/.-]+\.ts)`/g)) t.ok(existsSync(resolve(ROOT, file!)), `${file}`);
+  for (const [, page] of text.matchAll(/\]\(([\w./-]+\.md)\)/g))
+    t.ok(existsSync(resolve(dirname(PAGE), page!)), `${page}`);
 });
 
 t.test('the table of who can do what is whole', async (t) => {
   const { head, rows } = rightsIn(text);
   t.ok(head.length > 1 && rows.length > 1);
   for (const row of rows) {
-    t.equal(row.length, head.length, row[0]);
-    for (const cell of row.slice(1)) t.match(cell, /^(?:yes|no \([^)]+\))$/, row[0]);
+    t.equal(row.length, head.length, `${row[0]}`);
+    for (const cell of row.slice(1)) t.match(cell, /^(?:yes|no \([^)]+\))$/, `${row[0]}`);
   }
 });

@@ -99,7 +99,7 @@ async function actorsOf({ rig, cluster, registry, one }: Scene): Promise<Actor[]
   const alice = { login: (repository: string) => registry.authorization(ALICE, repository) };
   const bob = { login: (repository: string) => registry.authorization(BOB, repository) };
   const operator = `Bearer ${cluster.operatorToken}`;
-  const forged = { pieces: token(wrong), api: `Bearer ${wrong.readerToken}`, secretFile: wrongFile };
+  const forged = { pieces: token(wrong), api: `Bearer ${wrong.readerTokens[0]}`, secretFile: wrongFile };
   return [
     { name: 'anonymous client on the node', from: undefined },
     { name: 'anonymous client on the network', from: stranger },
@@ -111,7 +111,7 @@ async function actorsOf({ rig, cluster, registry, one }: Scene): Promise<Actor[]
       name: 'member of the cluster',
       from: undefined,
       pieces: token(membership),
-      api: `Bearer ${membership.readerToken}`,
+      api: `Bearer ${membership.readerTokens[0]}`,
       secretFile,
     },
     { name: 'operator', from: stranger, login: async () => operator, api: operator },
@@ -319,7 +319,7 @@ async function piecesAreForMembers(t: Test, { cluster, one, two, image }: Scene,
     'for another life of it': membership.pieceToken({ ...own, instance: 'instance-before', receiver }, now),
     'for another receiver': good.replace(receiver, 'another-peer'),
     cut: good.slice(0, -1),
-    'the token that members read the supernode with': membership.readerToken,
+    'the token that members read the supernode with': membership.readerTokens[0],
   };
   const layer = image.native.layers[3]!;
   for (const [name, token] of Object.entries(bad)) {

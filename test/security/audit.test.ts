@@ -25,7 +25,7 @@ t.test(
   async (t) => {
     const app = fastify();
     t.teardown(() => app.close());
-    const access = new ApiAccess({ operator: 'o'.repeat(32), reader: 'r'.repeat(32) });
+    const access = new ApiAccess({ operator: ['o'.repeat(32)], reader: ['r'.repeat(32)] });
     const supernode = makeSupernode(new ManualClock());
     await app.register(supernodeApi, { supernode, metrics: new Metrics(), access });
     const reader = { authorization: `Bearer ${'r'.repeat(32)}` };
@@ -100,9 +100,9 @@ t.test('finding 8: what proves somebody is compared in constant time', async (t)
   const facts = { supernodeNonce: 'a', peerNonce: 'b', epoch: 'c', peer: 'd', instance: 'e', addresses: [] };
   const reading = { nonce: 'n', peer: 'p', instance: 'i', registry: 'r', repository: 'x', digest: 'd', said: 's' };
   const token = membership.pieceToken({ sender: 's', receiver: 'r', instance: 'i' }, 0).replace(/.$/, 'x');
-  const access = new ApiAccess({ operator: 'o'.repeat(32), reader: undefined });
+  const access = new ApiAccess({ operator: ['o'.repeat(32)], reader: [] });
   const checks: Record<string, () => unknown> = {
-    'session proof': () => membership.isSessionProof(wrong, 'peer', facts),
+    'session proof': () => membership.proverOf(wrong, 'peer', facts) !== undefined,
     'whoami proof': () =>
       membership.isWhoamiProof(wrong, facts.peer === 'd' ? { nonce: 'n', peer: 'p', instance: 'i' } : (facts as never)),
     'reading proof': () => membership.isReadingProof(wrong, reading),

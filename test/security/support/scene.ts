@@ -220,7 +220,7 @@ export class Scene {
   async #startCluster(): Promise<void> {
     const { markers } = this;
     const joinSecret = markers.make('join secret', 40);
-    markers.add('reader token', new Membership(joinSecret).readerToken!);
+    markers.add('reader token', new Membership(joinSecret).readerTokens[0]!);
     const cluster = {
       secretFile: this.secretFile('join-secret', `${joinSecret}\n`),
       operatorTokenFile: this.secretFile('operator-token', `${markers.make('operator token', 40)}\n`),
