@@ -17,7 +17,7 @@ t.test('a secret is found in every form, and others are not', async (t) => {
     'URL-encoded': [...bytes].map((byte) => `%${byte.toString(16)}`).join(''),
     'a buffer in JSON': JSON.stringify(bytes),
     'JSON escapes': [...bytes].map((byte) => `\\u00${byte.toString(16)}`).join(''),
-    reversed: [...secret].toReversed().join(''),
+    reversed: secret.split('').toReversed().join(''),
   };
   for (const [form, text] of Object.entries(forms)) {
     t.match(markers.findIn(`before ${text} behind`), [{ secret: 'password' }], form);

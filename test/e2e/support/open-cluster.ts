@@ -137,8 +137,9 @@ export class OpenCluster {
     const lines = Object.entries(headers).flatMap(([name, value]) => ['--header', `${name}: ${value}`]);
     const how = method === 'HEAD' ? ['--head'] : ['--request', method];
     const quiet = ['--silent', '--max-time', String(ASK_BOUND_S), '--write-out', '\n%{http_code}'];
-    const [command, ...args] = [...(from ? ['nsenter', ...onHost(from)] : []), 'curl', ...quiet, ...how, ...lines, url];
-    const { stdout } = await run(command!, args, { env: this.#rig.environment() });
+    const curl = [...quiet, ...how, ...lines, url];
+    const [command, args] = from ? ['nsenter', [...onHost(from), 'curl', ...curl]] : ['curl', curl];
+    const { stdout } = await run(command, args, { env: this.#rig.environment() });
     const end = stdout.lastIndexOf('\n');
     return { status: Number(stdout.slice(end + 1)), body: stdout.slice(0, end) };
   }

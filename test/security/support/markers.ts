@@ -24,7 +24,7 @@ function formsOf(text: string): readonly (readonly [form: string, pattern: strin
     ['URL-encoded', escaped(text, (byte) => `%${byte.toUpperCase()}`)],
     ['JSON escapes', escaped(text, (byte) => String.raw`\u00${byte}`)],
     ['bytes in JSON', [...Buffer.from(text)].join(',')],
-    ['reversed', [...text].toReversed().join('')],
+    ['reversed', text.split('').toReversed().join('')],
   ];
 }
 
