@@ -72,7 +72,7 @@ function show({ data, schema, keyword }: ErrorObject): string {
   if (Array.isArray(data)) return 'a list';
   if (typeof data === 'object') return 'a map';
   // A line without the blank behind its colon is a text where a map should be.
-  if (keyword === 'type' && typeof data === 'string') return 'a text';
+  if (keyword === 'type' && schema === 'object' && typeof data === 'string') return 'a text';
   if (keyword === 'format' && URL_FORMATS.has(String(schema))) return 'a text';
   const text = JSON.stringify(data);
   if (text.includes('@')) return 'a text with an @ in it';

@@ -272,7 +272,7 @@ t.test('what is wrong is one line: the key, its place, what is allowed', async (
     ['proxy: {usersFile: nope}', /^CONFIG_REFUSED: proxy\.usersFile is \S+nope, which cannot be read \(ENOENT\)/],
     ['proxy: []', /proxy is a list, which is not a section .*\. allowed: a map with listen, listeners/],
     ['- a', /^CONFIG_INVALID: the configuration is a list/],
-    ['just text', /^CONFIG_INVALID: the configuration is "just text"/],
+    ['just text', /^CONFIG_INVALID: the configuration is a text, which is not/],
     ['log: {level: loud}', /log\.level is "loud", .* allowed: trace, debug, info, warn, error, fatal, silent/],
     ['log: {format: xml}', /log\.format is "xml", .* allowed: auto, json, pretty/],
     ['upstreams: {GHCR.io: {}}', /upstreams\.GHCR\.io is not a registry host or a pattern \(h\.yaml:1:13\)/],
@@ -367,7 +367,7 @@ t.test('a mistake in a variable or flag names it', async (t) => {
   );
   t.match(await refusal({ environment: { HAWKER_UPSTREAMS: '{a.b: {x: 1}}' } }), /\(HAWKER_UPSTREAMS:1:8\)/);
   t.match(await refusal({ environment: { HAWKER_UPSTREAMS: '[' } }), /^CONFIG_SYNTAX: HAWKER_UPSTREAMS:1:/);
-  t.match(await refusal({ environment: { HAWKER_UPSTREAMS: 'no' } }), /upstreams is "no", which is not a map/);
+  t.match(await refusal({ environment: { HAWKER_UPSTREAMS: 'no' } }), /upstreams is a text, which is not a map/);
   t.match(
     await refusal({ environment: { HAWKER_STORE_QOUTA: '1GiB' } }),
     /^CONFIG_UNKNOWN_KEY: HAWKER_STORE_QOUTA is .*did you mean HAWKER_STORE_QUOTA\?/,

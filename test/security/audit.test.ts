@@ -26,8 +26,9 @@ t.test(
     const app = fastify();
     t.teardown(() => app.close());
     const access = new ApiAccess({ operator: ['o'.repeat(32)], reader: ['r'.repeat(32)] });
-    const supernode = makeSupernode(new ManualClock());
-    await app.register(supernodeApi, { supernode, metrics: new Metrics(), access });
+    const clock = new ManualClock();
+    const supernode = makeSupernode(clock);
+    await app.register(supernodeApi, { supernode, metrics: new Metrics(), access, clock, log: silentLogger });
     const reader = { authorization: `Bearer ${'r'.repeat(32)}` };
     for (const url of ['/', '/nothing', '/api/v1/peers', '/api/v1/preheat', '/api/v1/jobs', '/metrics']) {
       for (const method of ['GET', 'POST', 'PUT', 'DELETE', 'PATCH'] as const) {
