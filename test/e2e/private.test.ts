@@ -56,10 +56,10 @@ e2e(
       const { name } = make;
       // podman wants its paths short.
       const short = name.slice(0, 1);
-      const by = await make(rig, node, { name: `${short}-alice`, user: ALICE });
+      const by = await make(rig, node, { name: `${short}-alice`, login: ALICE, bound: true });
       t.same(await by.pull(image, 'docker.io'), by.expected(image), `alice, by ${name}, through the bound listener`);
       for (const [who, user] of [['bob', BOB] as const, ['nobody', undefined] as const]) {
-        const denied = await make(rig, node, { name: `${short}-${who}`, ...(user && { user }) });
+        const denied = await make(rig, node, { name: `${short}-${who}`, bound: true, ...(user && { login: user }) });
         await t.rejects(denied.pull(image, 'docker.io'), `${who}, by ${name}, through the bound listener`);
       }
     }
