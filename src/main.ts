@@ -24,6 +24,7 @@ for (const stream of [process.stdout, process.stderr]) {
 }
 
 const port: ProcessPort = {
+  pid: process.pid,
   argv: process.argv.slice(2),
   environment: process.env,
   account: { root: process.getuid?.() === 0, home: homedir() },

@@ -22,6 +22,7 @@ export const E2E_PACKAGES: Packages = {
   curl: ['curl'],
   tar: ['tar'],
   openssl: ['openssl'],
+  systemd: ['systemd-socket-activate'],
 };
 
 /** For the benchmark: what it compares with, too. */

@@ -118,3 +118,61 @@ export const DialBackAnswer = Type.Object({
   address: Type.Union([Text, Type.Null()]),
   error: Type.Union([Text, Type.Null()]),
 });
+
+const Failure = Type.Object({ code: Text, message: Text, todo: Text });
+
+/** What a supernode answers to `POST /api/v1/preheat`, and `/api/v1/preheats/<id>`. */
+export const PreheatAnswer = Type.Object({
+  id: Text,
+  image: Text,
+  digest: Type.Union([Text, Type.Null()]),
+  state: Type.Union([Type.Literal('running'), Type.Literal('done'), Type.Literal('failed')]),
+  peers: Type.Array(
+    Type.Object({
+      id: Text,
+      host: Text,
+      zone: Text,
+      state: Text,
+      reason: Text,
+      restarts: Count,
+      blobs: Count,
+      blobsHere: Count,
+      bytes: Count,
+      bytesHere: Count,
+      failure: Type.Union([Failure, Type.Null()]),
+    }),
+  ),
+});
+export type PreheatAnswer = Static<typeof PreheatAnswer>;
+
+/** `/api/v1/store` of a proxy. */
+export const StoreAnswer = Type.Object({
+  bytes: Count,
+  quota: Count,
+  pinned: Count,
+  blobs: Type.Array(
+    Type.Object({
+      digest: Text,
+      size: Count,
+      lastUse: Text,
+      isInUse: Type.Boolean(),
+      isPinned: Type.Boolean(),
+      repositories: Type.Array(Text),
+      images: Type.Array(Text),
+    }),
+  ),
+  partial: Type.Array(Type.Object({ digest: Text, bytes: Count })),
+  pins: Type.Array(Type.Object({ image: Text, digest: Text, at: Text, blobs: Count, bytes: Count })),
+});
+export type StoreAnswer = Static<typeof StoreAnswer>;
+
+const Removed = Type.Array(Type.Object({ digest: Text, size: Count, why: Text }));
+
+/** What a proxy answers to `POST /api/v1/store/rm` and `/gc`. */
+export const RemovalAnswer = Type.Object({ removed: Removed, kept: Removed });
+export type RemovalAnswer = Static<typeof RemovalAnswer>;
+
+/** What a proxy answers to `POST /api/v1/store/pin`. */
+export const PinAnswer = Type.Object({ image: Text, digest: Text, blobs: Count, bytes: Count });
+/** And to `/unpin`. */
+export const UnpinAnswer = Type.Object({ image: Text });

@@ -61,3 +61,16 @@ export function listenError(cause: unknown, address: string, key?: string): Code
   const Known = LISTEN_ERRORS[codeOf(cause)];
   return Known && new Known({ address, key: key === undefined ? '' : ` (${key})` });
 }
+
+/** Sockets were handed down to this process that it cannot make sense of. */
+export const SocketsWrong = codedError('SOCKETS_WRONG', {
+  message: (p: { why: string }) => `the sockets that were handed down (LISTEN_FDS) cannot be used: ${p.why}`,
+  todo: 'give each one of the names mirror, pieces, api, supernode: FileDescriptorName= in the .socket unit (config/systemd)',
+});
+
+export const SocketElsewhere = codedError('SOCKET_ELSEWHERE', {
+  message: (p: { name: string; host: string; key: string }) =>
+    `the socket ${p.name} that was handed down listens on ${p.host}, and ${p.key} is on loopback`,
+  todo: (p) =>
+    `set ${p.key} to the address of the .socket unit, with what that needs (a join secret), or the unit to loopback`,
+});

@@ -8,6 +8,11 @@ export interface Part<T> {
   /** For the log: `store`, `mirror`. */
   readonly name: string;
   start(): Promise<T>;
+  /**
+   * Lets go at once what another process that takes over needs (a port); what runs goes on until `stop`. Called for all parts before
+   * any is stopped.
+   */
+  release?(started: T): void | Promise<void>;
   /** Gives back what `start` took. */
   stop(started: T): Promise<void>;
   readonly startBoundMs?: number;
@@ -21,6 +26,7 @@ const HARMLESS = 'nothing, if the process ends; else end it with SIGKILL (the st
 
 interface Stopper {
   readonly name: string;
+  readonly release: () => void | Promise<void>;
   readonly boundMs: number;
   readonly stop: () => Promise<void>;
 }
@@ -67,6 +73,7 @@ export class Lifecycle {
   }
 
   async #stopAll(): Promise<void> {
+    await Promise.all(this.#running.toReversed().map((part) => this.#release(part)));
     for (let last = this.#running.pop(); last; last = this.#running.pop()) await this.#stopInTime(last);
   }
 
@@ -83,6 +90,17 @@ export class Lifecycle {
         this.#log.warn({ code: 'START_FAILED', part: part.name, todo: LOOK_ABOVE }, describeError(error)),
     );
     throw new PartStartTimeout({ part: part.name, boundMs });
+  }
+
+  async #release({ name, boundMs, release }: Stopper): Promise<void> {
+    try {
+      await this.#within(boundMs, Promise.resolve(release()), Symbol('late'));
+    } catch (error) {
+      this.#log.warn(
+        { code: 'STOP_FAILED', part: name, todo: HARMLESS },
+        `${name} did not let go well: ${describeError(error)}`,
+      );
+    }
   }
 
   async #stopInTime({ name, boundMs, stop }: Stopper): Promise<void> {
@@ -104,7 +122,13 @@ export class Lifecycle {
   }
 
   #stopperOf<T>(part: Part<T>, started: T): Stopper {
-    return { name: part.name, boundMs: part.stopBoundMs ?? STOP_BOUND_MS, stop: async () => part.stop(started) };
+    const boundMs = part.stopBoundMs ?? STOP_BOUND_MS;
+    return {
+      name: part.name,
+      boundMs,
+      release: () => part.release?.(started),
+      stop: async () => part.stop(started),
+    };
   }
 
   /** What `work` gives, or `late` after the bound. The timer holds no process up. */

@@ -18,6 +18,7 @@ import { NeighbourCoordinator } from '../p2p/peer/neighbour-coordinator.ts';
 import { KnownNeighbours } from '../p2p/peer/neighbours.ts';
 import { peerSource } from '../p2p/peer/peer-source.ts';
 import type { PeerIdentity } from '../p2p/peer/piece-auth.ts';
+import { PreheatOrders, type FetchImage } from '../p2p/peer/preheat-orders.ts';
 import { PieceClient } from '../p2p/peer/piece-client.ts';
 import { PieceServer } from '../p2p/peer/piece-server.ts';
 import { RemoteCoordinator } from '../p2p/peer/remote-coordinator.ts';
@@ -32,11 +33,11 @@ import { prepareToHear } from '../p2p/protocol/messages.ts';
 import { whoamiBy, type AskWhoami } from '../p2p/protocol/whoami.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import type { Refs } from '../store/refs.ts';
-import { listenError } from './errors.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { Reloads } from './reloads.ts';
 import type { Resources } from './resources.ts';
 import type { ListeningAddress } from './service.ts';
+import { Sockets } from './sockets.ts';
 import { programVersion } from './version.ts';
 
 /** A shelf of which it can be said what is on it. */
@@ -56,6 +57,8 @@ export interface PeerDeps {
   readonly lifecycle: Lifecycle;
   readonly reloads: Reloads;
   readonly audit: Audit;
+  /** Sockets that were handed down. */
+  readonly sockets?: Sockets | undefined;
   /** What this process may run out of. */
   readonly resources: Resources;
 }
@@ -80,6 +83,7 @@ export class Peer {
   readonly #download: Limiter;
   readonly #upload: Limiter;
   readonly #whoami: AskWhoami;
+  readonly #preheats: PreheatOrders;
   #inventory: Inventory | undefined;
   #session: PeerSession | undefined;
 
@@ -98,6 +102,7 @@ export class Peer {
     this.#config = config;
     this.#deps = deps;
     this.identity = identity;
+    this.#preheats = new PreheatOrders({ clock, log });
     this.#client = new PieceClient({
       auth: {
         token: ({ peer, instance }) =>
@@ -150,6 +155,7 @@ export class Peer {
     const { server, port } = await lifecycle.start({
       name: 'pieces',
       start: () => this.#listen(downloads, refs, shelves),
+      release: ({ server }) => server.release(),
       stop: async ({ server }) => {
         this.#client.close();
         await server.close();
@@ -169,9 +175,19 @@ export class Peer {
     await lifecycle.start({
       name: 'session',
       start: async () => this.#openSession(address),
-      stop: async (session) => session.close(),
+      // The process that takes over registers under the same id.
+      release: (session) => session.close(),
+      stop: async (session) => {
+        session.close();
+        this.#preheats.close();
+      },
     });
     return address;
+  }
+
+  /** Who fetches the images that the supernode orders. */
+  preheatBy(fetch: FetchImage): void {
+    this.#preheats.fetchBy(fetch);
   }
 
   /** As `/api/v1/status` shows it. */
@@ -222,11 +238,11 @@ export class Peer {
     });
     membership.onChange(() => server.recheck());
     if (!tls && !isLoopback(listen.host)) sayInClear(log, formatAddress(listen));
-    try {
-      return { server, port: await server.listen(listen) };
-    } catch (error) {
-      throw listenError(error, formatAddress(listen), 'peer.listen') ?? error;
-    }
+    const where = { address: listen, key: 'peer.listen' };
+    const by = ({ fd, ...address }: { host: string; port: number; fd?: number }) =>
+      server.listen(fd === undefined ? address : { fd });
+    const port = await (this.#deps.sockets ?? new Sockets()).listen('pieces', where, by, () => server.host);
+    return { server, port };
   }
 
   #openSession({ host, port }: ListeningAddress): PeerSession {
@@ -247,6 +263,7 @@ export class Peer {
       self: () => self,
       membership,
       inventory: this.#inventory!,
+      preheats: this.#preheats,
       clock,
       log,
       metrics,

@@ -3,11 +3,13 @@ import type { FastifyInstance } from 'fastify';
 import { codeAndTodo, describeError } from '../base/errors.ts';
 import type { Audit } from '../base/audit.ts';
 import type { Metrics } from '../base/metrics.ts';
-import { formatAddress, type Address } from '../config/formats.ts';
+import type { Address } from '../config/formats.ts';
 import { createApiServer } from '../http/api-server.ts';
 import { opsRoutes } from '../http/ops-routes.ts';
-import { listenError } from './errors.ts';
+import type { StoreKeeper } from '../proxy/store-keeper.ts';
 import type { Peer } from './peer.ts';
+import { hostOf, type Sockets } from './sockets.ts';
+import { storeRoutes } from './store-routes.ts';
 
 /** It is asked on this machine only, by people, probes and Prometheus. */
 export const MAX_CONNECTIONS = 256;
@@ -18,6 +20,8 @@ export interface ProxyApiOptions {
   /** Undefined: this node is in no cluster. */
   readonly peer: Peer | undefined;
   readonly audit: Audit;
+  readonly sockets: Sockets;
+  readonly keeper: StoreKeeper;
 }
 
 /**
@@ -26,7 +30,7 @@ export interface ProxyApiOptions {
  */
 export async function startProxyApi(
   listen: Address,
-  { metrics, status, peer, audit }: ProxyApiOptions,
+  { metrics, status, peer, audit, sockets, keeper }: ProxyApiOptions,
 ): Promise<{ app: FastifyInstance; port: number }> {
   const app = createApiServer({ maxConnections: MAX_CONNECTIONS });
   // Where `accept` fails, some versions of Node say so here; nobody listening would end the process.
@@ -41,12 +45,15 @@ export async function startProxyApi(
       return reply.code(409).send({ code, message: describeError(error), todo });
     }
   });
-  // Its hooks hold for the route above too.
+  storeRoutes(app, keeper);
+  // Its hooks hold for the routes above too.
   opsRoutes(app, { metrics, status, audit, notReady: () => [], access: 'loopback' }, () => undefined);
-  try {
-    await app.listen({ ...listen });
-  } catch (error) {
-    throw listenError(error, formatAddress(listen), 'api.listen') ?? error;
-  }
+  const where = { address: listen, key: 'api.listen' };
+  await sockets.listen(
+    'api',
+    where,
+    (at) => app.listen(at),
+    () => hostOf(app.server),
+  );
   return { app, port: (app.server.address() as AddressInfo).port };
 }

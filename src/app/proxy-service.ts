@@ -1,5 +1,4 @@
 import { systemClock } from '../base/clock.ts';
-import type { Logger } from '../base/log.ts';
 import { networkCandidates } from '../p2p/peer/supernode-dial.ts';
 import type { Config } from '../config/config.ts';
 import { ProcessAudit } from './audit.ts';
@@ -9,10 +8,10 @@ import { loadMembership, reloadMembership } from './membership.ts';
 import { Peer } from './peer.ts';
 import { startProxy } from './proxy.ts';
 import { Reloads } from './reloads.ts';
-import type { Service } from './service.ts';
+import type { Service, ServiceDeps } from './service.ts';
 
 /** Starts a node's proxy as a member of a cluster; it looks for its supernode over the network. Rejects as `startUp`. */
-export async function startProxyService(config: Config, { log }: { log: Logger }): Promise<Service> {
+export async function startProxyService(config: Config, { log, sockets }: ServiceDeps): Promise<Service> {
   const clock = systemClock;
   const reloads = new Reloads();
   const lifecycle = new Lifecycle({ log, clock });
@@ -22,12 +21,13 @@ export async function startProxyService(config: Config, { log }: { log: Logger }
   reloadMembership(membership, reloads, log);
   const { supernodes } = config;
   const candidates = networkCandidates(clock, undefined, tls);
-  const around = { log, lifecycle, reloads, audit, membership, tls, candidates, supernodes };
+  const around = { log, lifecycle, reloads, audit, membership, tls, sockets, candidates, supernodes };
   const addresses = await startProxy(config, {
     log,
     lifecycle,
     reloads,
     audit,
+    sockets,
     cluster: (parts) => Peer.create(config, { ...around, ...parts }),
   });
   return { addresses, reload: (next) => reloads.run(next), stop: () => lifecycle.stop() };

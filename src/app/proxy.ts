@@ -2,12 +2,12 @@ import { join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
 import type { Digest } from '../base/digest.ts';
 import type { Logger } from '../base/log.ts';
-import { formatAddress, type Address } from '../config/formats.ts';
 import type { Config } from '../config/config.ts';
 import { Downloads } from '../p2p/peer/downloads.ts';
 import { HashThread } from '../p2p/peer/hash-thread.ts';
 import { SoloCoordinator } from '../p2p/peer/solo-coordinator.ts';
 import { createMirror } from '../proxy/mirror.ts';
+import { StoreKeeper } from '../proxy/store-keeper.ts';
 import { BufferPool } from '../http/buffer-pool.ts';
 import { Upstreams } from '../registry/upstreams.ts';
 import { PrivateBlobs } from '../store/private-blobs.ts';
@@ -16,7 +16,6 @@ import { DiskStore } from '../store/disk-store.ts';
 import { openStore } from '../store/late-store.ts';
 import { Refs } from '../store/refs.ts';
 import type { ProcessAudit } from './audit.ts';
-import { listenError } from './errors.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { readMirrorClients, reloadMirrorClients } from './mirror-clients.ts';
 import type { ListeningAddress } from './service.ts';
@@ -25,6 +24,7 @@ import type { Peer, PeerDeps } from './peer.ts';
 import { startProxyApi } from './proxy-api.ts';
 import type { Reloads } from './reloads.ts';
 import { descriptorsWanted, Resources } from './resources.ts';
+import { hostOf, Sockets } from './sockets.ts';
 import { programVersion } from './version.ts';
 
 /** How long responses that are under way may go on when Hawker is told to stop; longer than that they are cut off. */
@@ -37,6 +37,8 @@ export interface ProxyDeps {
   readonly lifecycle: Lifecycle;
   readonly reloads: Reloads;
   readonly audit: ProcessAudit;
+  /** Sockets that were handed down. */
+  readonly sockets?: Sockets | undefined;
   /** The node's part in a cluster; undefined: it is alone. */
   readonly cluster?: (parts: Pick<PeerDeps, 'pool' | 'clock' | 'metrics' | 'resources'>) => Promise<Peer>;
 }
@@ -44,7 +46,7 @@ export interface ProxyDeps {
 /** Composes one node's proxy: what it keeps, what it reads from, its part in a cluster, what it shows. */
 export async function startProxy(
   config: Config,
-  { log, lifecycle, reloads, audit, cluster }: ProxyDeps,
+  { log, lifecycle, reloads, audit, sockets = new Sockets(), cluster }: ProxyDeps,
 ): Promise<ListeningAddress[]> {
   const clock = systemClock;
   const metrics = roleMetrics();
@@ -57,15 +59,20 @@ export async function startProxy(
     stop: async (resources) => resources.close(),
   });
 
+  let privateBlobs: PrivateBlobs | undefined;
   const store = await lifecycle.start({
     name: 'store',
-    start: () => openStore({ dir, quotaBytes, log, metrics, clock }),
+    start: () =>
+      // The process before this one may have noted some more.
+      openStore({ dir, quotaBytes, log, metrics, clock, onOpened: () => privateBlobs?.reread() }),
+    release: (store) => store.stopping(),
     stop: (store) => store.close(),
   });
   reloads.add({ keys: ['store.quota'], take: async (next) => store.setQuota(next.store.quotaBytes) });
   const refs = await lifecycle.start({
     name: 'refs',
     start: () => Refs.open({ dir, log, clock }),
+    release: (refs) => refs.flush(),
     stop: (refs) => refs.close(),
   });
   const shelves: ContainerdShelf[] = [];
@@ -91,7 +98,7 @@ export async function startProxy(
   const solo = new SoloCoordinator({ clock, log });
   // A store that is not open yet says of every blob that it is not here.
   const isHere = (digest: Digest) => !(store instanceof DiskStore) || store.sizeOf(digest) !== undefined;
-  const privateBlobs = PrivateBlobs.open(dir, isHere);
+  privateBlobs = PrivateBlobs.open(dir, isHere);
   const peer = await cluster?.({ pool, clock, metrics, resources });
   audit.node.peer = peer?.identity.peer;
   const hashThread = await lifecycle.start({
@@ -127,6 +134,7 @@ export async function startProxy(
         upstreams,
         downloads,
         refs,
+        room: store,
         vouchers,
         pool,
         log,
@@ -136,18 +144,20 @@ export async function startProxy(
         audit,
       };
       const mirror = createMirror({ settings, ...shared });
-      try {
-        const addresses = await mirror.listen();
-        reloadMirrorClients(reloads, clients, mirror);
-        return { mirror, addresses };
-      } catch (error) {
-        throw listenError(error, formatAddress(failedAddress(error, settings.listen)), 'proxy.listen') ?? error;
-      }
+      const addresses = await mirror.listen((app, address) => {
+        const key = address === settings.listen ? 'proxy.listen' : 'proxy.listeners';
+        const listen = (where: object) => app.listen({ ...where });
+        return sockets.listen('mirror', { address, key }, listen, () => hostOf(app.server));
+      });
+      reloadMirrorClients(reloads, clients, mirror);
+      return { mirror, addresses };
     },
+    release: ({ mirror }) => mirror.release(),
     stop: ({ mirror }) => mirror.close(DRAIN_MS),
     stopBoundMs: DRAIN_MS + DRAIN_MARGIN_MS,
   });
 
+  peer?.preheatBy((work, progress, signal) => mirrorAddresses.mirror.preheating.fetch(work, progress, signal));
   resources.onShortage(() => {
     mirrorAddresses.mirror.closeIdle();
     upstreams.closeIdle();
@@ -160,9 +170,11 @@ export async function startProxy(
     downloads: downloads.list(),
     pressure: resources.status(),
   });
+  const keeper = new StoreKeeper({ store: () => store.opened(), refs, clock });
   const api = await lifecycle.start({
     name: 'api',
-    start: () => startProxyApi(config.api.listen, { metrics, status, peer, audit }),
+    start: () => startProxyApi(config.api.listen, { metrics, status, peer, audit, sockets, keeper }),
+    release: ({ app }) => void app.server.close(),
     stop: ({ app }) => app.close(),
   });
 
@@ -175,10 +187,4 @@ export async function startProxy(
     ...(pieces ? [pieces] : []),
     { role: 'api', host: config.api.listen.host, port: api.port },
   ];
-}
-
-/** Which of several addresses could not be had: Node names it in its error. */
-function failedAddress(error: unknown, otherwise: Address): Address {
-  const { address, port } = error as Partial<{ address: string; port: number }>;
-  return address !== undefined && port !== undefined ? { host: address, port } : otherwise;
 }

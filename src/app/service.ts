@@ -1,5 +1,13 @@
 import type { Config } from '../config/config.ts';
+import type { Logger } from '../base/log.ts';
 import type { Reloaded } from './reloads.ts';
+import type { Sockets } from './sockets.ts';
+
+export interface ServiceDeps {
+  readonly log: Logger;
+  /** Sockets that were handed down; undefined: none. */
+  readonly sockets?: Sockets | undefined;
+}
 
 /** What `startUp` gives: a service that runs. */
 export interface Service {

@@ -11,7 +11,7 @@ import { startSupernodeRole, type SupernodeDeps } from './supernode.ts';
 /** Starts a supernode of its own. Rejects as `startUp`. */
 export async function startSupernode(
   config: Config,
-  { log, settleMs }: Pick<SupernodeDeps, 'log' | 'settleMs'>,
+  { log, sockets, settleMs }: Pick<SupernodeDeps, 'log' | 'sockets' | 'settleMs'>,
 ): Promise<Service> {
   const reloads = new Reloads();
   const lifecycle = new Lifecycle({ log, clock: systemClock });
@@ -19,6 +19,15 @@ export async function startSupernode(
   const tls = await startClusterTls(config, { log, lifecycle, reloads });
   const membership = await loadMembership(config);
   reloadMembership(membership, reloads, log);
-  const { address } = await startSupernodeRole(config, { log, lifecycle, audit, membership, tls, reloads, settleMs });
+  const { address } = await startSupernodeRole(config, {
+    log,
+    lifecycle,
+    audit,
+    membership,
+    tls,
+    reloads,
+    sockets,
+    settleMs,
+  });
   return { addresses: [address], reload: (next) => reloads.run(next), stop: () => lifecycle.stop() };
 }

@@ -2,7 +2,7 @@ import type { AddressInfo } from 'node:net';
 import { systemClock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Config } from '../config/config.ts';
-import { formatAddress, isLoopback } from '../config/formats.ts';
+import { isLoopback } from '../config/formats.ts';
 import { createApiServer } from '../http/api-server.ts';
 import type { ClusterTls } from '../p2p/protocol/cluster-tls.ts';
 import type { Membership } from '../p2p/protocol/membership.ts';
@@ -11,12 +11,12 @@ import { whoamiBy } from '../p2p/protocol/whoami.ts';
 import { supernodeApi } from '../p2p/supernode/api.ts';
 import { MAX_CONNECTIONS, Supernode } from '../p2p/supernode/supernode.ts';
 import type { ProcessAudit } from './audit.ts';
-import { listenError } from './errors.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { roleMetrics } from './metrics.ts';
 import { loadApiAccess } from './operator.ts';
 import type { Reloads } from './reloads.ts';
 import type { ListeningAddress } from './service.ts';
+import { hostOf, Sockets } from './sockets.ts';
 import { programVersion } from './version.ts';
 
 export interface SupernodeDeps {
@@ -27,6 +27,8 @@ export interface SupernodeDeps {
   readonly reloads: Reloads;
   /** Undefined: it speaks plain HTTP. */
   readonly tls?: ClusterTls | undefined;
+  /** Sockets that were handed down. */
+  readonly sockets?: Sockets | undefined;
   /** How long peers that come back have until new leases are granted; undefined: as after any restart. */
   readonly settleMs?: number | undefined;
   /** See `SupernodeOptions`. */
@@ -36,7 +38,7 @@ export interface SupernodeDeps {
 /** Composes a supernode: the swarm and the roster, their sessions and their API. */
 export async function startSupernodeRole(
   config: Pick<Config, 'supernode' | 'cluster'>,
-  { log, lifecycle, audit, membership, tls, reloads, settleMs, onGivingUp }: SupernodeDeps,
+  { log, lifecycle, audit, membership, tls, reloads, sockets = new Sockets(), settleMs, onGivingUp }: SupernodeDeps,
 ): Promise<{ supernode: Supernode; address: ListeningAddress }> {
   const clock = systemClock;
   const metrics = roleMetrics();
@@ -63,12 +65,18 @@ export async function startSupernodeRole(
     start: async () => {
       const app = createApiServer({ maxConnections: MAX_CONNECTIONS, ...(tls && { https: tls.forAnyone }) });
       await app.register(supernodeApi, { supernode, metrics, access, audit, tls, clock, log });
-      try {
-        await app.listen({ ...listen });
-      } catch (error) {
-        throw listenError(error, formatAddress(listen), 'supernode.listen') ?? error;
-      }
+      const where = { address: listen, key: 'supernode.listen' };
+      await sockets.listen(
+        'supernode',
+        where,
+        (at) => app.listen(at),
+        () => hostOf(app.server),
+      );
       return app;
+    },
+    release: (app) => {
+      app.server.close();
+      supernode.close();
     },
     stop: (app) => app.close(),
   });

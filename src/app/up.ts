@@ -1,6 +1,5 @@
 import { systemClock } from '../base/clock.ts';
 import { codeAndTodo, describeError } from '../base/errors.ts';
-import type { Logger } from '../base/log.ts';
 import type { Config } from '../config/config.ts';
 import { formatAddress, isLoopback } from '../config/formats.ts';
 import { networkCandidates, type FindCandidates } from '../p2p/peer/supernode-dial.ts';
@@ -14,14 +13,14 @@ import { isOwn } from './own-url.ts';
 import { Peer } from './peer.ts';
 import { startProxy } from './proxy.ts';
 import { Reloads } from './reloads.ts';
-import type { Service } from './service.ts';
+import type { Service, ServiceDeps } from './service.ts';
 import { startSupernodeRole } from './supernode.ts';
 
 /**
  * Starts everything that a node needs in one process: a supernode, and a proxy whose session with it stays in memory. Rejects,
  * with all that was started stopped again, when a part cannot start.
  */
-export async function startUp(config: Config, { log }: { log: Logger }): Promise<Service> {
+export async function startUp(config: Config, { log, sockets }: ServiceDeps): Promise<Service> {
   const clock = systemClock;
   const reloads = new Reloads();
   const lifecycle = new Lifecycle({ log, clock });
@@ -39,6 +38,7 @@ export async function startUp(config: Config, { log }: { log: Logger }): Promise
     membership,
     reloads,
     tls,
+    sockets,
     settleMs,
     // The mirror of this node goes on without it.
     onGivingUp: (error) => log.error(codeAndTodo(error), describeError(error)),
@@ -62,8 +62,11 @@ export async function startUp(config: Config, { log }: { log: Logger }): Promise
     lifecycle,
     reloads,
     audit,
-    cluster: (parts) =>
-      Peer.create(config, { log, lifecycle, reloads, audit, membership, tls, candidates, supernodes, ...parts }),
+    sockets,
+    cluster: (parts) => {
+      const around = { log, lifecycle, reloads, audit, membership, tls, sockets, candidates, supernodes };
+      return Peer.create(config, { ...around, ...parts });
+    },
   });
   return { addresses: [...addresses, address], reload: (next) => reloads.run(next), stop: () => lifecycle.stop() };
 }

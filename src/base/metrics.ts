@@ -60,6 +60,11 @@ export class Metrics {
     help: 'The quota of the store',
     ...this.#on,
   });
+  readonly storePinnedBytes = new Gauge({
+    name: 'hawker_store_pinned_bytes',
+    help: 'Bytes of blobs that are pinned, and never evicted',
+    ...this.#on,
+  });
   readonly storeDroppedBlobs = new Counter({
     name: 'hawker_store_dropped_blobs_total',
     help: 'Stored blobs that were dropped: changed, cut, gone or unreadable (damaged), or with other bytes than were stored (rotten)',

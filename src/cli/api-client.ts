@@ -1,4 +1,4 @@
-import type { Static, TSchema } from '@sinclair/typebox';
+import { Type, type Static, type TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { Agent, request } from 'undici';
 import { apiTls, tlsFault, type ApiTls } from '../app/cluster-tls.ts';
@@ -6,7 +6,7 @@ import { apiAuthorization } from '../app/operator.ts';
 import { describeError } from '../base/errors.ts';
 import { formatTime, MiB } from '../base/units.ts';
 import type { Config } from '../config/config.ts';
-import { ApiRefused, NoSupernode, ServiceBadAnswer, ServiceUnreachable } from './errors.ts';
+import { ApiRefused, NoSupernode, ServiceBadAnswer, ServiceRefused, ServiceUnreachable } from './errors.ts';
 
 /** For the whole of it: connect, ask, answer. */
 const TIMEOUT_MS = 5000;
@@ -15,6 +15,8 @@ const MAX_ANSWER_BYTES = 64 * MiB;
 const UNAUTHORIZED = 401;
 /** Of a service's own words in an error. */
 const MAX_SAID_CHARACTERS = 200;
+/** How a service of Hawker says no. */
+const REFUSAL = Type.Object({ code: Type.String(), message: Type.String(), todo: Type.String() });
 
 /** A running service: where it is, what it is, and the setting that names it. */
 export interface ServiceAddress {
@@ -31,16 +33,45 @@ export interface ServiceAddress {
  * One look at a running service: what it answers, in the shape of `schema`. Rejects with SERVICE_UNREACHABLE where nothing
  * answers within 5 s, API_REFUSED where it is not for us, SERVICE_BAD_ANSWER where it is no JSON or not of that shape.
  */
-export async function askService<T extends TSchema>(
-  { url, what, setting, authorization, tls }: ServiceAddress,
+export function askService<T extends TSchema>(
+  address: ServiceAddress,
   path: string,
   schema: T,
   timeoutMs = TIMEOUT_MS,
 ): Promise<Static<T>> {
+  return exchange(address, path, { method: 'GET', body: undefined }, schema, timeoutMs);
+}
+
+/**
+ * Tells a running service to do something: what it answers. Rejects as `askService`, and with the service's own error (its code,
+ * message and todo) where it says no.
+ */
+export function commandService<T extends TSchema>(
+  address: ServiceAddress,
+  path: string,
+  body: object,
+  schema: T,
+  timeoutMs = TIMEOUT_MS,
+): Promise<Static<T>> {
+  return exchange(address, path, { method: 'POST', body: JSON.stringify(body) }, schema, timeoutMs);
+}
+
+interface Command {
+  readonly method: 'GET' | 'POST';
+  readonly body: string | undefined;
+}
+
+async function exchange<T extends TSchema>(
+  { url, what, setting, authorization, tls }: ServiceAddress,
+  path: string,
+  command: Command,
+  schema: T,
+  timeoutMs: number,
+): Promise<Static<T>> {
   const full = new URL(path, url).href;
   const certificates = full.startsWith('https:') ? await tls?.() : undefined;
   const ask = (token?: string) =>
-    get(full, { timeoutMs, authorization: token, tls: certificates }).catch((cause: unknown) => {
+    send(full, command, { timeoutMs, authorization: token, tls: certificates }).catch((cause: unknown) => {
       if (cause instanceof ServiceBadAnswer) throw cause;
       throw new ServiceUnreachable({ url, what, setting, why: whyNot(cause, timeoutMs) });
     });
@@ -51,7 +82,8 @@ export async function askService<T extends TSchema>(
     if (status === UNAUTHORIZED) throw new ApiRefused({ url: full, sent: token !== undefined });
   }
   const value = parse(body);
-  if (status !== 200) {
+  if (status < 200 || status > 299) {
+    if (Value.Check(REFUSAL, value)) throw new ServiceRefused(value);
     const said = saidBy(value);
     throw new ServiceBadAnswer({ url: full, why: `HTTP status ${status}${said === '' ? '' : ` (${said})`}` });
   }
@@ -64,15 +96,23 @@ export async function askService<T extends TSchema>(
 }
 
 /** Asks the first supernode that answers, as proxies use the first that is up. Rejects with the first one's error. */
-export async function askSupernode<T extends TSchema>(
+export function askSupernode<T extends TSchema>(
   config: Pick<Config, 'supernodes' | 'cluster'>,
   path: string,
   schema: T,
 ): Promise<{ url: string; answer: Static<T> }> {
+  return firstSupernode(config, (address) => askService(address, path, schema));
+}
+
+/** What the first supernode that can be reached gives. Rejects with the first one's error. */
+export async function firstSupernode<T>(
+  config: Pick<Config, 'supernodes' | 'cluster'>,
+  ask: (address: ServiceAddress) => Promise<T>,
+): Promise<{ url: string; answer: T }> {
   let first: unknown;
   for (const url of config.supernodes) {
     try {
-      return { url, answer: await askService(supernodeAt(url, config), path, schema) };
+      return { url, answer: await ask(supernodeAt(url, config)) };
     } catch (error) {
       first ??= error;
       if (!(error instanceof ServiceUnreachable)) break;
@@ -97,13 +137,22 @@ interface Asking {
   readonly tls: ApiTls | undefined;
 }
 
-async function get(url: string, { timeoutMs, authorization, tls }: Asking): Promise<{ status: number; body: string }> {
+async function send(
+  url: string,
+  command: Command,
+  { timeoutMs, authorization, tls }: Asking,
+): Promise<{ status: number; body: string }> {
   const agent = new Agent({ pipelining: 0, connect: { ...tls } });
   try {
     const { statusCode, body } = await request(url, {
       dispatcher: agent,
+      method: command.method,
+      body: command.body ?? null,
       signal: AbortSignal.timeout(timeoutMs),
-      headers: authorization === undefined ? {} : { authorization },
+      headers: {
+        ...(command.body !== undefined && { 'content-type': 'application/json' }),
+        ...(authorization !== undefined && { authorization }),
+      },
     });
     const chunks: Buffer[] = [];
     let length = 0;

@@ -8,8 +8,10 @@ import { addDemoFlags } from './demo-flags.ts';
 import { DONE, failureLine, statusOf, usageLine, WRONG_USAGE } from './exit.ts';
 import { addLooks } from './looks.ts';
 import { addSetupFlags } from './setup-flags.ts';
+import { addPreheat } from './preheat-flags.ts';
 import type { ProcessPort } from './process-port.ts';
 import type { StartService } from './run-service.ts';
+import { addStoreCommands } from './store-flags.ts';
 import { versionText } from './version.ts';
 
 interface TokenFlags {
@@ -55,6 +57,8 @@ export async function runCli(port: ProcessPort): Promise<number> {
   );
 
   addLooks(program, port, (result) => (status = result));
+  addPreheat(program, port, (result) => (status = result));
+  addStoreCommands(program, port, (result) => (status = result));
 
   const doctor = program
     .command('doctor')

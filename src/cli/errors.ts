@@ -1,4 +1,4 @@
-import { codedError } from '../base/errors.ts';
+import { CodedError, codedError } from '../base/errors.ts';
 
 /** A running service did not answer. `what` it is, and the setting (and flag) that names it. */
 export const ServiceUnreachable = codedError('SERVICE_UNREACHABLE', {
@@ -56,4 +56,30 @@ export const PasswordNotTaken = codedError('PASSWORD_NOT_TAKEN', {
 export const Interrupted = codedError('INTERRUPTED', {
   message: (p: { signal: string }) => `stopped by ${p.signal} before it was done; what it had made is removed`,
   todo: 'start it again',
+});
+
+/** A service says no: its own code, words and what to do. */
+export class ServiceRefused extends CodedError {
+  readonly code: string;
+  readonly todo: string;
+
+  constructor({ code, message, todo }: { code: string; message: string; todo: string }) {
+    super(message);
+    this.name = code;
+    this.code = code;
+    this.todo = todo;
+  }
+}
+
+/** Not all of the chosen peers have the image. */
+export const PreheatIncomplete = codedError('PREHEAT_INCOMPLETE', {
+  message: (p: { missing: number; of: number; first: string; todo: string }) =>
+    `${p.missing} of ${p.of} peer${p.of === 1 ? '' : 's'} ${p.missing === 1 ? 'does' : 'do'} not have the image: ${p.first}`,
+  todo: (p) => p.todo,
+});
+
+/** What commander cannot see. */
+export const UsageWrong = codedError('USAGE', {
+  message: (p: { why: string; command: string }) => p.why,
+  todo: (p) => `see ${p.command} --help`,
 });

@@ -2,6 +2,7 @@ import { CodedError, codeOf, describeError } from '../base/errors.ts';
 import { isConfigError } from '../config/errors.ts';
 import { formatAddress } from '../config/formats.ts';
 import { listenError } from '../app/errors.ts';
+import { UsageWrong } from './errors.ts';
 
 /** Exit statuses; scripts rely on them. */
 export const DONE = 0;
@@ -20,7 +21,7 @@ export function usageLine(message: string, command: string): string {
 }
 
 export function statusOf(error: unknown): number {
-  return isConfigError(error) ? WRONG_USAGE : FAILED;
+  return isConfigError(error) || error instanceof UsageWrong ? WRONG_USAGE : FAILED;
 }
 
 function line(code: string, message: string, todo: string): string {

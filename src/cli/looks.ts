@@ -6,7 +6,7 @@ import { DONE, FAILED, failureLine } from './exit.ts';
 import type { ProcessPort } from './process-port.ts';
 import { hasColour } from './terminal.ts';
 
-interface Looking {
+export interface Looking {
   readonly config: Config;
   readonly port: ProcessPort;
   readonly json: boolean;
@@ -26,9 +26,27 @@ export function addLooks(program: Command, port: ProcessPort, done: (status: num
   };
   const supernodes: Concerns = (key) => key === 'supernodes' || key.startsWith('cluster.');
   add('peers', 'show who is in the cluster, who is not, and why', supernodes, showPeers);
-  add('blobs', 'show which blobs the cluster holds and fetches', supernodes, showBlobs);
+  addBlobs(program, port, done);
   const both: Concerns = (key) => supernodes(key) || key === 'api.listen';
   add('status', "show how this node's proxy and its supernode are; fails where one does not answer", both, showStatus);
+}
+
+/** Of the cluster, or (`--node`) of this node. */
+function addBlobs(program: Command, port: ProcessPort, done: (status: number) => void): void {
+  const command = program
+    .command('blobs')
+    .description('show which blobs the cluster holds and fetches, or this node keeps');
+  const concerns: Concerns = (key) => key === 'supernodes' || key.startsWith('cluster.') || key === 'api.listen';
+  addConfigFlags(command, concerns)
+    .option('--node', "this node's store: last use, pins, repositories")
+    .option('--json', 'as JSON');
+  command.action(async () => {
+    const { config } = await loadConfig({ ...configSources(command, port), withoutFiles: true });
+    const { node, json = false } = command.opts<{ node?: true; json?: boolean }>();
+    const looking = { config, port, json };
+    if (node !== true) done(await showBlobs(looking));
+    else done(await (await import('./node-store.ts')).showStore(looking));
+  });
 }
 
 async function showPeers({ config, port, json }: Looking): Promise<number> {

@@ -5,6 +5,8 @@ export type Signal = 'SIGTERM' | 'SIGINT' | 'SIGHUP';
 
 /** The process, as far as a command needs it. `main.ts` has the real one; nothing else touches argv, environment, signals or exit. */
 export interface ProcessPort {
+  /** Its own id. */
+  readonly pid?: number;
   /** Without the program's own name. */
   readonly argv: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;

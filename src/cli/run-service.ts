@@ -3,7 +3,8 @@ import { createLogger, setLogLevel, type Logger, type LogFormat, type LogLevel }
 import { formatAddress } from '../config/formats.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig, type ConfigSources } from '../config/load.ts';
-import type { Service } from '../app/service.ts';
+import type { Service, ServiceDeps } from '../app/service.ts';
+import { Sockets } from '../app/sockets.ts';
 import { programVersion } from '../app/version.ts';
 import { banner } from './banner.ts';
 import { DONE, FAILED, failureLine } from './exit.ts';
@@ -11,7 +12,7 @@ import type { Concerns } from './config-flags.ts';
 import type { ProcessPort } from './process-port.ts';
 import { reloadConfig } from './reload.ts';
 
-export type StartService = (config: Config, deps: { log: Logger }) => Promise<Service>;
+export type StartService = (config: Config, deps: ServiceDeps) => Promise<Service>;
 
 /**
  * A second signal within this time is the first one again: on Ctrl-C both the terminal and npm (`npm start`) send one.
@@ -49,7 +50,12 @@ export async function runService(
   // The bounds of starting and stopping are timers that hold no process up.
   const keepAlive = setInterval(() => {}, KEEP_ALIVE_MS);
   try {
-    service = await start(config, { log });
+    const sockets = new Sockets(port);
+    service = await start(config, { log, sockets });
+    for (const name of sockets.unused()) {
+      const todo = 'leave its .socket unit out, or start the command that takes it';
+      log.warn({ code: 'SOCKET_UNUSED', name, todo }, 'a socket was handed down that nothing here takes');
+    }
     announce(service, config, log, forPerson ? port : undefined);
     const why = await asked.signal;
     log.info({ code: 'STOPPING', signal: why }, `${why}: ending what runs; a second signal stops at once`);

@@ -10,6 +10,10 @@ import { RangesRefused, RangeUnsatisfiable } from './errors.ts';
 import { etagOf, noneMatch, rangeApplies } from './etag.ts';
 import type { Exchange } from './exchange.ts';
 import type { ImageNames } from './image-names.ts';
+import { unlessAborted } from './unless-aborted.ts';
+
+/** Who asks: a client, by its exchange, or the node itself. */
+type Asker = Pick<Exchange, 'scope' | 'signal'>;
 
 const MEDIA_TYPE = 'application/octet-stream';
 
@@ -30,6 +34,15 @@ export class Blobs {
     this.#downloads = deps.downloads;
     this.#images = deps.images;
     this.#pool = deps.pool;
+  }
+
+  /** Opens the whole of a blob for the node itself, which asks as its configuration says. Rejects as `Downloads.open`. */
+  async open(asker: Asker, digest: Digest): Promise<OpenBlob> {
+    const { scope, signal } = asker;
+    const grant =
+      this.#access.toDigestNow(scope, digest, 'blob') ??
+      (await unlessAborted(this.#access.toDigest(scope, digest, 'blob'), signal));
+    return this.#open(asker, grant, undefined);
   }
 
   async serve(exchange: Exchange, digest: Digest): Promise<void> {
@@ -145,8 +158,7 @@ export class Blobs {
     }
   }
 
-  async #open(exchange: Exchange, grant: Grant, range: Slice | undefined): Promise<OpenBlob> {
-    const { scope, signal } = exchange;
+  async #open({ scope, signal }: Asker, grant: Grant, range: Slice | undefined): Promise<OpenBlob> {
     const origin = originSource(scope.upstream.blob(scope.repository, grant.digest));
     try {
       const { digest, size, confirm } = grant;

@@ -1,13 +1,13 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { Clock } from '../base/clock.ts';
 import type { ByteSource, Metrics } from '../base/metrics.ts';
-import { asError } from '../base/errors.ts';
 import { onClientGone } from '../http/abort.ts';
 import type { Upstream } from '../registry/upstream.ts';
 import type { Asker } from './asker.ts';
 import type { Client } from './askers.ts';
 import { FirstByteLate } from './errors.ts';
 import type { Scope } from './namespace.ts';
+import { unlessAborted } from './unless-aborted.ts';
 
 /**
  * How long a client waits for the head of a response, in milliseconds; then it gets a 404, on which it goes to the origin at
@@ -96,19 +96,8 @@ export class Exchange {
   }
 
   /** What `promise` gives, unless the signal aborts first. What others share goes on. */
-  async unlessOver<T>(promise: Promise<T>): Promise<T> {
-    const { signal } = this;
-    let stop: () => void = () => undefined;
-    const over = new Promise<never>((_, reject) => {
-      stop = (): void => reject(asError(signal.reason));
-      if (signal.aborted) stop();
-      else signal.addEventListener('abort', stop, { once: true });
-    });
-    try {
-      return await Promise.race([promise, over]);
-    } finally {
-      signal.removeEventListener('abort', stop);
-    }
+  unlessOver<T>(promise: Promise<T>): Promise<T> {
+    return unlessAborted(promise, this.signal);
   }
 
   /** Sets the head, which leaves with the first byte. From here on the response can only be finished or cut off. */

@@ -16,13 +16,17 @@ import type { Exchange } from './exchange.ts';
 import type { ImageNames } from './image-names.ts';
 import { repoKey, type Scope } from './namespace.ts';
 import type { PassThrough } from './passthrough.ts';
-import { NOT_KEPT, type TagGrant, type Tags } from './tags.ts';
+import { NOT_KEPT, type TagGrant, type Tags, type Variant } from './tags.ts';
+import { unlessAborted } from './unless-aborted.ts';
 
 /** Links from a manifest are written again when it is read so long after the last time, in milliseconds. */
 const LINK_AGAIN_MS = 60 * 60_000;
 const MAX_LINKED = 10_000;
 
 export type ManifestReference = { readonly tag: string } | { readonly digest: Digest };
+
+/** Who asks: a client, by its exchange, or the node itself. */
+type Asker = Pick<Exchange, 'scope' | 'signal'>;
 
 interface Manifest {
   readonly bytes: Buffer;
@@ -85,11 +89,25 @@ export class Manifests {
     this.#answer(exchange, grant, await this.#read(exchange, grant));
   }
 
+  /** Reads a manifest for the node itself, which asks as its configuration says; `isStale`: its registry could not be asked. */
+  async read(
+    asker: Asker,
+    reference: ManifestReference,
+  ): Promise<{ digest: Digest; bytes: Buffer; mediaType: string; isStale: boolean } | typeof NOT_KEPT> {
+    const { scope, signal } = asker;
+    const grant =
+      this.#grantNow(scope, reference) ?? (await unlessAborted(this.#grantFor(scope, reference, 'any'), signal));
+    if (grant === NOT_KEPT) return NOT_KEPT;
+    const { bytes, mediaType } = await this.#read(asker, grant);
+    return { digest: grant.digest, bytes, mediaType, isStale: grant.warning !== undefined };
+  }
+
   async #grant(exchange: Exchange, reference: ManifestReference): Promise<TagGrant | typeof NOT_KEPT> {
-    const { scope } = exchange;
-    if ('tag' in reference) {
-      return this.#tags.resolve(scope, reference.tag, acceptClass(exchange.header('accept')));
-    }
+    return this.#grantFor(exchange.scope, reference, acceptClass(exchange.header('accept')));
+  }
+
+  async #grantFor(scope: Scope, reference: ManifestReference, variant: Variant): Promise<TagGrant | typeof NOT_KEPT> {
+    if ('tag' in reference) return this.#tags.resolve(scope, reference.tag, variant);
     return tagGrantOf(await this.#access.toDigest(scope, reference.digest, 'manifest'));
   }
 
@@ -113,17 +131,17 @@ export class Manifests {
     exchange.response.end(bytes, () => exchange.sent(source, bytes.length));
   }
 
-  async #read(exchange: Exchange, grant: TagGrant): Promise<Manifest> {
-    const { scope } = exchange;
+  async #read(asker: Asker, grant: TagGrant): Promise<Manifest> {
+    const { scope, signal } = asker;
     const { upstream, repository } = scope;
     const origin = grant.bytes
       ? sourceOf(grant.bytes, upstream.host)
       : originSource(upstream.manifest(repository, grant.digest));
     // What a HEAD says of its size is not relied on: some registries compress the one and not the other.
     const wanted = { digest: grant.digest, origin, size: undefined, isSmall: true, confirm: grant.confirm };
-    const blob = await this.#open(exchange, { ...wanted, isPrivate: upstream.usesCredentials });
+    const blob = await this.#open(asker, { ...wanted, isPrivate: upstream.usesCredentials });
     try {
-      const bytes = await exchange.unlessOver(readWhole(blob));
+      const bytes = await unlessAborted(readWhole(blob), signal);
       const source = blob.sourceAt(0);
       const linked = this.#linkedLately(scope, grant.digest);
       if (linked) return { bytes, mediaType: linked.mediaType, source };
@@ -136,11 +154,11 @@ export class Manifests {
     }
   }
 
-  async #open(exchange: Exchange, wanted: DownloadRequest): Promise<OpenBlob> {
+  async #open({ scope, signal }: Asker, wanted: DownloadRequest): Promise<OpenBlob> {
     try {
-      return await this.#downloads.open(wanted, undefined, exchange.signal);
+      return await this.#downloads.open(wanted, undefined, signal);
     } catch (error) {
-      await this.#access.denied(exchange.scope, wanted.digest, error);
+      await this.#access.denied(scope, wanted.digest, error);
       throw error;
     }
   }

@@ -21,6 +21,7 @@ import { Manifests } from './manifests.ts';
 import type { MirrorTls } from './mirror-tls.ts';
 import { OriginAsking } from './origin-asking.ts';
 import { PassThrough } from './passthrough.ts';
+import { Preheating, type StoreRoom } from './preheating.ts';
 import { createMirrorServer } from './server.ts';
 import { Tags } from './tags.ts';
 
@@ -28,6 +29,9 @@ interface Address {
   readonly host: string;
   readonly port: number;
 }
+
+/** How to listen on an address: by opening it, or on a socket that listens already (`fd`). */
+export type Listen = (app: FastifyInstance, address: Address) => Promise<unknown>;
 
 /** A further address. */
 interface MirrorListener {
@@ -59,8 +63,10 @@ export interface MirrorOptions {
   /** Undefined: plain HTTP. */
   readonly tls?: MirrorTls | undefined;
   readonly upstreams: Pick<Upstreams, 'find'>;
-  readonly downloads: Pick<Downloads, 'open' | 'sizeOf'>;
+  readonly downloads: Pick<Downloads, 'open' | 'sizeOf' | 'settled'>;
   readonly refs: Refs;
+  /** What room the store has, for images that are to be fetched whole. */
+  readonly room: StoreRoom;
   /** The other proxies' word, where the origin cannot be asked; undefined: there are none. */
   readonly vouchers?: Vouchers | undefined;
   /** Shared by all that holds bodies in memory. */
@@ -77,18 +83,22 @@ export interface MirrorOptions {
 export interface Mirror {
   /** New connections get this certificate, and are asked for one of these authorities; those that are open have shown none. */
   secure(tls: MirrorTls): void;
+  readonly preheating: Preheating;
   /** Resolves with the addresses in the order of the settings; rejects, listening nowhere, when one cannot be had. */
-  listen(): Promise<Address[]>;
+  listen(by?: Listen): Promise<Address[]>;
   /** Closes the connections on which no request runs. */
   closeIdle(): void;
+  /** Takes no more connections; what runs goes on. */
+  release(): void;
   /** Takes no more connections, lets responses end for up to `drainMs`, then cuts them off. */
   close(drainMs: number): Promise<void>;
 }
 
 /** Composes the mirror's HTTP face. */
 export function createMirror(options: MirrorOptions): Mirror {
-  const { settings, rules, logins, tls, upstreams, downloads, refs, vouchers, pool, log, metrics, clock, descriptors } =
+  const { settings, rules, logins, tls, upstreams, downloads, refs, room, vouchers, pool, log, metrics, clock } =
     options;
+  const { descriptors } = options;
   const asking = new OriginAsking(clock);
   const access = new Access({ refs, asking, vouchers, clock, log, staleMs: settings.staleTagsMs, rules });
   const askers = new Askers({ logins, log });
@@ -118,9 +128,10 @@ export function createMirror(options: MirrorOptions): Mirror {
   });
 
   return {
-    async listen() {
+    preheating: new Preheating({ upstreams, manifests, blobs, downloads, room }),
+    async listen(by = (app, address) => app.listen({ ...address })) {
       try {
-        for (const { address, app } of listeners) await app.listen({ ...address });
+        for (const { address, app } of listeners) await by(app, address);
       } catch (error) {
         await Promise.all(listeners.map(({ app }) => app.close()));
         throw error;
@@ -138,6 +149,9 @@ export function createMirror(options: MirrorOptions): Mirror {
     },
     closeIdle() {
       for (const { app } of listeners) app.server.closeIdleConnections();
+    },
+    release() {
+      for (const { app } of listeners) app.server.close();
     },
     async close(drainMs) {
       const cancel = clock.after(drainMs, () => {

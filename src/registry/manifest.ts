@@ -1,5 +1,6 @@
 import { parseDigest, type Digest } from '../base/digest.ts';
 import { isIndexType, isManifestType } from './media-types.ts';
+import { platformIn, type Platform } from './platform.ts';
 
 /** dist-spec, "Pushing Manifests": registries take at least 4 MiB, and containerd reads no more. In bytes. */
 export const MANIFEST_MAX_BYTES = 4 * 1024 * 1024;
@@ -13,6 +14,8 @@ export interface ManifestChild {
   readonly kind: 'manifest' | 'blob';
   /** It may be found elsewhere only (`urls`, non-distributable layers): the registry often has none. */
   readonly foreign: boolean;
+  /** What it is for, where an index says. */
+  readonly platform?: Platform;
 }
 
 export interface Manifest {
@@ -51,7 +54,9 @@ function descriptors(value: unknown, kind: 'manifest' | 'blob'): ManifestChild[]
     const { size, mediaType, urls } = entry;
     if (!digest || typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) return [];
     const type = typeof mediaType === 'string' ? mediaType : '';
-    return [{ digest, size, mediaType: type, kind, foreign: FOREIGN.test(type) || asArray(urls).length > 0 }];
+    const platform = platformIn(entry['platform']);
+    const foreign = FOREIGN.test(type) || asArray(urls).length > 0;
+    return [{ digest, size, mediaType: type, kind, foreign, ...(platform && { platform }) }];
   });
 }
 

@@ -13,6 +13,7 @@ import { IncomingFile, isFull, writeError, type IncomingHost } from './incoming.
 import { prepareLayout, type Layout } from './layout.ts';
 import { StoreLock } from './lock.ts';
 import { openIncoming, type OpenedIncoming } from './open-incoming.ts';
+import { Pins, type Pin } from './pins.ts';
 import { BlobEntry, chargeFor, Quota, type Hold } from './quota.ts';
 import { Removals } from './removals.ts';
 import { DISK_RESERVE_BYTES, Room } from './room.ts';
@@ -33,6 +34,17 @@ export interface DiskStoreOptions {
   readonly diskReserveBytes?: number;
 }
 
+/** A verified blob, as an operator sees it. */
+export interface StoredBlobInfo {
+  readonly digest: Digest;
+  /** In bytes. */
+  readonly size: number;
+  /** In milliseconds since 1970; of earlier processes to the hour. */
+  readonly lastUse: number;
+  readonly isInUse: boolean;
+  readonly isPinned: boolean;
+}
+
 /** An incoming blob that is being opened, or (with `file`) is open or being closed. */
 interface IncomingSlot {
   opening: Promise<IncomingFile>;
@@ -42,6 +54,7 @@ interface IncomingSlot {
 /** The store on disk. One process a directory; all state but the files themselves is in memory. */
 export class DiskStore implements BlobStore {
   readonly dir: string;
+  #pins!: Pins;
   readonly #files: FilePort;
   readonly #layout: Layout;
   readonly #lock: StoreLock;
@@ -57,6 +70,7 @@ export class DiskStore implements BlobStore {
   readonly #incoming = new Map<Digest, IncomingSlot>();
   readonly #verified: Verified;
   readonly #scrub: Scrub;
+  #pinnedBytes = 0;
   #closing: Promise<void> | undefined;
 
   private constructor(options: DiskStoreOptions, files: FilePort, layout: Layout, lock: StoreLock) {
@@ -109,6 +123,9 @@ export class DiskStore implements BlobStore {
     const lock = await StoreLock.acquire(options.dir);
     const store = new DiskStore(options, files, layout, lock);
     try {
+      const quotaBytes = () => store.#quota.quotaBytes;
+      store.#pins = await Pins.open({ files, dir: layout.version, quotaBytes, log: options.log });
+      store.#pinsChanged();
       await store.#load();
       store.#scrub.start();
     } catch (error) {
@@ -118,9 +135,64 @@ export class DiskStore implements BlobStore {
     return store;
   }
 
-  /** Bytes taken and allowed. */
-  usage(): { bytes: number; quota: number } {
-    return { bytes: this.#quota.bytes, quota: this.#quota.quotaBytes };
+  /** Bytes taken and allowed; and of what is pinned, here or not. */
+  usage(): { bytes: number; quota: number; pinned: number } {
+    return { bytes: this.#quota.bytes, quota: this.#quota.quotaBytes, pinned: this.#pinnedBytes };
+  }
+
+  /** See `NodeStore.opened`. */
+  opened(): DiskStore {
+    return this;
+  }
+
+  /** Every verified blob, as an operator sees it. */
+  *inventory(): Generator<StoredBlobInfo> {
+    const passed = this.#clock.monotonic();
+    const now = this.#clock.now();
+    for (const { digest, size, modifiedMs, usedAt, users } of this.#quota.entries()) {
+      const lastUse = Number.isFinite(usedAt) ? Math.max(modifiedMs, Math.round(now - (passed - usedAt))) : modifiedMs;
+      yield { digest, size, lastUse, isInUse: users > 0, isPinned: this.#quota.isPinned(digest) };
+    }
+  }
+
+  /** Parts of blobs that nobody fetches now: what they take. */
+  idle(): ReadonlyMap<Digest, number> {
+    return this.#quota.idle();
+  }
+
+  /** Removes a part of a blob that nobody fetches now; false: there is none. */
+  removeIdle(digest: Digest): boolean {
+    this.#mustBeOpen();
+    return this.#quota.evictIdle(digest);
+  }
+
+  /** What is never evicted, by name. */
+  pins(): readonly Pin[] {
+    return this.#pins.list();
+  }
+
+  /** Throws PIN_TOO_LARGE, PINS_FULL, or the disk's error: then nothing has changed. */
+  async pin(pin: Pin): Promise<void> {
+    this.#mustBeOpen();
+    await this.#pins.set(pin);
+    this.#pinsChanged();
+  }
+
+  /** False: nothing is pinned by that name. */
+  async unpin(name: string): Promise<boolean> {
+    this.#mustBeOpen();
+    const was = await this.#pins.remove(name);
+    this.#pinsChanged();
+    return was;
+  }
+
+  #pinsChanged(): void {
+    const blobs = this.#pins.blobs();
+    let bytes = 0;
+    for (const size of blobs.values()) bytes += chargeFor(size);
+    this.#pinnedBytes = bytes;
+    this.#metrics.storePinnedBytes.set(bytes);
+    this.#quota.pin(new Set(blobs.keys()));
   }
 
   /** In bytes, from now on; what is over it goes at once, but for what is in use. */
@@ -176,6 +248,11 @@ export class DiskStore implements BlobStore {
 
   *list(): Generator<{ readonly digest: Digest; readonly size: number }> {
     for (const { digest, size } of this.#quota.entries()) yield { digest, size };
+  }
+
+  /** From now on another process that wants the directory is told that it will be let go soon. */
+  stopping(): void {
+    this.#lock.stopping();
   }
 
   /** Closes what is coming in (its pieces are kept), and lets the directory go. Open blobs stay readable. */

@@ -12,8 +12,8 @@ export const StoreDirUnusable = codedError('STORE_DIR_UNUSABLE', {
 
 /** Another process has the store open. `pid` is undefined where that process did not answer in time. */
 export const StoreLocked = codedError('STORE_LOCKED', {
-  message: (p: { dir: string; pid: number | undefined }) =>
-    `another process (${p.pid === undefined ? 'it did not say which' : `pid ${p.pid}`}) uses the store ${p.dir}`,
+  message: (p: { dir: string; pid: number | undefined; isStopping?: boolean }) =>
+    `another process (${p.pid === undefined ? 'it did not say which' : `pid ${p.pid}`}) uses the store ${p.dir}${p.isStopping === true ? ', and is about to end' : ''}`,
   todo: 'stop that process, or give this one its own store.dir',
 });
 
@@ -65,4 +65,15 @@ export const StoreClosed = codedError('STORE_CLOSED', {
 export const ShelfNotFound = codedError('SHELF_NOT_FOUND', {
   message: (p: { root: string }) => `there is no containerd content store in ${p.root}`,
   todo: 'set store.containerd to containerd’s root (containerd config dump shows it), or leave it out',
+});
+
+export const PinTooLarge = codedError('PIN_TOO_LARGE', {
+  message: (p: { name: string; bytes: number; most: number }) =>
+    `with ${p.name} ${formatSize(p.bytes)} would be pinned, and half of the quota, ${formatSize(p.most)}, may be`,
+  todo: 'unpin something (`hawker blobs --node` shows what is pinned), or raise store.quota',
+});
+
+export const PinsFull = codedError('PINS_FULL', {
+  message: (p: { pins: number; blobs: number }) => `${p.pins} images or ${p.blobs} blobs are pinned, no more can be`,
+  todo: 'unpin something (`hawker blobs --node` shows what is pinned)',
 });

@@ -12,6 +12,10 @@ const SOCKET_PATH_BYTES = 103;
 const ANSWER_TIMEOUT_MS = 1000;
 /** Each attempt that fails means that another process got further; so many in a row do not happen. */
 const ATTEMPTS = 20;
+/** What a holder says behind its process id once it is about to end. */
+const STOPPING = ' stopping';
+const ANSWER = new RegExp(`^(\\d{1,10})(${STOPPING})?\\n`);
+const MAX_ANSWER_CHARACTERS = 32;
 const LOCK_NAME = /^lock-(\d{1,15})\.sock$/;
 const FRESH_NAME = /^lock-[0-9a-f-]{36}\.new$/;
 
@@ -25,10 +29,10 @@ const FRESH_NAME = /^lock-[0-9a-f-]{36}\.new$/;
  * higher number was late, and gives way.
  */
 export class StoreLock {
-  readonly #server: Server;
+  readonly #server: LockServer;
   readonly #folder: fs.FileHandle;
 
-  private constructor(server: Server, folder: fs.FileHandle) {
+  private constructor(server: LockServer, folder: fs.FileHandle) {
     this.#server = server;
     this.#folder = folder;
   }
@@ -41,7 +45,7 @@ export class StoreLock {
         const server = await tryAcquire(dir, folder);
         if (server) return new StoreLock(server, folder);
       }
-      throw new StoreLocked({ dir, pid: undefined });
+      throw new StoreLocked({ dir, pid: undefined, isStopping: false });
     } catch (error) {
       await folder.close();
       if (error instanceof StoreLocked) throw error;
@@ -51,8 +55,13 @@ export class StoreLock {
     }
   }
 
+  /** From now on whoever asks is told that the directory will be let go soon. */
+  stopping(): void {
+    this.#server.isStopping = true;
+  }
+
   async release(): Promise<void> {
-    await closeServer(this.#server);
+    await closeServer(this.#server.server);
     await this.#folder.close();
   }
 }
@@ -76,12 +85,18 @@ export async function lockHolder(dir: string): Promise<LockHolder> {
   }
 }
 
-async function tryAcquire(dir: string, folder: fs.FileHandle): Promise<Server | undefined> {
+/** Tells whoever connects which process holds the lock, and whether it is about to end. */
+interface LockServer {
+  readonly server: Server;
+  isStopping: boolean;
+}
+
+async function tryAcquire(dir: string, folder: fs.FileHandle): Promise<LockServer | undefined> {
   const highest = Math.max(0, ...(await lockNumbers(dir)));
   // What is no socket, a symlink to one neither, holds nothing: no such file is made here.
   if (highest > 0 && (await isSocket(join(dir, `lock-${highest}.sock`)))) {
     const holder = await askHolder(socketPath(dir, folder, `lock-${highest}.sock`));
-    if (holder.alive) throw new StoreLocked({ dir, pid: holder.pid });
+    if (holder.alive) throw new StoreLocked({ dir, pid: holder.pid, isStopping: holder.isStopping });
   }
   const fresh = `lock-${randomUUID()}.new`;
   const server = await listen(socketPath(dir, folder, fresh));
@@ -95,11 +110,11 @@ async function tryAcquire(dir: string, folder: fs.FileHandle): Promise<Server | 
   } catch (error) {
     // EEXIST: another was faster. ENOENT: the holder has tidied our socket away.
     if (!['EEXIST', 'ENOENT'].includes(codeOf(error))) {
-      await closeServer(server);
+      await closeServer(server.server);
       throw error;
     }
   }
-  await closeServer(server);
+  await closeServer(server.server);
   return undefined;
 }
 
@@ -133,41 +148,42 @@ function socketPath(dir: string, folder: fs.FileHandle, name: string): string {
   return Buffer.byteLength(path) <= SOCKET_PATH_BYTES ? path : join(`/proc/self/fd/${folder.fd}`, name);
 }
 
-function listen(path: string): Promise<Server> {
+function listen(path: string): Promise<LockServer> {
   return new Promise((resolve, reject) => {
     const server = createServer((socket) => {
       socket.on('error', () => undefined);
-      socket.end(`${process.pid}\n`, () => socket.destroy());
+      socket.end(`${process.pid}${lock.isStopping ? STOPPING : ''}\n`, () => socket.destroy());
     });
+    const lock: LockServer = { server, isStopping: false };
     server.once('error', reject);
     server.listen(path, () => {
       server.off('error', reject);
       server.unref();
-      resolve(server);
+      resolve(lock);
     });
   });
 }
 
 /** Only a refused connection shows that nobody listens; what else happens, somebody may be there. */
-function askHolder(path: string): Promise<{ alive: boolean; pid: number | undefined }> {
+function askHolder(path: string): Promise<{ alive: boolean; pid: number | undefined; isStopping: boolean }> {
   return new Promise((resolve, reject) => {
     let answer = '';
     const socket = connect(path);
     const alive = (): void => {
       socket.destroy();
-      const pid = /^(\d{1,10})\n/.exec(answer)?.[1];
-      resolve({ alive: true, pid: pid === undefined ? undefined : Number(pid) });
+      const [, pid, stopping] = ANSWER.exec(answer) ?? [];
+      resolve({ alive: true, pid: pid === undefined ? undefined : Number(pid), isStopping: stopping !== undefined });
     };
     socket.setTimeout(ANSWER_TIMEOUT_MS, alive);
     socket.setEncoding('latin1');
     socket.on('data', (text: string) => {
       answer += text;
-      if (answer.includes('\n') || answer.length > 16) alive();
+      if (answer.includes('\n') || answer.length > MAX_ANSWER_CHARACTERS) alive();
     });
     socket.on('end', alive);
     socket.on('error', (error) => {
       const code = codeOf(error);
-      if (code === 'ECONNREFUSED' || code === 'ENOENT') resolve({ alive: false, pid: undefined });
+      if (code === 'ECONNREFUSED' || code === 'ENOENT') resolve({ alive: false, pid: undefined, isStopping: false });
       else if (code === 'EACCES') reject(error);
       else alive();
     });

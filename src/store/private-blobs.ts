@@ -43,6 +43,11 @@ export class PrivateBlobs {
     }
   }
 
+  /** Reads again what another process has noted meanwhile. Throws the error of reading the file. */
+  reread(): void {
+    for (const digest of read(this.#path)) this.#digests.add(digest);
+  }
+
   has(digest: Digest): boolean {
     return this.#digests.has(digest);
   }

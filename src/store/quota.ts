@@ -65,12 +65,17 @@ export class Quota {
   /** Verified blobs that nobody has open: those that may be evicted. */
   readonly #unused: LRUCache<Digest, BlobEntry>;
   readonly #used = new Map<Digest, BlobEntry>();
+  /** Verified blobs that nobody has open, and that may not be evicted. */
+  readonly #kept = new Map<Digest, BlobEntry>();
+  /** What may not be evicted, here or not. */
+  #pinned: ReadonlySet<Digest> = new Set();
   /** Incoming blobs that nobody writes, by what they take, the longest idle first. */
   readonly #idle = new Map<Digest, number>();
   readonly #holds = new Set<OpenHold>();
   readonly #onEvictIdle: (digest: Digest) => void;
   readonly #onChange: (bytes: number) => void;
   #usedBytes = 0;
+  #keptBytes = 0;
   #idleBytes = 0;
   #reservedBytes = 0;
   #writtenBytes = 0;
@@ -106,7 +111,7 @@ export class Quota {
 
   /** Bytes that the store takes on disk. */
   get bytes(): number {
-    return this.#unused.calculatedSize + this.#usedBytes + this.#idleBytes + this.#writtenBytes;
+    return this.#unused.calculatedSize + this.#keptBytes + this.#usedBytes + this.#idleBytes + this.#writtenBytes;
   }
 
   /** Bytes that are held for incoming blobs and not written yet. */
@@ -120,19 +125,48 @@ export class Quota {
 
   /** A verified blob; does not count as a use. */
   find(digest: Digest): BlobEntry | undefined {
-    return this.#used.get(digest) ?? this.#unused.peek(digest);
+    return this.#used.get(digest) ?? this.#kept.get(digest) ?? this.#unused.peek(digest);
   }
 
-  /** Every verified blob, those in use first, then the most recently used first. */
+  isPinned(digest: Digest): boolean {
+    return this.#pinned.has(digest);
+  }
+
+  /** From now on these, and no others, are never evicted. */
+  pin(digests: ReadonlySet<Digest>): void {
+    this.#pinned = digests;
+    for (const entry of this.#kept.values()) if (!digests.has(entry.digest)) this.#shelve(this.#unshelve(entry));
+    for (const digest of digests) {
+      const entry = this.#unused.peek(digest);
+      if (entry) this.#shelve(this.#unshelve(entry));
+    }
+    this.#changed();
+  }
+
+  /** Incoming blobs that nobody writes: what they take. */
+  idle(): ReadonlyMap<Digest, number> {
+    return this.#idle;
+  }
+
+  /** Evicts an incoming blob that nobody writes; false: there is none. */
+  evictIdle(digest: Digest): boolean {
+    if (this.takeIdle(digest) === undefined) return false;
+    this.#onEvictIdle(digest);
+    this.#changed();
+    return true;
+  }
+
+  /** Every verified blob, those in use first, then those that are pinned, then the most recently used first. */
   *entries(): Generator<BlobEntry> {
     yield* this.#used.values();
+    yield* this.#kept.values();
     yield* this.#unused.values();
   }
 
   /** Takes up a blob found on disk, as the most recently used. False: larger than the quota, and not taken up. */
   load(entry: BlobEntry): boolean {
     if (chargeFor(entry.size) > this.#quotaBytes) return false;
-    this.#unused.set(entry.digest, entry);
+    this.#shelve(entry);
     this.#changed();
     return true;
   }
@@ -141,7 +175,7 @@ export class Quota {
   use(entry: BlobEntry): void {
     entry.users += 1;
     if (entry.users > 1) return;
-    this.#unused.delete(entry.digest);
+    this.#unshelve(entry);
     this.#used.set(entry.digest, entry);
     this.#usedBytes += chargeFor(entry.size);
   }
@@ -153,7 +187,7 @@ export class Quota {
     this.#usedBytes -= chargeFor(entry.size);
     if (!entry.dropped) {
       this.#used.delete(entry.digest);
-      this.#unused.set(entry.digest, entry);
+      this.#shelve(entry);
     }
     this.trim();
     this.#changed();
@@ -164,7 +198,7 @@ export class Quota {
     if (entry.dropped) return;
     entry.dropped = true;
     if (entry.users > 0) this.#used.delete(entry.digest);
-    else this.#unused.delete(entry.digest);
+    else this.#unshelve(entry);
     this.#changed();
   }
 
@@ -250,8 +284,27 @@ export class Quota {
   }
 
   #missing(bytes: number): number {
-    const committed = this.#unused.calculatedSize + this.#usedBytes + this.#idleBytes + this.#reservedBytes;
+    const committed =
+      this.#unused.calculatedSize + this.#keptBytes + this.#usedBytes + this.#idleBytes + this.#reservedBytes;
     return committed + bytes - this.#quotaBytes;
+  }
+
+  /** Puts a blob that nobody has open where it may be evicted, or may not. */
+  #shelve(entry: BlobEntry): void {
+    if (!this.#pinned.has(entry.digest)) {
+      this.#unused.set(entry.digest, entry);
+      return;
+    }
+    this.#kept.set(entry.digest, entry);
+    this.#keptBytes += chargeFor(entry.size);
+  }
+
+  #unshelve(entry: BlobEntry): BlobEntry {
+    if (this.#kept.get(entry.digest) === entry) {
+      this.#kept.delete(entry.digest);
+      this.#keptBytes -= chargeFor(entry.size);
+    } else this.#unused.delete(entry.digest);
+    return entry;
   }
 
   #makeRoom(bytes: number): boolean {

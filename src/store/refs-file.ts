@@ -83,6 +83,12 @@ export function parseRefs(bytes: Buffer, key: RepoKey): RepoRefs | undefined {
   return { key, links: new Map(links.map((link) => [link.digest, link])), tags: new Map(tags) };
 }
 
+/** Which repository a file says that it is of. Never throws. */
+export function keyIn(bytes: Buffer): RepoKey | undefined {
+  const { registry, repository } = parseObject(bytes) ?? {};
+  return typeof registry === 'string' && typeof repository === 'string' ? { registry, repository } : undefined;
+}
+
 type Fields = Readonly<Record<string, unknown>>;
 
 function parseObject(bytes: Buffer): Fields | undefined {

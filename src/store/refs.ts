@@ -15,6 +15,7 @@ import { nodeFiles, type FilePort } from './files.ts';
 import { Layout, prepareLayout } from './layout.ts';
 import {
   encodeRefs,
+  keyIn,
   parseRefs,
   type Link,
   type RepoKey,
@@ -24,7 +25,7 @@ import {
   type TagVariant,
 } from './refs-file.ts';
 
-export type { Link, RepoKey, TagTarget, TagVariant } from './refs-file.ts';
+export type { Link, RepoKey, RepoRefs, TagTarget, TagVariant } from './refs-file.ts';
 
 /** Each bound drops the oldest. */
 export const MAX_LINKS_PER_REPOSITORY = 4096;
@@ -134,6 +135,20 @@ export class Refs {
       return true;
     });
     await this.flush();
+  }
+
+  /** Every repository of which anything is known: reads each file, for an operator's question. What cannot be read is left out. */
+  async *all(): AsyncGenerator<RepoRefs> {
+    for (const file of new Set([...this.#onDisk, ...this.#dirty.keys()])) {
+      const repo = this.#inMemory(file) ?? (await this.#peek(file));
+      if (repo) yield repo;
+    }
+  }
+
+  async #peek(file: string): Promise<RepoRefs | undefined> {
+    const bytes = await readWhole(this.#files, join(this.#dir, file), MAX_FILE_BYTES).catch(() => undefined);
+    const key = bytes && keyIn(bytes);
+    return key && parseRefs(bytes, key);
   }
 
   /** Writes what has changed. */

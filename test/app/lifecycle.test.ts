@@ -38,6 +38,17 @@ t.test('starts in order, stops in reverse, once', async (t) => {
   t.same(logged, []);
 });
 
+t.test('what others wait for is let go by all before any is stopped', async (t) => {
+  const { life, part, events, logged } = make();
+  const release = (started: string) => void events.push(`~${started}`);
+  await life.start(part('store', { release }));
+  await life.start(part('odd', { release: () => Promise.reject(new Error('no')) }));
+  await life.start(part('mirror', { release }));
+  await life.stop();
+  t.same(events, ['+store', '+odd', '+mirror', '~mirror', '~store', '-mirror', '-odd', '-store']);
+  t.match(logged, [{ code: 'STOP_FAILED', part: 'odd' }]);
+});
+
 t.test('a part that fails to start takes down those before it, and its error comes through', async (t) => {
   const { life, part, events } = make();
   await life.start(part('store'));

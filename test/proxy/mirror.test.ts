@@ -11,7 +11,7 @@ import { AccessRules } from '../../src/proxy/access-rules.ts';
 import { createMirror } from '../../src/proxy/mirror.ts';
 import { Refs } from '../../src/store/refs.ts';
 import { makeImage, randomBytes, testBlob } from '../support/hostile-registry.ts';
-import { REGISTRY, Rig } from './rig.ts';
+import { REGISTRY, Rig, PLENTY } from './rig.ts';
 
 const NS = `?ns=${REGISTRY}`;
 const BLOB = testBlob(randomBytes('mirror', 3 * MiB));
@@ -91,8 +91,13 @@ t.test('a port in use is said, and nothing is left listening', async (t) => {
     },
     rules: new AccessRules([]),
     upstreams: { find: () => undefined },
-    downloads: { open: () => Promise.reject(new Error('not asked')), sizeOf: () => undefined },
+    downloads: {
+      open: () => Promise.reject(new Error('not asked')),
+      sizeOf: () => undefined,
+      settled: async () => undefined,
+    },
     refs,
+    room: PLENTY,
     pool: new BufferPool(),
     log: silentLogger,
     metrics: new Metrics(),

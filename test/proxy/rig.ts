@@ -14,6 +14,7 @@ import { Logins } from '../../src/proxy/logins.ts';
 import { createMirror, type Mirror } from '../../src/proxy/mirror.ts';
 import type { MirrorTls } from '../../src/proxy/mirror-tls.ts';
 import type { Users } from '../../src/proxy/users.ts';
+import type { Preheating, StoreRoom } from '../../src/proxy/preheating.ts';
 import type { Vouchers } from '../../src/p2p/peer/vouchers.ts';
 import { Upstreams, type UpstreamSettings } from '../../src/registry/upstreams.ts';
 import type { BlobStore } from '../../src/store/blob-store.ts';
@@ -23,6 +24,12 @@ import { MemoryStore } from '../support/memory-store.ts';
 
 /** The name under which the mirrors of these tests know the hostile registry. */
 export const REGISTRY = 'origin.test';
+
+/** A store that takes everything. */
+export const PLENTY: StoreRoom = {
+  usage: () => ({ quota: Number.MAX_SAFE_INTEGER }),
+  disk: async () => ({ roomBytes: Number.MAX_SAFE_INTEGER, reserveBytes: 0, failure: undefined }),
+};
 
 export interface Answer {
   readonly status: number;
@@ -53,6 +60,7 @@ export interface RigOptions {
   readonly rules?: readonly RuleSettings[];
   readonly users?: Users;
   readonly tls?: MirrorTls;
+  readonly room?: StoreRoom;
 }
 
 /** A mirror in this process with everything real behind it but for the origin (hostile) and the disk (in memory). */
@@ -111,6 +119,7 @@ export class Rig {
       upstreams: this.#upstreams,
       downloads: this.#downloads,
       refs: this.refs,
+      room: options.room ?? PLENTY,
       vouchers: options.vouchers,
       audit: options.audit,
       pool,
@@ -118,6 +127,10 @@ export class Rig {
       metrics,
       clock,
     });
+  }
+
+  get preheating(): Preheating {
+    return this.mirror.preheating;
   }
 
   static async start(t: Test, options: RigOptions = {}): Promise<Rig> {

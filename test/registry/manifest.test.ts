@@ -12,12 +12,13 @@ t.test('an image and its index', async (t) => {
   const index = parseManifest(image.index.bytes, OCI_INDEX);
   t.strictSame(
     index.children,
-    image.manifests.map((m) => ({
+    image.manifests.map((m, i) => ({
       digest: m.digest,
       size: m.bytes.length,
       mediaType: OCI_MANIFEST,
       kind: 'manifest',
       foreign: false,
+      platform: { os: 'linux', architecture: ['amd64', 'arm64'][i], variant: '' },
     })),
   );
   const manifest = parseManifest(image.manifests[0]!.bytes, OCI_MANIFEST);

@@ -328,7 +328,7 @@ t.test('the books are right: while blobs come in, idle, and after a restart', as
   t.same(await gauges(), [0, 20 * MiB]);
   await fill(store, sampleBlob(100));
   await fill(store, sampleBlob(0));
-  t.same(store.usage(), { bytes: 2 * KiB4, quota: 20 * MiB });
+  t.match(store.usage(), { bytes: 2 * KiB4, quota: 20 * MiB });
   const { digest, bytes } = sampleBlob(10 * MiB);
   const incoming = await store.receive(digest, { size: bytes.length, pieceSize: MiB });
   t.equal(store.usage().bytes, 2 * KiB4, 'held is not yet taken');

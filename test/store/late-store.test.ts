@@ -36,7 +36,7 @@ t.test('a disk that takes nothing at the start: no store until it does', async (
   t.equal(await store.remove(DIGEST), false);
   t.equal(await store.crcsOf(DIGEST), undefined);
   t.same([...store.list()], []);
-  t.same(store.usage(), { bytes: 0, quota: 100 * MiB });
+  t.match(store.usage(), { bytes: 0, quota: 100 * MiB });
   t.match(await store.disk(), { roomBytes: 0, failure: /EROFS/ });
   await t.rejects(store.receive(DIGEST, SHAPE), { code: 'STORE_NO_ROOM' });
   await clock.advance(10_000);
@@ -49,6 +49,34 @@ t.test('a disk that takes nothing at the start: no store until it does', async (
   }
   const blob = await store.receive(DIGEST, SHAPE);
   await blob.discard();
+  await store.close();
+});
+
+t.test('while the process before it ends: no store until it has, then what that has noted is read again', async (t) => {
+  const { dir, clock, options } = await scene(t);
+  const before = await DiskStore.open(options);
+  await t.rejects(openStore(options), { code: 'STORE_LOCKED' }, 'one that is not about to end');
+  before.stopping();
+  let opened = 0;
+  const notes = PrivateBlobs.open(dir, () => true);
+  const store = await openStore({
+    ...options,
+    onOpened: () => {
+      opened += 1;
+      notes.reread();
+    },
+  });
+  await t.rejects(store.receive(DIGEST, SHAPE), { code: 'STORE_NO_ROOM' });
+  PrivateBlobs.open(dir, () => true).add(DIGEST);
+  t.notOk(notes.has(DIGEST));
+  await before.close();
+  while ((await store.disk()).failure !== undefined) await clock.advance(100);
+  t.equal(opened, 1);
+  t.ok(notes.has(DIGEST), 'I4: what came in meanwhile with a credential is known');
+  const blob = await store.receive(DIGEST, SHAPE);
+  await blob.discard();
+  store.stopping();
+  await t.rejects(DiskStore.open(options), { code: 'STORE_LOCKED', params: { isStopping: true } });
   await store.close();
 });
 
@@ -139,10 +167,10 @@ t.test('a quota that changes holds for the store, also for one that is opened la
   files.fault = ({ op }) => (op === 'mkdir' ? systemError('EROFS') : undefined);
   const late = await openStore(options);
   late.setQuota(MiB);
-  t.same(late.usage(), { bytes: 0, quota: MiB });
+  t.match(late.usage(), { bytes: 0, quota: MiB });
   files.fault = () => undefined;
   for (let isOpen = false; !isOpen; isOpen = (await late.disk()).failure === undefined) await clock.advance(5000);
-  t.same(late.usage(), { bytes: 0, quota: MiB });
+  t.match(late.usage(), { bytes: 0, quota: MiB });
   await t.rejects(late.receive(DIGEST, { size: 2 * MiB, pieceSize: MiB }), { code: 'STORE_NO_ROOM' });
   late.setQuota(3 * MiB);
   const blob = await late.receive(DIGEST, { size: 2 * MiB, pieceSize: MiB });

@@ -57,6 +57,15 @@ t.test('a lock is held, refused with the holder’s pid, and released', async (t
   await next.release();
 });
 
+t.test('a holder that is about to end says so', async (t) => {
+  const dir = await temporaryDirectory(t);
+  const lock = await StoreLock.acquire(dir);
+  lock.stopping();
+  await t.rejects(StoreLock.acquire(dir), { code: 'STORE_LOCKED', params: { pid: process.pid, isStopping: true } });
+  t.match(await lockHolder(dir), { state: 'held', pid: process.pid });
+  await lock.release();
+});
+
 t.test('the lock of a killed process is taken over, that of a stopped one is not', async (t) => {
   const dir = await temporaryDirectory(t);
   const holder = await contender(t, dir);

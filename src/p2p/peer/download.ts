@@ -174,6 +174,11 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
     return this.readers.join(request, range, signal, from);
   }
 
+  /** Resolves once it is in the store, or cannot be kept, where all of it is here; else at once. */
+  async published(): Promise<void> {
+    await this.#publishing;
+  }
+
   /** Ends it: readers are cut off, what came is kept. One that is being published is published. */
   async close(): Promise<void> {
     await this.#publishing;

@@ -30,6 +30,8 @@ export interface OpenBlob extends BodySource {
   readonly mediaType: string | undefined;
   /** Who gave the byte at `position`; meaningful once `ready` has released it. */
   sourceAt(position: number): ByteSource;
+  /** The store does not take it: it does not go on unless it is read. Undefined: never. */
+  readonly isThrough?: boolean;
   close(): void;
 }
 
@@ -133,6 +135,11 @@ export class Downloads {
   /** Whether a blob may be announced and given to other proxies. */
   isShared(digest: Digest): boolean {
     return this.#deps.sharesPrivate === true || !this.#privateBlobs?.has(digest);
+  }
+
+  /** Resolves once a blob that somebody has been given to its end is in the store, or cannot be kept. */
+  async settled(digest: Digest): Promise<void> {
+    await this.#table.get(digest)?.published();
   }
 
   /** What comes in now: for status pages. */

@@ -136,11 +136,11 @@ export class PieceServer {
     });
   }
 
-  /** Resolves with the port, which the system chooses for 0. Rejects with the system's error, as EADDRINUSE. */
-  listen(address: { readonly host: string; readonly port: number }): Promise<number> {
+  /** On an address, or (`fd`) on a socket that listens already. Resolves with the port, which the system chooses for 0. Rejects with the system's error, as EADDRINUSE. */
+  listen(address: { readonly host: string; readonly port: number } | { readonly fd: number }): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen(address.port, address.host, () => {
+      this.#server.listen({ ...address }, () => {
         this.#server.off('error', reject);
         this.#server.on('error', (error) =>
           this.#options.log.error({ code: codeOf(error), todo: LOOK_AT_LIMITS }, describeError(error)),
@@ -163,6 +163,16 @@ export class PieceServer {
     for (const [socket, { token }] of this.#connections) {
       if (token !== undefined && this.#options.auth.check(token) === undefined) socket.destroy();
     }
+  }
+
+  /** The address that it listens on, on behalf of another process maybe. */
+  get host(): string {
+    return (this.#server.address() as AddressInfo).address;
+  }
+
+  /** Takes no more connections; what runs goes on. */
+  release(): void {
+    this.#server.close();
   }
 
   /** Takes no more requests; uploads that run have 3 s to end. */

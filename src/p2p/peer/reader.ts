@@ -94,6 +94,11 @@ export class Reader implements BodySource {
     return this.#size === undefined || this.#size <= SMALL_BLOB_BYTES || (this.start === 0 && this.end === this.#size);
   }
 
+  /** The store does not take the blob: it is read from the origin for this reader alone, and has to be read to go on. */
+  get isThrough(): boolean {
+    return this.through !== undefined;
+  }
+
   ready(position: number): Promise<number> {
     return this.#readers.readyFor(this, position);
   }

@@ -11,6 +11,7 @@ import { ClockSkew } from './clock-skew.ts';
 import { DialBacks, type DialBack } from './dial-back.ts';
 import { DialForOthers, type Ask } from './dial-for-others.ts';
 import type { Inventory } from './inventory.ts';
+import type { PreheatOrders } from './preheat-orders.ts';
 import { NoSession, SupernodeLost } from './session-errors.ts';
 import type { LinkListener, SelfDescription, SessionLink, Welcome } from './session-link.ts';
 import type { FindCandidates } from './supernode-dial.ts';
@@ -45,6 +46,8 @@ export interface PeerSessionOptions {
   readonly self: () => SelfDescription;
   readonly membership: Membership;
   readonly inventory: Inventory;
+  /** Orders to fetch images; undefined: none is taken. */
+  readonly preheats?: Pick<PreheatOrders, 'opened' | 'lost' | 'ordered'> | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -189,6 +192,7 @@ export class PeerSession {
       log.warn({ code: 'PROTOCOL_VERSION_DIFFERS', address: link.address }, welcome.warning);
     }
     this.#user?.opened(link);
+    this.#options.preheats?.opened(link);
     void this.#announce(link, 'full');
     // Only now, so that there was no moment without a session.
     before?.goodbye(ANOTHER_SESSION);
@@ -202,6 +206,7 @@ export class PeerSession {
       if (message.peers) this.#learn(message.peers);
       this.#compareClocks(link);
     } else if (message.t === 'tested') this.#dialBacks.answered(message);
+    else if (message.t === 'preheat') this.#options.preheats?.ordered(message);
     else if (message.t === 'dial') void this.#dialer.dial(message).then((answer) => link.send(answer));
   }
 
@@ -240,6 +245,7 @@ export class PeerSession {
     this.#cancelAnnounce();
     this.#dialBacks.lost(error);
     this.#user?.lost();
+    this.#options.preheats?.lost();
   }
 
   // --- its own course ---

@@ -24,3 +24,10 @@ export const MAX_ANNOUNCED = 20_000;
 export const HELLO_TIMEOUT_MS = 5000;
 /** Heartbeats missed before a side counts as silent. */
 export const MISSED_HEARTBEATS = 3;
+/** Of an image's name in an order to fetch it: docker's 255, a tag, a digest. */
+export const MAX_IMAGE_CHARACTERS = 512;
+/** Platforms of one order, and the length of one, as in `linux/arm/v7`. */
+export const MAX_PLATFORMS = 16;
+export const MAX_PLATFORM_CHARACTERS = 64;
+/** The longest that an order to fetch an image may take. */
+export const MAX_PREHEAT_MS = 24 * 3_600_000;

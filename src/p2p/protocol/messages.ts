@@ -16,9 +16,13 @@ import { MessageInvalid } from './errors.ts';
 import {
   MAX_ADDRESSES,
   MAX_BATCH,
+  MAX_IMAGE_CHARACTERS,
   MAX_KNOWN_PEERS,
   MAX_MESSAGE_BYTES,
   MAX_PIECES,
+  MAX_PLATFORM_CHARACTERS,
+  MAX_PLATFORMS,
+  MAX_PREHEAT_MS,
   MAX_READS,
   MAX_RUNS,
 } from './limits.ts';
@@ -100,6 +104,19 @@ const FROM_SUPERNODE = {
   }),
   /** The answer to `test`, and what a visitor is told unasked: the address that answered, or why none did. */
   tested: message('tested', { n: natural(), address: Type.Optional(ADDRESS), error: Type.Optional(text(2000)) }),
+  /**
+   * An order to fetch an image. Without `digest` the proxy finds out what its tag stands for, and tells; with it all fetch the same.
+   * Sent again after a session was lost: an order that is known already is answered with how it stands.
+   */
+  preheat: message('preheat', {
+    id: ID,
+    image: text(MAX_IMAGE_CHARACTERS),
+    digest: Type.Optional(DIGEST),
+    /** None: the one that the proxy runs on; `all`: every one that there is. */
+    platforms: list(text(MAX_PLATFORM_CHARACTERS), MAX_PLATFORMS),
+    /** From now on. */
+    timeoutMs: natural(MAX_PREHEAT_MS),
+  }),
   a: message('a', {
     /** Introductions: the numbers of peers that the fetches of this and later messages name. */
     p: some(Type.Tuple([PEER, ID, ID, list(ADDRESS, MAX_ADDRESSES)])),
@@ -196,6 +213,19 @@ const FROM_PROXY = {
     address: Type.Optional(ADDRESS),
     proof: Type.Optional(PROOF),
     error: Type.Optional(text(300)),
+  }),
+  /** How an order to fetch an image stands. */
+  preheating: message('preheating', {
+    id: ID,
+    state: Type.Union([Type.Literal('running'), Type.Literal('done'), Type.Literal('failed')]),
+    /** What the image's tag stands for. */
+    digest: Type.Optional(DIGEST),
+    /** Manifests and blobs that are known to belong to it, and those of them that are here; the same in bytes. */
+    blobs: natural(),
+    blobsHere: natural(),
+    bytes: SIZE,
+    bytesHere: SIZE,
+    failure: Type.Optional(Type.Object({ ...refusal, todo: text(500) })),
   }),
   /** The proxy stops: it is not missed but gone. */
   bye: message('bye', {}),

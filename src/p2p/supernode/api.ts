@@ -12,6 +12,7 @@ import { TLS_HANDSHAKE_RECORD, TlsPort } from '../../http/tls-port.ts';
 import type { ClusterTls } from '../protocol/cluster-tls.ts';
 import { REFUSAL_HEADER } from '../protocol/socket.ts';
 import { jsonParts } from './json-parts.ts';
+import { preheatRoutes } from './preheat-routes.ts';
 import { MAX_STRANGERS, MAX_STRANGERS_PER_ADDRESS, type Supernode } from './supernode.ts';
 import { SESSION_PATH, takeSessions } from './upgrade.ts';
 
@@ -30,7 +31,7 @@ export interface SupernodeApiOptions {
 
 /**
  * A fastify plugin: all that a supernode answers. `/api/v1/peers`, `/api/v1/blobs`, `/api/v1/status`, `/metrics`, `/livez`,
- * `/readyz`, and sessions at `/api/v1/session`, which end with 1001 when the server closes.
+ * `/readyz`, orders to preheat (preheat-routes.ts), and sessions at `/api/v1/session`, which end with 1001 when the server closes.
  */
 export function supernodeApi(app: FastifyInstance, options: SupernodeApiOptions, done: () => void): void {
   const { supernode, metrics, access, audit, tls, clock, log } = options;
@@ -46,6 +47,7 @@ export function supernodeApi(app: FastifyInstance, options: SupernodeApiOptions,
   });
   app.get('/api/v1/peers', (_request, reply) => sendLists(reply, { ...supernode.peers() }));
   app.get('/api/v1/blobs', (_request, reply) => sendLists(reply, { blobs: supernode.blobs() }));
+  preheatRoutes(app, supernode);
   // Its hooks hold for the routes above too.
   opsRoutes(app, { metrics, access, audit, notReady: () => [], status: () => supernode.status() }, done);
 }

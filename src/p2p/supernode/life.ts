@@ -14,6 +14,7 @@ import { Assignments, type Assigning } from './assignments.ts';
 import type { BlamedDecision, Decision, PeerId, SwarmEvent } from './events.ts';
 import type { SupernodeMetrics } from './metrics.ts';
 import { PortTests } from './port-tests.ts';
+import { Preheats, type Order, type PreheatRequest } from './preheats.ts';
 import type { ReachabilityOptions } from './reachability.ts';
 import type { Claim, ConnectionId, MemberView, PeerState, RosterEvent, RosterNotice } from './roster-events.ts';
 import { Roster } from './roster.ts';
@@ -68,6 +69,7 @@ export interface LifeDeps {
 export class Life implements SessionHost {
   readonly epoch = randomBytes(8).toString('hex');
   readonly roster: Roster;
+  readonly preheats: Preheats;
   readonly #deps: LifeDeps;
   readonly #clock: Clock;
   readonly #swarm: SwarmPort;
@@ -88,6 +90,11 @@ export class Life implements SessionHost {
     this.#swarm = deps.swarm;
     this.roster = new Roster({ heartbeatMs, random: Math.random });
     this.#sessions = new Sessions((session) => this.#tooSlow(session));
+    this.preheats = new Preheats((peer, message) => {
+      const session = this.#sessions.of(peer);
+      if (session) this.#sessions.send(session, message);
+      return session !== undefined;
+    });
     this.#ports = new PortTests({
       roster: this.roster,
       sessions: this.#sessions,
@@ -124,6 +131,14 @@ export class Life implements SessionHost {
 
   stats(): SwarmStats {
     return this.#swarm.stats();
+  }
+
+  /** Has those of the connected peers that it chooses fetch an image. Throws as `Preheats.order`. */
+  preheat(request: PreheatRequest): Order {
+    const there = Array.from(this.roster.members())
+      .filter(({ state }) => state === 'ready' || state === 'unreachable')
+      .map(({ registration, state }) => ({ ...registration, isReady: state === 'ready' }));
+    return this.preheats.order(randomBytes(8).toString('hex'), request, there, this.now());
   }
 
   /** Takes a connection from `from`, and speaks first. */
@@ -244,6 +259,10 @@ export class Life implements SessionHost {
     this.#ports.asked(session, n);
   }
 
+  preheating({ peer }: Session, message: Message<FromProxy, 'preheating'>): void {
+    this.preheats.told(peer, message, this.now());
+  }
+
   refuse(session: Session, code: RefusalCode, message: string): void {
     if (session.phase === 'over') return;
     this.#tell({ kind: 'refused', from: session.from, who: this.#whoIs(session), code, message });
@@ -328,11 +347,14 @@ export class Life implements SessionHost {
 
   #stateChanged(member: MemberView, was: MemberView['state'] | undefined): void {
     const { registration, state, reason } = member;
-    const { peer, host } = registration;
+    const { peer, host, instance } = registration;
     const isIn = state === 'ready' || state === 'unreachable';
     const wasIn = was === 'ready' || was === 'unreachable';
     if (isIn) this.#peerEvent(member);
     else if (wasIn) this.swarm({ kind: 'gone', peer });
+    // Who was silent for a while and has the same session still.
+    if (isIn && !wasIn) this.preheats.connected(peer, instance, this.now());
+    else if (!isIn && wasIn) this.preheats.gone(peer, `${state}: ${reason}`, this.now());
     const code = `PEER_${state.toUpperCase()}`;
     const level = state === 'ready' || state === 'left' || was === undefined ? 'info' : 'warn';
     this.#deps.log[level](
@@ -350,6 +372,7 @@ export class Life implements SessionHost {
     const session = this.#sessions.get(connection);
     if (!session?.hello) return;
     const { hello } = session;
+    const { instance } = member.registration;
     session.phase = 'open';
     session.socket.proved?.();
     session.peer = hello.peer;
@@ -360,6 +383,7 @@ export class Life implements SessionHost {
     this.#sessions.opened(session);
     if (!fresh) this.#peerEvent(member);
     const warning = this.#sayWelcome(session, hello, this.#knownTo(session));
+    this.preheats.connected(hello.peer, instance, this.now());
     if (warning === undefined) return;
     const { peer, host, version } = hello;
     this.#deps.log.info({ code: 'PROTOCOL_VERSION_DIFFERS', peer, host, version }, warning);
@@ -464,6 +488,7 @@ export class Life implements SessionHost {
       this.#rosterTickAt = now + ROSTER_TICK_MS;
       if (lateMs >= PAUSE_MS) this.#paused(lateMs);
       this.#notices(this.roster.tick(now));
+      this.preheats.tick(now);
       this.#endLate(now);
       this.#rotation.look(now);
       this.#summarize(now);

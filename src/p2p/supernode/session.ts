@@ -26,6 +26,7 @@ export interface SessionHost {
   dialed(session: Session, answer: Message<FromProxy, 'dialed'>): void;
   /** It asks for a test of its own piece port. */
   test(session: Session, n: number): void;
+  preheating(session: Session, message: Message<FromProxy, 'preheating'>): void;
   /** Ends the session for what was said in it. */
   refuse(session: Session, code: RefusalCode, message: string): void;
   closed(session: Session, goodbye: boolean, reason: string): void;
@@ -172,6 +173,9 @@ export class Session implements SocketListener {
         return;
       case 'test':
         this.#host.test(this, message.n);
+        return;
+      case 'preheating':
+        this.#host.preheating(this, message);
         return;
       case 'bye':
       case 'error':

@@ -13,6 +13,9 @@ import { firstLeaseAt } from './lease-numbers.ts';
 import { Life, type SwarmPort } from './life.ts';
 import { MAX_PEERS } from './limits.ts';
 import { SupernodeMetrics } from './metrics.ts';
+import { PreheatUnknown } from './preheat-errors.ts';
+import { preheatView, type PreheatSummary, type PreheatView } from './preheat-views.ts';
+import type { PreheatRequest } from './preheats.ts';
 import type { ReachabilityOptions } from './reachability.ts';
 import { Swarm, type SwarmBlob, type SwarmOptions } from './swarm.ts';
 import { peersView, type PeersView } from './views.ts';
@@ -93,15 +96,34 @@ export class Supernode {
 
   /** As `/api/v1/peers` gives it. */
   peers(): PeersView {
-    const { clock } = this.#options;
     const life = this.#life;
     const factsOf = (peer: PeerId) => ({ blobs: life.blobsOf(peer), secrets: life.secretsOf(peer) });
-    return peersView(life.roster, factsOf, clock.now() - life.now());
+    return peersView(life.roster, factsOf, this.#wallOffset);
   }
 
   /** The blobs of `/api/v1/blobs`. */
   blobs(): Iterable<SwarmBlob> {
     return this.#life.blobs();
+  }
+
+  /** Has peers fetch an image. Throws PREHEAT_NO_PEERS, PREHEAT_TOO_FEW_PEERS, PREHEAT_BUSY. */
+  preheat(request: PreheatRequest): PreheatView {
+    return preheatView(this.#life.preheat(request), this.#wallOffset);
+  }
+
+  /** As `/api/v1/preheats` gives them: the newest first. */
+  preheats(): PreheatSummary[] {
+    return this.#life.preheats.all().map((order) => {
+      const { peers: _, ...summary } = preheatView(order, this.#wallOffset);
+      return summary;
+    });
+  }
+
+  /** Throws PREHEAT_UNKNOWN. */
+  preheatOf(id: string): PreheatView {
+    const order = this.#life.preheats.find(id);
+    if (!order) throw new PreheatUnknown({ id });
+    return preheatView(order, this.#wallOffset);
   }
 
   /** As `/api/v1/status` gives it. */
@@ -123,6 +145,11 @@ export class Supernode {
   close(): void {
     this.#closed = true;
     this.#life.end('SHUTTING_DOWN', 'the supernode is shutting down', CLOSE.goingAway);
+  }
+
+  /** What has to be added to a life's times for milliseconds since 1970. */
+  get #wallOffset(): number {
+    return this.#options.clock.now() - this.#life.now();
   }
 
   #begin(settleMs?: number): Life {

@@ -64,6 +64,17 @@ const message: fc.Arbitrary<Record<string, unknown>> = fc.oneof(
   fc.record({ t: fc.constant('awaiting'), w: wish, awaited: runs }),
   fc.record({ t: fc.constant('leave'), w: wish }),
   fc.record({ t: fc.constant('beat'), n: fc.nat(), time: fc.double({ noNaN: true, noDefaultInfinity: true }) }),
+  fc.record({
+    t: fc.constant('preheating'),
+    id: fc.constantFrom('order-of-nobody', '0123456789abcdef'),
+    state: fc.constantFrom('running', 'done', 'failed', 'odd'),
+    digest: maybe(digest),
+    blobs: fc.nat(),
+    blobsHere: fc.nat(),
+    bytes: size,
+    bytesHere: size,
+    failure: maybe(fc.record({ code: fc.constantFrom('X', 'bad code'), message: fc.string(), todo: fc.string() })),
+  }),
   fc.record({ t: fc.constant('dialed'), n: fc.nat(3), error: fc.string() }),
   fc.record({ t: fc.constantFrom('hello', 'bye', 'error', 'a', 'nothing') }),
 );

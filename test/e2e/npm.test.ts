@@ -1,0 +1,100 @@
+/**
+ * The package as `npm pack` makes it: what is in it, and that it works by `npx` from an empty directory, where nothing of the source tree is at hand.
+ */
+import { chmod, mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t, { type Test } from 'tap';
+import { ORIGIN_PROGRAMS } from './support/clients/all.ts';
+import { hashFile } from './support/clients/client.ts';
+import { listeningAddress } from './support/hawker.ts';
+import { publishLarge } from './support/images.ts';
+import { Origin } from './support/origin.ts';
+import { must, run } from './support/programs.ts';
+import { e2e, type Rig } from './support/rig.ts';
+
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+const BOUND_MS = 60_000;
+const MiB = 1024 * 1024;
+
+interface Packed {
+  readonly filename: string;
+  readonly version: string;
+  readonly files: readonly { readonly path: string; readonly mode: number }[];
+}
+
+/** Runs a command in a directory. */
+function inside(dir: string, env: NodeJS.ProcessEnv, ...command: string[]) {
+  return run('sh', ['-c', 'cd "$1" && shift && exec "$@"', 'sh', dir, ...command], { env, boundMs: BOUND_MS });
+}
+
+/**
+ * Installs as a user does, from npm's cache; where that lacks something (no network is at hand here), as npm would have laid it out, with the
+ * dependencies of this tree.
+ */
+async function install(t: Test, rig: Rig, tarball: string): Promise<string> {
+  const dir = await rig.folder('empty');
+  const env = rig.environment({ npm_config_cache: join(homedir(), '.npm') });
+  const flags = ['--offline', '--no-audit', '--no-fund', '--ignore-scripts'];
+  const installed = await inside(dir, env, 'npm', 'install', ...flags, tarball);
+  t.comment(installed.code === 0 ? 'installed by npm' : `npm's cache lacks something, laid out by hand`);
+  if (installed.code === 0) return dir;
+  const modules = join(dir, 'node_modules');
+  const own = join(modules, 'hawker');
+  await mkdir(own, { recursive: true });
+  await must('tar', ['--extract', '--gzip', '--strip-components=1', '--file', tarball, '--directory', own]);
+  for (const name of await readdir(join(ROOT, 'node_modules'))) {
+    if (!name.startsWith('.')) await symlink(join(ROOT, 'node_modules', name), join(modules, name));
+  }
+  await mkdir(join(modules, '.bin'));
+  await symlink('../hawker/dist/main.js', join(modules, '.bin/hawker'));
+  await chmod(join(own, 'dist/main.js'), 0o755);
+  return dir;
+}
+
+e2e(t, 'packed, installed into an empty directory, it serves a pull', [...ORIGIN_PROGRAMS, 'curl'], async (t, rig) => {
+  const env = rig.environment();
+  const pack = ['npm', 'pack', '--json', '--ignore-scripts', '--pack-destination', rig.dir];
+  const packed = await inside(ROOT, env, ...pack);
+  t.equal(packed.code, 0, packed.stderr);
+  const [about] = JSON.parse(packed.stdout) as [Packed];
+  const paths = about.files.map(({ path }) => path);
+  for (const path of ['dist/main.js', 'README.md', 'CHANGELOG.md', 'LICENSE', 'package.json', 'config/hawker.yaml']) {
+    t.ok(paths.includes(path), path);
+  }
+  const odd = paths.filter(
+    (path) => !/^(?:dist\/.*\.js|config\/.*|(?:README|CHANGELOG)\.md|LICENSE|package\.json)$/.test(path),
+  );
+  t.same(odd, [], 'nothing else: no source, no tests, no maps');
+
+  const dir = await install(t, rig, join(rig.dir, about.filename));
+  const version = await inside(dir, env, 'npx', '--no-install', 'hawker', 'version');
+  t.equal(version.code, 0, version.stderr);
+  t.match(version.stdout, about.version);
+
+  const origin = await Origin.start(rig);
+  const image = await publishLarge(rig, origin, 'library/large', 2 * MiB);
+  const layer = image.native.layers[0]!;
+  const config = join(rig.dir, 'npm.json');
+  const any = { listen: '127.0.0.1:0' };
+  await writeFile(
+    config,
+    JSON.stringify({
+      proxy: any,
+      peer: any,
+      api: any,
+      supernode: any,
+      store: { dir: await rig.folder('npm-store') },
+      upstreams: { 'docker.io': { url: origin.url } },
+      log: { format: 'json' },
+    }),
+  );
+  const up = ['-c', 'cd "$1" && exec npx --no-install hawker up --config "$2"', 'sh', dir, config];
+  const daemon = rig.daemon('npx', 'sh', up);
+  const mirror = await daemon.ready('LISTENING', BOUND_MS, () => listeningAddress(daemon.log(), 'mirror'));
+  const file = join(rig.dir, 'pulled');
+  const url = `http://${mirror}/v2/${image.repository}/blobs/${layer}`;
+  await must('curl', ['--silent', '--show-error', '--fail', '--output', file, url]);
+  t.equal(await hashFile(file), layer);
+});
