@@ -127,6 +127,11 @@ e2e(
     const before = await Hawker.start(rig, 'node', origin.url);
     const url = `${before.url}${blobOf(image, layer)}`;
     t.equal(await pull(rig, url, layer, 'warm-up'), '');
+    // A client has the end of a blob a moment before it is kept.
+    await until('it is kept', BOUND_MS, async () => {
+      const status = await (await fetch(`http://${before.api}/api/v1/status`)).json();
+      return (status as { downloads: unknown[] }).downloads.length === 0;
+    });
 
     let ended = false;
     const slow = pull(rig, url, layer, 'slow', '1M').finally(() => (ended = true));
