@@ -13,6 +13,7 @@ export const E2E_PACKAGES: Packages = {
   podman: ['podman'],
   skopeo: ['skopeo'],
   umoci: ['umoci'],
+  'nginx-light': ['nginx'],
   runc: ['runc'],
   iptables: ['iptables'],
   faketime: ['faketime'],

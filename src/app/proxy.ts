@@ -3,6 +3,10 @@ import { systemClock } from '../base/clock.ts';
 import type { Digest } from '../base/digest.ts';
 import type { Logger } from '../base/log.ts';
 import type { Config } from '../config/config.ts';
+import { AllowList } from '../files/allow-list.ts';
+import { FileApi } from '../files/file-api.ts';
+import { FileServers } from '../files/file-servers.ts';
+import { Files } from '../files/files.ts';
 import { Downloads } from '../p2p/peer/downloads.ts';
 import { HashThread } from '../p2p/peer/hash-thread.ts';
 import { SoloCoordinator } from '../p2p/peer/solo-coordinator.ts';
@@ -92,6 +96,14 @@ export async function startProxy(
     stop: (upstreams) => upstreams.close(),
   });
   reloads.add({ keys: ['upstreams'], take: async (next) => upstreams.change(next.upstreams) });
+  const fileServers = await lifecycle.start({
+    name: 'file servers',
+    start: async () => {
+      const { allow, ca } = config.files;
+      return new FileServers({ allow: new AllowList(allow), ca }, { metrics, clock });
+    },
+    stop: (servers) => servers.close(),
+  });
   resources.watchDisk(() => store.disk());
   const pool = new BufferPool();
   resources.hold(pool);
@@ -161,6 +173,7 @@ export async function startProxy(
   resources.onShortage(() => {
     mirrorAddresses.mirror.closeIdle();
     upstreams.closeIdle();
+    fileServers.closeIdle();
   });
 
   const status = () => ({
@@ -171,11 +184,15 @@ export async function startProxy(
     pressure: resources.status(),
   });
   const keeper = new StoreKeeper({ store: () => store.opened(), refs, clock });
+  const files = new FileApi({ files: new Files({ servers: fileServers, downloads }), pool, metrics });
   const api = await lifecycle.start({
     name: 'api',
-    start: () => startProxyApi(config.api.listen, { metrics, status, peer, audit, sockets, keeper }),
+    start: () => startProxyApi(config.api.listen, { metrics, status, peer, audit, sockets, keeper, files }),
     release: ({ app }) => void app.server.close(),
-    stop: ({ app }) => app.close(),
+    stop: async ({ app }) => {
+      files.close();
+      await app.close();
+    },
   });
 
   return [

@@ -8,7 +8,11 @@ export type Digest = string & { readonly __brand: 'Digest' };
 
 export type DigestAlgorithm = 'sha256' | 'sha512';
 
+/** How a digest begins: an algorithm, or `file`. */
+export type DigestKind = DigestAlgorithm | 'file';
+
 const HEX_LENGTH: Record<DigestAlgorithm, number> = { sha256: 64, sha512: 128 };
+const FILE_ID = /^file:[0-9a-f]{64}$/;
 const DIGEST = /^(sha256|sha512):([0-9a-f]+)$/;
 
 /** The digest that `text` spells, or undefined: wrong length, upper-case hex and unknown algorithms are not digests. */
@@ -18,13 +22,37 @@ export function parseDigest(text: string): Digest | undefined {
   return match[2]!.length === HEX_LENGTH[match[1] as DigestAlgorithm] ? (text as Digest) : undefined;
 }
 
+/**
+ * As `parseDigest`, and the id of a file too: `file:` and a hash over where the file is (files/file-id.ts), not over its bytes. To
+ * store and swarm a file is a blob of that digest. No registry and no client of the mirror can name one.
+ */
+export function parseBlobId(text: string): Digest | undefined {
+  return FILE_ID.test(text) ? (text as Digest) : parseDigest(text);
+}
+
+/** Whether it is the id of a file, of which the bytes themselves say nothing. */
+export function isFileId(digest: Digest): boolean {
+  return digest.startsWith('file:');
+}
+
+/** The id of a file by the hash over what identifies it. */
+export function fileIdOf(identity: string): Digest {
+  return `file:${createHash('sha256').update(identity).digest('hex')}` as Digest;
+}
+
+/** By which its bytes are hashed: those of a file by SHA-256. */
 export function digestAlgorithm(digest: Digest): DigestAlgorithm {
-  return digest.slice(0, 6) as DigestAlgorithm;
+  return isFileId(digest) ? 'sha256' : (digestKind(digest) as DigestAlgorithm);
+}
+
+/** What stands before the colon. */
+export function digestKind(digest: Digest): DigestKind {
+  return digest.slice(0, digest.indexOf(':')) as DigestKind;
 }
 
 /** The hex part. */
 export function digestHex(digest: Digest): string {
-  return digest.slice(7);
+  return digest.slice(digest.indexOf(':') + 1);
 }
 
 /** A hash of the digest's own algorithm; `digestFrom` turns its result back into a digest. */

@@ -6,6 +6,7 @@ import { completionScript, SHELLS, type Shell } from './completion.ts';
 import { addConfigFlags, configSources, sections, type Concerns } from './config-flags.ts';
 import { addDemoFlags } from './demo-flags.ts';
 import { DONE, failureLine, statusOf, usageLine, WRONG_USAGE } from './exit.ts';
+import { addFetches } from './fetches.ts';
 import { addLooks } from './looks.ts';
 import { addSetupFlags } from './setup-flags.ts';
 import { addPreheat } from './preheat-flags.ts';
@@ -59,6 +60,7 @@ export async function runCli(port: ProcessPort): Promise<number> {
   addLooks(program, port, (result) => (status = result));
   addPreheat(program, port, (result) => (status = result));
   addStoreCommands(program, port, (result) => (status = result));
+  addFetches(program, port, (result) => (status = result));
 
   const doctor = program
     .command('doctor')

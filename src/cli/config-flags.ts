@@ -24,6 +24,7 @@ const VALUE_NAMES: Record<string, string> = {
   cert: 'path',
   key: 'path',
   ca: 'path',
+  allow: 'url,…',
 };
 
 /** Whether a setting, by its dotted key, matters to a command. */

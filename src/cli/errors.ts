@@ -54,7 +54,8 @@ export const PasswordNotTaken = codedError('PASSWORD_NOT_TAKEN', {
 });
 
 export const Interrupted = codedError('INTERRUPTED', {
-  message: (p: { signal: string }) => `stopped by ${p.signal} before it was done; what it had made is removed`,
+  message: (p: { signal: string; left?: string }) =>
+    `stopped by ${p.signal} before it was done; ${p.left ?? 'what it had made is removed'}`,
   todo: 'start it again',
 });
 
@@ -82,4 +83,37 @@ export const PreheatIncomplete = codedError('PREHEAT_INCOMPLETE', {
 export const UsageWrong = codedError('USAGE', {
   message: (p: { why: string; command: string }) => p.why,
   todo: (p) => `see ${p.command} --help`,
+});
+
+export const GetBroken = codedError('GET_BROKEN', {
+  message: (p: { why: string; seconds: number }) =>
+    `nothing of the file has come for ${p.seconds} s, after several tries: ${p.why}`,
+  todo: 'what has come is kept, and the same command goes on from there; see the log of the proxy',
+});
+
+export const GetNotWritten = codedError('GET_NOT_WRITTEN', {
+  message: (p: { file: string; why: string }) => `${p.file} cannot be written: ${p.why}`,
+  todo: 'name a file in a directory that this user may write to, with room for it: -o FILE',
+});
+
+export const GetWrongDigest = codedError('GET_WRONG_DIGEST', {
+  message: (p: { file: string; expected: string; actual: string }) =>
+    `what has come for ${p.file} has the SHA-256 ${p.actual}, not ${p.expected}`,
+  todo: 'nothing of it was kept: ask again; if it happens again, look at the disk of this machine',
+});
+
+export const GetNotTheSame = codedError('GET_FILE_KEEPS_CHANGING', {
+  message: (p: { times: number }) => `the file has changed ${p.times} times while it came, or its server breaks off`,
+  todo: 'ask again when it is at rest; with --sha256 the bytes of one version are enough',
+});
+
+export const PullFailed = codedError('PULL_FAILED', {
+  message: (p: { what: string; why: string }) => `${p.what}: ${p.why}`,
+  todo: 'check the name of the image, and see the log of the proxy',
+});
+
+export const NoSuchPlatform = codedError('NO_SUCH_PLATFORM', {
+  message: (p: { image: string; platform: string; there: string }) =>
+    `${p.image} has nothing for ${p.platform}; it has ${p.there}`,
+  todo: 'choose one of these (--platform os/arch), or take all of them (--all-platforms)',
 });

@@ -57,6 +57,13 @@ export interface Config {
   readonly upstreams: Readonly<Record<string, UpstreamConfig>>;
   /** Absolute; undefined: none. */
   readonly audit: { readonly file: string | undefined };
+  /** What `hawker get` may fetch. */
+  readonly files: {
+    /** Patterns of URLs: the allow-list. */
+    readonly allow: readonly string[];
+    /** Absolute; undefined: the public authorities only. */
+    readonly ca: string | undefined;
+  };
   readonly log: { readonly level: LogLevel; readonly format: (typeof LOG_FORMATS)[number] };
 }
 

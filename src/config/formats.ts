@@ -114,6 +114,12 @@ export const FORMATS = {
     allowed: 'what follows docker-credential- in its file name, as in ecr-login',
     test: (text) => HELPER_NAME.test(text),
   },
+  files: {
+    what: 'a pattern of URLs',
+    allowed:
+      'https://host/path or http://…; * stands for a part of a name in the host or the path, ** for any path: https://downloads.example/**',
+    test: (text) => isFilePattern(text),
+  },
   path: { what: 'a path', allowed: 'the path of a file or directory', test: isPath },
 } satisfies Record<string, Format>;
 
@@ -188,6 +194,13 @@ function isOrigin(text: string, credentials: boolean): boolean {
   const url = new URL(text);
   const bare = url.pathname === '/' && !/[?#]/.test(text);
   return bare && url.port !== '0' && (credentials || !text.includes('@'));
+}
+
+/** A host with its stars is what a host without them would be; user, query and fragment are no part of a pattern. */
+function isFilePattern(text: string): boolean {
+  const match = /^https?:\/\/([^/?#@\\\s]+)(\/[^?#\\\s]*)$/.exec(text);
+  const host = match?.[1]?.replaceAll('*', 'x') ?? '';
+  return isRegistry(host, REGISTRY_NAME);
 }
 
 function isReach(text: string): boolean {

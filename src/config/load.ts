@@ -45,7 +45,7 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
 
 /** Texts become numbers and addresses; the checks have made sure that they can. */
 function toConfig(settings: Settings, sources: ConfigSources): Config {
-  const { proxy, peer, api, supernode, cluster, store, upstreams, audit, log } = settings;
+  const { proxy, peer, api, supernode, cluster, store, upstreams, audit, files, log } = settings;
   const dir = store.dir === '' ? defaultStoreDir(sources.account, sources.environment['XDG_DATA_HOME']) : store.dir;
   return {
     proxy: {
@@ -93,6 +93,7 @@ function toConfig(settings: Settings, sources: ConfigSources): Config {
       Object.entries(upstreams).map(([host, settings]) => [host, { insecure: false, allow: [], ...settings }]),
     ),
     audit: { file: audit.file || undefined },
+    files: { allow: files.allow, ca: files.ca || undefined },
     log,
   };
 }

@@ -52,6 +52,12 @@ export async function applyRules(
   if (!withoutFiles) {
     for (const key of SECRET_FILES) await checkSecretFile(key, settings, placeOf);
     await checkMirrorFiles(settings, placeOf);
+    if (settings.files.ca !== '') {
+      await modeOf(settings.files.ca).catch((error: unknown) => {
+        const why = `is ${shownPath(settings.files.ca)}, which cannot be read (${codeOf(error)})`;
+        throw invalid(['files', 'ca'], why, 'a readable file');
+      });
+    }
   }
   return warnings;
 }

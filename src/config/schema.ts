@@ -252,6 +252,17 @@ const sections = {
       description: 'where it is written who read what of private repositories; empty: nowhere',
     }),
   }),
+  files: section({
+    allow: list('files', {
+      default: [],
+      flag: 'files-allow',
+      description: 'the URLs that `hawker get` may fetch through this node; none: it fetches nothing',
+    }),
+    ca: text('path', {
+      default: '',
+      description: 'a PEM file: certificates of file servers to trust besides the public ones; empty: none',
+    }),
+  }),
   log: section({
     level: choice<LogLevel>(LOG_LEVELS, {
       default: 'info',
@@ -298,6 +309,7 @@ export const ConfigSchema = Type.Partial(
     store: Type.Partial(sections.store),
     upstreams: Upstreams,
     audit: Type.Partial(sections.audit),
+    files: Type.Partial(sections.files),
     log: Type.Partial(sections.log),
   }),
   { ...map('the configuration', { ...sections, supernodes: Supernodes, upstreams: Upstreams }) },
@@ -315,5 +327,6 @@ export interface Settings {
   store: Static<typeof sections.store>;
   upstreams: Static<typeof Upstreams>;
   audit: Static<typeof sections.audit>;
+  files: Static<typeof sections.files>;
   log: Static<typeof sections.log>;
 }

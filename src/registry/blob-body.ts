@@ -18,6 +18,11 @@ export interface ReadProgress {
   total: number | undefined;
   /** The sink has been told the head. */
   headGiven: boolean;
+  /**
+   * Set for a file that is no blob of a registry: its bytes are taken as they are sent, web pages and encoded ones too. It is
+   * shown the head of each good answer, and what it throws ends the read.
+   */
+  readonly asFile?: ((head: ResponseHead) => void) | undefined;
 }
 
 /** Takes the answer to one request for a blob: checks its head against what was asked, and its body goes to the sink. */
@@ -43,11 +48,14 @@ export class BlobBody implements BodyTaker {
     return this.#answered;
   }
 
-  head({ status, headers }: ResponseHead): 'take' | 'words' {
+  head(head: ResponseHead): 'take' | 'words' {
+    const { status, headers } = head;
     this.#answered = true;
     if (status !== 200 && status !== 206) return 'words';
     const mediaType = bareMediaType(headers['content-type']);
-    if (isHtmlType(mediaType)) throw this.#bad('a web page instead of a blob');
+    const { asFile } = this.#progress;
+    if (asFile) asFile(head);
+    else if (isHtmlType(mediaType)) throw this.#bad('a web page instead of a blob');
     const filter = status === 206 ? this.#partHead(headers) : this.#wholeHead(headers);
     const progress = this.#progress;
     if (!progress.headGiven) {
@@ -96,7 +104,7 @@ export class BlobBody implements BodyTaker {
     if (length !== undefined && length !== part.end - part.start) {
       throw this.#badRange(`Content-Length ${length} for ${part.end - part.start} bytes`);
     }
-    if (codingOf(headers['content-encoding']) !== undefined) throw this.#badRange('an encoded part');
+    if (this.#codingOf(headers) !== undefined) throw this.#badRange('an encoded part');
     this.#progress.total = part.total ?? this.#progress.total;
     const end = range.end ?? Number.POSITIVE_INFINITY;
     return new RangeFilter(sink, { start: position, end: Math.min(end, part.end), skip: 0, stopAtEnd: part.end > end });
@@ -104,7 +112,7 @@ export class BlobBody implements BodyTaker {
 
   #wholeHead(headers: ResponseHead['headers']): RangeFilter {
     const { position, range, sink } = this.#progress;
-    const coding = codingOf(headers['content-encoding']);
+    const coding = this.#codingOf(headers);
     if (coding === 'unknown') throw this.#bad(`the Content-Encoding ${headers['content-encoding']?.slice(0, 40)}`);
     const total = coding === undefined ? parseContentLength(headers['content-length']) : undefined;
     if (total !== undefined && total < position) throw this.#bad(`a blob of ${total} bytes, asked from ${position}`);
@@ -114,6 +122,10 @@ export class BlobBody implements BodyTaker {
     const filter = new RangeFilter(sink, { start: position, end, skip: position, stopAtEnd });
     if (coding !== undefined) this.#decoded = new DecodedBody(coding, filter, sink, this.#errand, this.#signal);
     return filter;
+  }
+
+  #codingOf(headers: ResponseHead['headers']): ReturnType<typeof codingOf> {
+    return this.#progress.asFile ? undefined : codingOf(headers['content-encoding']);
   }
 
   #bad(seen: string) {

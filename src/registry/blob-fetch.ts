@@ -4,7 +4,7 @@ import type { Authoriser } from './authoriser.ts';
 import { BlobBody, type ReadProgress } from './blob-body.ts';
 import { isOriginError, OriginBadRange, OriginBadResponse, OriginCut, type OriginError } from './errors.ts';
 import { failureOfStatus, type Errand } from './failures.ts';
-import { httpRead, type ReadContext, type ReadOutcome } from './http-read.ts';
+import { httpRead, type ReadContext, type ReadOutcome, type ResponseHead } from './http-read.ts';
 import { isRedirect, mayCarryAuthorization, redirectTarget } from './redirects.ts';
 
 /** One blob or manifest at the origin; fits the download's port for sources. */
@@ -32,6 +32,18 @@ export interface BlobOrigin {
   readonly now: () => number;
 }
 
+/** A file at a URL of its own, read as if it were a blob. */
+export interface FilePlace {
+  /** Names it without secrets, its server first. */
+  readonly name: string;
+  readonly url: URL;
+  /** See `ReadProgress`. */
+  readonly check: (head: ResponseHead) => void;
+  /** Throws where a redirect must not lead. */
+  readonly mayRedirect: (errand: Errand, target: URL) => void;
+  readonly todoOf: Errand['todoOf'];
+}
+
 /**
  * A blob's bytes from a registry. Where a redirect led is kept, so that the parts of one blob cost the registry one
  * question; when its signature has expired the registry is asked again. After a wrong 206 the whole is asked for.
@@ -40,19 +52,28 @@ export class RegistryBlob implements OriginBlob {
   readonly name: string;
   readonly #origin: BlobOrigin;
   readonly #repository: string;
+  readonly #file: FilePlace | undefined;
   readonly #url: URL;
   #kept: URL | undefined;
   #rangesWork = true;
 
-  constructor(origin: BlobOrigin, repository: string, digest: Digest) {
-    this.name = `${origin.upstream}/${repository}`;
+  constructor(origin: BlobOrigin, at: { readonly repository: string; readonly digest: Digest } | FilePlace) {
     this.#origin = origin;
-    this.#repository = repository;
-    this.#url = new URL(`/v2/${repository}/blobs/${digest}`, origin.baseUrl);
+    if ('url' in at) {
+      this.name = at.name;
+      this.#repository = '';
+      this.#file = at;
+      this.#url = at.url;
+    } else {
+      this.name = `${origin.upstream}/${at.repository}`;
+      this.#repository = at.repository;
+      this.#url = new URL(`/v2/${at.repository}/blobs/${at.digest}`, origin.baseUrl);
+    }
   }
 
   async read(range: ByteRange, sink: ByteSink, signal: AbortSignal): Promise<void> {
-    const progress: ReadProgress = { range, sink, position: range.start, total: undefined, headGiven: false };
+    const asFile = this.#file?.check;
+    const progress: ReadProgress = { range, sink, position: range.start, total: undefined, headGiven: false, asFile };
     for (;;) {
       const before = progress.position;
       const status = await this.#request(progress, signal);
@@ -76,6 +97,7 @@ export class RegistryBlob implements OriginBlob {
       if (isRedirect(outcome.status)) {
         const upstreamIsPlain = this.#origin.baseUrl.protocol === 'http:';
         url = redirectTarget(errand, url, outcome.headers.location, { hops, upstreamIsPlain });
+        this.#file?.mayRedirect(errand, url);
       } else if (url === kept && EXPIRED.has(outcome.status)) {
         this.#kept = undefined;
         url = this.#url;
@@ -132,13 +154,15 @@ export class RegistryBlob implements OriginBlob {
   /** What a CDN says is no word of the registry on who may read what. */
   #failure(url: URL, errand: Errand, { status, headers, words, secrets }: ReadOutcome): OriginError {
     const failure = failureOfStatus(errand, { status, headers, body: words, secrets }, this.#origin.now());
-    if (mayCarryAuthorization(this.#origin.baseUrl, url) || !failure.final) return failure;
+    if (this.#file || mayCarryAuthorization(this.#origin.baseUrl, url) || !failure.final) return failure;
     return new OriginBadResponse(failure.failure);
   }
 
   #errand(url: URL): Errand {
     const from = url.host === this.#url.host ? '' : ` from ${url.host}`;
-    return { upstream: this.#origin.upstream, step: `reading a blob of ${this.#repository}${from}` };
+    const { upstream } = this.#origin;
+    if (this.#file) return { upstream, step: `reading a file${from}`, todoOf: this.#file.todoOf };
+    return { upstream, step: `reading a blob of ${this.#repository}${from}` };
   }
 }
 

@@ -10,6 +10,8 @@ export interface OriginFailure {
   readonly seen: string;
   /** How long the origin asks us to wait, in milliseconds. */
   readonly retryAfterMs?: number | undefined;
+  /** What to do about an error of this code, where the origin is no registry. */
+  readonly todoOf?: ((code: string) => string | undefined) | undefined;
 }
 
 /** The origin's own word on what was asked, not a failure: it ends or denies a right, and is never covered by something stale. */
@@ -50,7 +52,7 @@ function originError(
       this.name = code;
       this.failure = failure;
       this.retryAfterMs = failure.retryAfterMs;
-      this.todo = traits.todo(failure);
+      this.todo = failure.todoOf?.(code) ?? traits.todo(failure);
     }
   };
 }
@@ -142,4 +144,10 @@ export const OriginAddressRefused = originError('ADDRESS_REFUSED', {
 export const OriginCredentials = originError('ORIGIN_CREDENTIALS', {
   final: true,
   todo: (f) => `mend the credential of upstreams."${f.upstream}"`,
+});
+
+/** Not of a registry: a file is another now than when it was asked for. */
+export const OriginFileChanged = originError('FILE_CHANGED', {
+  final: true,
+  todo: () => 'ask again: what had come of the old file is not mixed with the new one',
 });

@@ -23,6 +23,8 @@ import { safeWords, wordsOfErrorBody } from './oci-errors.ts';
 export interface Errand {
   readonly upstream: string;
   readonly step: string;
+  /** See `OriginFailure`. */
+  readonly todoOf?: ((code: string) => string | undefined) | undefined;
 }
 
 /** Milliseconds in a `Retry-After` header (RFC 9110, 10.2.3: seconds or a date); undefined for none or nonsense. `now` is wall time. */

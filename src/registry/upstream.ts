@@ -177,7 +177,7 @@ export class Upstream {
 
   /** A blob to read; where the registry redirects to is kept as long as the object is. */
   blob(repository: string, digest: Digest): OriginBlob {
-    return new RegistryBlob(this.#blobs, repository, digest);
+    return new RegistryBlob(this.#blobs, { repository, digest });
   }
 
   /** A manifest as if it were a blob. */

@@ -1,5 +1,5 @@
 import { codeOf, describeError } from '../base/errors.ts';
-import type { Digest } from '../base/digest.ts';
+import { isFileId, type Digest } from '../base/digest.ts';
 import type { Logger } from '../base/log.ts';
 import { Pieces } from '../base/pieces.ts';
 import { LOOK_AT_DISK } from './errors.ts';
@@ -11,7 +11,7 @@ import type { Removals } from './removals.ts';
 
 /**
  * The CRC-32s of verified blobs' pieces: a blob's journal stays, in a place of its own, when the blob is published, so that
- * whoever gets pieces from here can check each. A blob of one piece has none: its digest is as good.
+ * whoever gets pieces from here can check each. A blob of one piece has none: its digest is as good, unless it is a file's id.
  */
 export class CrcFiles {
   readonly #files: FilePort;
@@ -29,7 +29,7 @@ export class CrcFiles {
   /** Keeps the journal of a blob of `size` bytes that was published. Never rejects: without it others check the whole only. */
   async keep(digest: Digest, size: number): Promise<void> {
     const journal = this.#layout.incomingJournal(digest);
-    if (new Pieces(size).count <= 1) {
+    if (!isFileId(digest) && new Pieces(size).count <= 1) {
       this.#removals.remove(journal);
       return;
     }
@@ -51,7 +51,7 @@ export class CrcFiles {
   /** One a piece; undefined where they were not kept, or not all of them. Never rejects. */
   async of(digest: Digest, size: number): Promise<Uint32Array | undefined> {
     const { count, pieceSize } = new Pieces(size);
-    if (count <= 1) return undefined;
+    if (!isFileId(digest) && count <= 1) return undefined;
     const bytes = await readWhole(this.#files, this.#layout.crcs(digest), MAX_JOURNAL_BYTES).catch(() => undefined);
     const { header, pieces } = (bytes && parseJournal(bytes)) ?? {};
     if (header?.digest !== digest || header.size !== size || header.pieceSize !== pieceSize) return undefined;

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { digestAlgorithm, digestHex, parseDigest, type Digest, type DigestAlgorithm } from '../base/digest.ts';
+import { digestHex, digestKind, parseBlobId, type Digest, type DigestKind } from '../base/digest.ts';
 import { MiB } from '../base/units.ts';
 import type { OpenFile } from './files.ts';
 
@@ -7,14 +7,14 @@ import type { OpenFile } from './files.ts';
  * The journal of an incoming blob: which pieces are there, with their CRC-32. A header, then records, all of fixed length and
  * big-endian:
  *
- *     header  magic and version (8) | algorithm (1) | digest (64, zero-padded) | size (8) | piece size (4) | CRC-32 of these (4)
+ *     header  magic and version (8) | kind of digest (1) | digest (64, zero-padded) | size (8) | piece size (4) | CRC-32 of these (4)
  *     record  piece (4) | CRC-32 of the piece's bytes (4) | CRC-32 of the header's check and these eight bytes (4)
  *
  * It is only appended to and never synced: what it says is checked against the data before it is believed. A record that
  * does not check out (torn, garbled, of another journal) is passed over; of several for one piece the last counts.
  */
 const MAGIC = Buffer.from('hwkjrnl1', 'latin1');
-const ALGORITHM_CODES: Record<DigestAlgorithm, number> = { sha256: 1, sha512: 2 };
+const KIND_CODES: Record<DigestKind, number> = { sha256: 1, sha512: 2, file: 3 };
 const DIGEST_OFFSET = 9;
 const DIGEST_BYTES = 64;
 const SIZE_OFFSET = DIGEST_OFFSET + DIGEST_BYTES;
@@ -35,7 +35,7 @@ export interface JournalHeader {
 export function encodeHeader({ digest, size, pieceSize }: JournalHeader): Buffer {
   const bytes = Buffer.alloc(HEADER_BYTES);
   MAGIC.copy(bytes);
-  bytes.writeUInt8(ALGORITHM_CODES[digestAlgorithm(digest)], MAGIC.length);
+  bytes.writeUInt8(KIND_CODES[digestKind(digest)], MAGIC.length);
   bytes.write(digestHex(digest), DIGEST_OFFSET, 'hex');
   bytes.writeBigUInt64BE(BigInt(size), SIZE_OFFSET);
   bytes.writeUInt32BE(pieceSize, PIECE_SIZE_OFFSET);
@@ -75,10 +75,10 @@ function parseHeader(bytes: Buffer): JournalHeader | undefined {
   if (bytes.length < HEADER_BYTES || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) return undefined;
   if (headerCheckOf(bytes) !== crc32(bytes.subarray(0, CHECK_OFFSET))) return undefined;
   const code = bytes.readUInt8(MAGIC.length);
-  const algorithm = code === ALGORITHM_CODES.sha512 ? 'sha512' : 'sha256';
-  const hexLength = algorithm === 'sha512' ? 2 * DIGEST_BYTES : DIGEST_BYTES;
+  const kind = (Object.keys(KIND_CODES) as DigestKind[]).find((one) => KIND_CODES[one] === code);
+  const hexLength = kind === 'sha512' ? 2 * DIGEST_BYTES : DIGEST_BYTES;
   const hex = bytes.toString('hex', DIGEST_OFFSET, DIGEST_OFFSET + DIGEST_BYTES);
-  const digest = parseDigest(`${algorithm}:${hex.slice(0, hexLength)}`);
+  const digest = parseBlobId(`${kind}:${hex.slice(0, hexLength)}`);
   const size = Number(bytes.readBigUInt64BE(SIZE_OFFSET));
   const pieceSize = bytes.readUInt32BE(PIECE_SIZE_OFFSET);
   if (!digest || !Number.isSafeInteger(size) || pieceSize === 0) return undefined;

@@ -1,12 +1,12 @@
 import { isAbsolute, join, parse } from 'node:path';
-import { digestAlgorithm, digestHex, parseDigest, type Digest, type DigestAlgorithm } from '../base/digest.ts';
+import { digestHex, digestKind, parseBlobId, type Digest, type DigestKind } from '../base/digest.ts';
 import { codeOf, describeError } from '../base/errors.ts';
 import { StoreDirUnusable } from './errors.ts';
 import type { FilePort } from './files.ts';
 
 /** The version of what lies on disk. Another version's directory beside it is left alone. */
 export const LAYOUT_VERSION = 'v1';
-export const ALGORITHMS: readonly DigestAlgorithm[] = ['sha256', 'sha512'];
+export const KINDS: readonly DigestKind[] = ['sha256', 'sha512', 'file'];
 
 const PREFIX_LENGTH = 2;
 const PREFIX = /^[0-9a-f]{2}$/;
@@ -36,17 +36,17 @@ export class Layout {
   }
 
   /** `blobs/sha256`: holds a directory for each first two hex digits. */
-  algorithmDir(algorithm: DigestAlgorithm): string {
-    return join(this.blobs, algorithm);
+  kindDir(kind: DigestKind): string {
+    return join(this.blobs, kind);
   }
 
   blob(digest: Digest): string {
     const hex = digestHex(digest);
-    return join(this.algorithmDir(digestAlgorithm(digest)), hex.slice(0, PREFIX_LENGTH), hex);
+    return join(this.kindDir(digestKind(digest)), hex.slice(0, PREFIX_LENGTH), hex);
   }
 
   incomingData(digest: Digest): string {
-    return join(this.incoming, `${digestAlgorithm(digest)}-${digestHex(digest)}`);
+    return join(this.incoming, `${digestKind(digest)}-${digestHex(digest)}`);
   }
 
   incomingJournal(digest: Digest): string {
@@ -55,24 +55,24 @@ export class Layout {
 
   /** The journal of a blob that was published. */
   crcs(digest: Digest): string {
-    return join(this.crcsDir, `${digestAlgorithm(digest)}-${digestHex(digest)}${JOURNAL_SUFFIX}`);
+    return join(this.crcsDir, `${digestKind(digest)}-${digestHex(digest)}${JOURNAL_SUFFIX}`);
   }
 }
 
-/** Whether a directory of an algorithm may hold blobs: it is named for their first two digits. */
+/** Whether a directory of a kind may hold blobs: it is named for their first two digits. */
 export function isPrefix(name: string): boolean {
   return PREFIX.test(name);
 }
 
-/** The digest of the file `name` in the directory `prefix` of an algorithm; undefined: not a blob of ours. */
-export function digestOfBlobName(algorithm: DigestAlgorithm, prefix: string, name: string): Digest | undefined {
-  return prefix.length === PREFIX_LENGTH && name.startsWith(prefix) ? parseDigest(`${algorithm}:${name}`) : undefined;
+/** The digest of the file `name` in the directory `prefix` of a kind; undefined: not a blob of ours. */
+export function digestOfBlobName(kind: DigestKind, prefix: string, name: string): Digest | undefined {
+  return prefix.length === PREFIX_LENGTH && name.startsWith(prefix) ? parseBlobId(`${kind}:${name}`) : undefined;
 }
 
 /** What the file `name` in the directory of incoming blobs, or of kept journals, is; undefined: not ours. */
 export function parseIncomingName(name: string): { digest: Digest; part: 'data' | 'journal' } | undefined {
   const match = INCOMING_NAME.exec(name);
-  const digest = match && parseDigest(`${match[1]}:${match[2]}`);
+  const digest = match && parseBlobId(`${match[1]}:${match[2]}`);
   return digest ? { digest, part: match[3] === undefined ? 'data' : 'journal' } : undefined;
 }
 
@@ -84,16 +84,8 @@ export async function prepareLayout(files: FilePort, dir: string): Promise<Layou
   if (!isAbsolute(dir)) throw new StoreDirUnusable({ dir, why: 'it is not an absolute path' });
   if (parse(dir).root === dir) throw new StoreDirUnusable({ dir, why: 'it is the root of the file system' });
   const layout = new Layout(dir);
-  const algorithmDirs = ALGORITHMS.map((algorithm) => layout.algorithmDir(algorithm));
-  for (const part of [
-    dir,
-    layout.version,
-    layout.blobs,
-    ...algorithmDirs,
-    layout.incoming,
-    layout.crcsDir,
-    layout.refs,
-  ]) {
+  const kindDirs = KINDS.map((kind) => layout.kindDir(kind));
+  for (const part of [dir, layout.version, layout.blobs, ...kindDirs, layout.incoming, layout.crcsDir, layout.refs]) {
     await prepareDirectory(files, dir, part);
   }
   return layout;

@@ -1,6 +1,6 @@
 import { closeSync, constants, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseDigest, type Digest } from '../base/digest.ts';
+import { parseBlobId, type Digest } from '../base/digest.ts';
 import { codeOf } from '../base/errors.ts';
 import { LAYOUT_VERSION } from './layout.ts';
 
@@ -72,7 +72,7 @@ function read(path: string): Digest[] {
     const file = openSync(path, READ);
     try {
       const lines = readFileSync(file, 'utf8').split('\n');
-      return lines.map(parseDigest).filter((digest) => digest !== undefined);
+      return lines.map(parseBlobId).filter((digest) => digest !== undefined);
     } finally {
       closeSync(file);
     }

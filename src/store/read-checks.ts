@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../base/clock.ts';
+import { isFileId } from '../base/digest.ts';
 import { describeError } from '../base/errors.ts';
 import { Pieces } from '../base/pieces.ts';
 import { MiB } from '../base/units.ts';
@@ -39,7 +40,8 @@ export class BlobDamage extends Error {
 
 /**
  * Checks blobs as they are read, those that were not verified for a day, or whose files something has touched: each piece
- * before its first byte is given away, by its CRC-32 that was kept when the blob came in; without these the whole by its digest.
+ * before its first byte is given away, by its CRC-32 that was kept when the blob came in; without these the whole by its digest,
+ * which a file has not.
  */
 export class ReadChecks {
   readonly #crcs: CrcFiles;
@@ -83,6 +85,8 @@ export class ReadChecks {
       return new PieceChecks(new Pieces(entry.size), crcs, this.#turns, onWhole);
     }
     const { digest, size } = entry;
+    // Its id says nothing of its bytes: without their check sums nobody can tell whether they are right.
+    if (isFileId(digest)) throw new BlobDamage('the check sums of its pieces are gone', false);
     const hash = this.#turns.take(() => this.#hasher.digestOf(digest, file, size));
     const actual = await hash.catch((error: unknown) => {
       throw new BlobDamage(describeError(error), false);

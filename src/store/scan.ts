@@ -1,7 +1,7 @@
-import type { Digest, DigestAlgorithm } from '../base/digest.ts';
+import type { Digest, DigestKind } from '../base/digest.ts';
 import { eachWithLimit } from './file-helpers.ts';
 import type { FileInfo, FilePort } from './files.ts';
-import { ALGORITHMS, digestOfBlobName, isPrefix, parseIncomingName, prepareDirectory, type Layout } from './layout.ts';
+import { digestOfBlobName, isPrefix, KINDS, parseIncomingName, prepareDirectory, type Layout } from './layout.ts';
 import { BlobEntry } from './quota.ts';
 import { join } from 'node:path';
 
@@ -20,12 +20,12 @@ export interface IdleIncoming {
  */
 export async function scanBlobs(files: FilePort, layout: Layout): Promise<BlobEntry[]> {
   const entries: BlobEntry[] = [];
-  for (const algorithm of ALGORITHMS) {
-    const prefixes = await files.readdir(layout.algorithmDir(algorithm));
+  for (const digestKind of KINDS) {
+    const prefixes = await files.readdir(layout.kindDir(digestKind));
     for (const { name, kind } of prefixes) {
       if (kind === 'file' || !isPrefix(name)) continue;
-      await prepareDirectory(files, layout.dir, join(layout.algorithmDir(algorithm), name));
-      await scanPrefix(files, layout, algorithm, name, entries);
+      await prepareDirectory(files, layout.dir, join(layout.kindDir(digestKind), name));
+      await scanPrefix(files, layout, digestKind, name, entries);
     }
   }
   return entries.sort((a, b) => a.modifiedMs - b.modifiedMs);
@@ -34,13 +34,13 @@ export async function scanBlobs(files: FilePort, layout: Layout): Promise<BlobEn
 async function scanPrefix(
   files: FilePort,
   layout: Layout,
-  algorithm: DigestAlgorithm,
+  digestKind: DigestKind,
   prefix: string,
   entries: BlobEntry[],
 ): Promise<void> {
-  const names = await files.readdir(join(layout.algorithmDir(algorithm), prefix));
+  const names = await files.readdir(join(layout.kindDir(digestKind), prefix));
   await eachWithLimit(names, SCAN_CONCURRENCY, async ({ name, kind }) => {
-    const digest = kind === 'file' ? digestOfBlobName(algorithm, prefix, name) : undefined;
+    const digest = kind === 'file' ? digestOfBlobName(digestKind, prefix, name) : undefined;
     if (!digest) return;
     const { size, modifiedMs, changedMs } = await files.lstat(layout.blob(digest));
     entries.push(new BlobEntry(digest, size, modifiedMs, changedMs));

@@ -1,3 +1,4 @@
+import { isFileId } from '../base/digest.ts';
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import { isOutOfDescriptors } from '../base/descriptors.ts';
@@ -82,7 +83,7 @@ export class Scrub {
   }
 
   #due(): BlobEntry[] {
-    const due = [...this.#quota.entries()].filter((entry) => this.#verified.isDue(entry, SCRUB_MS));
+    const due = [...this.#quota.entries()].filter((entry) => canHash(entry) && this.#verified.isDue(entry, SCRUB_MS));
     return due.sort((a, b) => a.verifiedAt - b.verifiedAt);
   }
 
@@ -102,4 +103,9 @@ export class Scrub {
       if (this.#stop.signal.aborted) this.#wake();
     });
   }
+}
+
+/** Of a file no digest is known: its pieces are checked when they are read (read-checks.ts). */
+function canHash({ digest }: BlobEntry): boolean {
+  return !isFileId(digest);
 }

@@ -1,11 +1,11 @@
 import { crc32 } from 'node:zlib';
-import { digestAlgorithm, digestHex, parseDigest, type Digest } from '../base/digest.ts';
+import { digestHex, digestKind, parseBlobId, type Digest, type DigestKind } from '../base/digest.ts';
 
 /**
  * The file that says when each blob was last verified. A header, records, and a check, all big-endian:
  *
  *     header  magic and version (8)
- *     record  bytes of the digest, 32 or 64, which tells the algorithm (1) | digest | size (6) | modified (8) | changed (8) | verified (6)
+ *     record  kind of the digest (1) | digest | size (6) | modified (8) | changed (8) | verified (6)
  *     check   CRC-32 of all before it (4)
  *
  * It is replaced whole. What it says of a blob counts for as long as its file has this size and these times.
@@ -13,10 +13,14 @@ import { digestAlgorithm, digestHex, parseDigest, type Digest } from '../base/di
 const MAGIC = Buffer.from('hwkvrfy1', 'latin1');
 const TIMES_BYTES = 28;
 const CHECK_BYTES = 4;
-const ALGORITHMS = new Map([
-  [32, 'sha256'],
-  [64, 'sha512'],
-]);
+const KINDS: Record<DigestKind, { readonly code: number; readonly bytes: number }> = {
+  sha256: { code: 32, bytes: 32 },
+  sha512: { code: 64, bytes: 64 },
+  file: { code: 33, bytes: 32 },
+};
+const KIND_OF_CODE = new Map(
+  (Object.keys(KINDS) as DigestKind[]).map((kind) => [KINDS[kind].code, { kind, bytes: KINDS[kind].bytes }]),
+);
 
 /** That a blob was verified, and what its file was like. Bytes; milliseconds since 1970. */
 export interface VerifiedBlob {
@@ -32,8 +36,7 @@ export function encodeVerified(blobs: readonly VerifiedBlob[]): Buffer {
   const bytes = Buffer.allocUnsafe(MAGIC.length + lengths.reduce((sum, length) => sum + length, 0) + CHECK_BYTES);
   let at = MAGIC.copy(bytes);
   for (const { digest, size, modifiedMs, changedMs, verifiedAt } of blobs) {
-    const digestBytes = digestAlgorithm(digest) === 'sha512' ? 64 : 32;
-    at = bytes.writeUInt8(digestBytes, at);
+    at = bytes.writeUInt8(KINDS[digestKind(digest)].code, at);
     at += bytes.write(digestHex(digest), at, 'hex');
     at = bytes.writeUIntBE(size, at, 6);
     at = bytes.writeDoubleBE(modifiedMs, at);
@@ -50,10 +53,10 @@ export function parseVerified(bytes: Buffer, take: (blob: VerifiedBlob) => void)
   if (end < MAGIC.length || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) return false;
   if (bytes.readUInt32BE(end) !== crc32(bytes.subarray(0, end))) return false;
   for (let at = MAGIC.length; at < end;) {
-    const digestBytes = bytes.readUInt8(at);
+    const { kind, bytes: digestBytes } = KIND_OF_CODE.get(bytes.readUInt8(at)) ?? { kind: '', bytes: 0 };
     const next = at + 1 + digestBytes + TIMES_BYTES;
     const hex = bytes.toString('hex', at + 1, at + 1 + digestBytes);
-    const digest = parseDigest(`${ALGORITHMS.get(digestBytes)}:${hex}`);
+    const digest = parseBlobId(`${kind}:${hex}`);
     if (next > end || !digest) return true;
     const rest = bytes.subarray(at + 1 + digestBytes, next);
     take({

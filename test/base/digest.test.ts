@@ -1,7 +1,18 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import { digestAlgorithm, digestFrom, digestHex, digestOf, hasherFor, parseDigest } from '../../src/base/digest.ts';
+import {
+  digestAlgorithm,
+  digestFrom,
+  digestHex,
+  digestKind,
+  digestOf,
+  fileIdOf,
+  hasherFor,
+  isFileId,
+  parseBlobId,
+  parseDigest,
+} from '../../src/base/digest.ts';
 
 const EMPTY = 'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
 
@@ -15,6 +26,25 @@ t.test('digests that are ones, and their parts', (t) => {
   t.equal(parseDigest(long), long);
   t.equal(digestAlgorithm(long), 'sha512');
   t.equal(digestFrom('sha512', hasherFor(long)), long);
+  t.end();
+});
+
+t.test('the id of a file is a blob’s name, and no digest', (t) => {
+  const id = fileIdOf('x');
+  t.equal(id, `file:${digestHex(digestOf('x'))}`);
+  t.equal(digestHex(id), digestHex(digestOf('x')));
+  t.equal(digestKind(id), 'file');
+  t.equal(digestAlgorithm(id), 'sha256', 'its bytes are hashed so');
+  t.equal(parseBlobId(id), id);
+  t.equal(parseDigest(id), undefined);
+  t.ok(isFileId(id));
+  for (const digest of [digestOf('x'), digestOf('x', 'sha512')]) {
+    t.notOk(isFileId(digest));
+    t.equal(parseBlobId(digest), digest);
+  }
+  for (const text of ['file:', `file:${'A'.repeat(64)}`, `file:${'a'.repeat(63)}`, `xfile:${'a'.repeat(64)}`]) {
+    t.equal(parseBlobId(text), undefined);
+  }
   t.end();
 });
 

@@ -59,6 +59,8 @@ t.test('each setting that differs is named, and nothing else', async (t) => {
     'store.containerd': '/c',
     upstreams: '{"gcr.io": false}',
     'audit.file': '/var/log/hawker/audit',
+    'files.allow': 'https://a.example/**',
+    'files.ca': SECRET,
     'log.level': 'trace',
     'log.format': 'json',
   };

@@ -157,6 +157,8 @@ t.test('every setting can be made by its variable and its flag', async (t) => {
     'store.containerd': '/var/lib/containerd',
     upstreams: '{"r.example:5000": {"url": "http://10.0.0.1:5000", "allow": ["10.0.0.0/8"], "insecure": true}}',
     'audit.file': '/var/log/hawker/audit',
+    'files.allow': 'https://a.example/**,http://10.0.0.1:8080/x/*',
+    'files.ca': SECRET,
     'log.level': 'trace',
     'log.format': 'json',
   };
@@ -190,12 +192,14 @@ t.test('every setting can be made by its variable and its flag', async (t) => {
   t.same(config.cluster.tls, { cert: '/tls.crt', key: '/tls.key', ca: '/ca.crt' });
   t.same(config.store, { dir: '/d', quotaBytes: 1e12, containerd: '/var/lib/containerd' });
   t.same(config.upstreams['r.example:5000'], { url: 'http://10.0.0.1:5000', allow: ['10.0.0.0/8'], insecure: true });
+  t.same(config.files, { allow: ['https://a.example/**', 'http://10.0.0.1:8080/x/*'], ca: SECRET });
   const flags = Object.fromEntries(SETTINGS.filter((s) => s.flag).map((s) => [s.flag!, samples[s.key]!]));
   const byFlag = (await load({ flags })).config;
   const withoutFlag = { listeners: [], login: false, rules: [] };
   t.same({ ...byFlag.proxy, ...withoutFlag }, { ...config.proxy, ...withoutFlag });
   for (const section of ['peer', 'api', 'supernode', 'supernodes', 'cluster', 'store', 'log'] as const)
     t.same(byFlag[section], config[section]);
+  t.same(byFlag.files, { ...config.files, ca: undefined });
 });
 
 t.test('upstreams: what is written adds to the built-in list, false takes off', async (t) => {
@@ -472,7 +476,7 @@ t.test('config/hawker.yaml says the defaults, and names every setting', async (t
 
 t.test('the examples of config/hawker.yaml load, and show every key of a registry and a listener', async (t) => {
   const yaml = SHIPPED.replaceAll(/^( *)#(?! \S|$)/gm, '$1').replaceAll(
-    /^ *(?:listeners|advertise|names|rules): \[\]\n/gm,
+    /^ *(?:listeners|advertise|names|rules|allow): \[\]\n/gm,
     '',
   );
   const { value } = parseYaml(yaml, 'hawker.yaml') as { value: { upstreams: Record<string, object> } };
@@ -487,6 +491,7 @@ t.test('the examples of config/hawker.yaml load, and show every key of a registr
   t.same(config.proxy.rules[0]?.users, ['alice', 'ci-*']);
   t.equal(config.upstreams['*.dkr.ecr.*.amazonaws.com']?.credentialHelper, 'ecr-login');
   t.notOk('registry.gitlab.com' in config.upstreams);
+  t.equal(config.files.allow.length, 3);
 });
 
 t.test('TLS within the cluster: paths, ports beyond loopback, the URL of the own supernode', async (t) => {

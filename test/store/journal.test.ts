@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { digestOf } from '../../src/base/digest.ts';
+import { digestOf, fileIdOf } from '../../src/base/digest.ts';
 import {
   encodeHeader,
   encodeRecord,
@@ -16,12 +16,12 @@ import type { OpenFile } from '../../src/store/files.ts';
 const header = fc
   .record({
     seed: fc.string(),
-    algorithm: fc.constantFrom('sha256' as const, 'sha512' as const),
+    kind: fc.constantFrom('sha256' as const, 'sha512' as const, 'file' as const),
     pieceSize: fc.integer({ min: 1, max: 2 ** 32 - 1 }),
     size: fc.maxSafeNat(),
   })
-  .map(({ seed, algorithm, pieceSize, size }): JournalHeader => ({
-    digest: digestOf(seed, algorithm),
+  .map(({ seed, kind, pieceSize, size }): JournalHeader => ({
+    digest: kind === 'file' ? fileIdOf(seed) : digestOf(seed, kind),
     pieceSize,
     size,
   }));

@@ -2,7 +2,7 @@ import { chmod, chown, lstat, mkdir, rename, rmdir, symlink } from 'node:fs/prom
 import { basename, dirname, join, resolve } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { digestAlgorithm, digestOf } from '../../src/base/digest.ts';
+import { digestKind, digestOf, fileIdOf } from '../../src/base/digest.ts';
 import { nodeFiles } from '../../src/store/files.ts';
 import { digestOfBlobName, Layout, parseIncomingName, prepareLayout } from '../../src/store/layout.ts';
 import { scanBlobs } from '../../src/store/scan.ts';
@@ -10,14 +10,14 @@ import { temporaryDirectory } from './temporary.ts';
 
 const layout = new Layout('/var/lib/hawker');
 const digest = fc
-  .tuple(fc.string(), fc.constantFrom('sha256' as const, 'sha512' as const))
-  .map(([seed, algorithm]) => digestOf(seed, algorithm));
+  .tuple(fc.string(), fc.constantFrom('sha256' as const, 'sha512' as const, 'file' as const))
+  .map(([seed, kind]) => (kind === 'file' ? fileIdOf(seed) : digestOf(seed, kind)));
 
 t.test('every name that is given to a blob is known again', async (t) => {
   fc.assert(
     fc.property(digest, (digest) => {
       const path = layout.blob(digest);
-      t.equal(digestOfBlobName(digestAlgorithm(digest), basename(dirname(path)), basename(path)), digest);
+      t.equal(digestOfBlobName(digestKind(digest), basename(dirname(path)), basename(path)), digest);
       const data = basename(layout.incomingData(digest));
       const journal = basename(layout.incomingJournal(digest));
       t.same(parseIncomingName(data), { digest, part: 'data' });
@@ -61,14 +61,15 @@ t.test('no other name is', async (t) => {
 async function directoriesOf(dir: string): Promise<string[]> {
   const layout = await prepareLayout(nodeFiles, dir);
   const { version, blobs, incoming, refs, crcsDir } = layout;
-  const prefix = join(layout.algorithmDir('sha256'), 'ab');
+  const prefix = join(layout.kindDir('sha256'), 'ab');
   await mkdir(prefix, { mode: 0o700 });
   return [
     dir,
     version,
     blobs,
-    layout.algorithmDir('sha256'),
-    layout.algorithmDir('sha512'),
+    layout.kindDir('sha256'),
+    layout.kindDir('sha512'),
+    layout.kindDir('file'),
     prefix,
     incoming,
     refs,
@@ -117,7 +118,7 @@ t.test(
       await t.rejects(open(dir), { code: 'STORE_DIR_UNUSABLE', ...seen }, path);
       await chown(path, 0, 0);
     }
-    await rmdir(join(new Layout(dir).algorithmDir('sha256'), 'ab'));
+    await rmdir(join(new Layout(dir).kindDir('sha256'), 'ab'));
     await open(dir);
   },
 );

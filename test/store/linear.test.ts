@@ -62,7 +62,7 @@ function makeBlobs(dir: string, count: number): void {
   const layout = new Layout(dir);
   for (let prefix = 0; prefix < 256; prefix += 1) {
     const name = prefix.toString(16).padStart(2, '0');
-    mkdirSync(`${layout.algorithmDir('sha256')}/${name}`, { recursive: true, mode: 0o700 });
+    mkdirSync(`${layout.kindDir('sha256')}/${name}`, { recursive: true, mode: 0o700 });
   }
   for (let index = 0; index < count; index += 1) {
     const digest = digestFrom('sha256', createHash('sha256').update(`${index}`));

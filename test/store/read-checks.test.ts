@@ -2,7 +2,7 @@ import { open, stat, utimes } from 'node:fs/promises';
 import t, { type Test } from 'tap';
 import { crc32 } from 'node:zlib';
 import { createHash } from 'node:crypto';
-import { digestFrom } from '../../src/base/digest.ts';
+import { digestFrom, fileIdOf } from '../../src/base/digest.ts';
 import type { Metrics } from '../../src/base/metrics.ts';
 import { MiB } from '../../src/base/units.ts';
 import { Layout } from '../../src/store/layout.ts';
@@ -116,6 +116,29 @@ t.test(
     await reader.close();
   },
 );
+
+t.test('a file, whose id says nothing of its bytes, is checked by the check sums of its pieces', async (t) => {
+  const { store, clock, files, layout, codes, metrics } = await rig(t);
+  const named = (size: number, name: string) => ({ ...sampleBlob(size, name), digest: fileIdOf(name) });
+  const [large, small, streamed] = [named(3 * MiB + 5, 'large'), named(1000, 'small'), named(2 * MiB, 'streamed')];
+  for (const blob of [large, small]) await publishPieces(store, blob);
+  const incoming = await store.receive(streamed.digest, { size: undefined, pieceSize: MiB });
+  await incoming.write(streamed.bytes, 0);
+  await incoming.publish(streamed.digest, streamed.bytes.length);
+  await incoming.close();
+  for (const blob of [large, small, streamed]) t.ok((await contentOf(store, blob.digest))?.equals(blob.bytes));
+  await clock.advance(DAY + 2000);
+  for (const blob of [large, small]) t.ok((await contentOf(store, blob.digest))?.equals(blob.bytes), 'still right');
+  t.equal(await store.open(streamed.digest), undefined, 'without check sums nobody can tell: it is fetched anew');
+  await clock.advance(DAY + 2000);
+  for (const { digest, bytes } of [large, small]) {
+    await files.rot(layout.blob(digest), bytes.length - 1);
+    await t.rejects(contentOf(store, digest), { code: 'STORE_READ_FAILED' });
+    t.equal(store.sizeOf(digest), undefined);
+  }
+  t.same(codes(), ['STORE_BLOB_DAMAGED', 'STORE_BLOB_ROTTEN', 'STORE_BLOB_ROTTEN']);
+  t.same(await dropped(metrics), { damaged: 1, rotten: 2 });
+});
 
 t.test('without check sums of pieces the whole is hashed before it is opened', async (t) => {
   const { store, clock, files, layout, reads, codes, metrics } = await rig(t);

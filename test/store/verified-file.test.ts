@@ -1,14 +1,14 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { digestOf } from '../../src/base/digest.ts';
+import { digestOf, fileIdOf } from '../../src/base/digest.ts';
 import { encodeVerified, parseVerified, type VerifiedBlob } from '../../src/store/verified-file.ts';
 
 const time = fc.double({ min: 0, max: 2 ** 43, noNaN: true, noDefaultInfinity: true });
 const blobs = fc.array(
   fc.record({
     digest: fc
-      .tuple(fc.string(), fc.constantFrom('sha256' as const, 'sha512' as const))
-      .map(([text, algorithm]) => digestOf(text, algorithm)),
+      .tuple(fc.string(), fc.constantFrom('sha256' as const, 'sha512' as const, 'file' as const))
+      .map(([text, kind]) => (kind === 'file' ? fileIdOf(text) : digestOf(text, kind))),
     size: fc.nat({ max: 2 ** 48 - 1 }),
     modifiedMs: time,
     changedMs: time,

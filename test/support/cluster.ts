@@ -12,7 +12,12 @@ const ANY = { host: '127.0.0.1', port: 0 };
 const BOUND_MS = 15_000;
 
 /** A configuration of a node on free ports of loopback, whose one registry is at `origin`. */
-export function nodeConfig(options: { dir: string; origin: string; supernodes?: readonly string[] }): Config {
+export function nodeConfig(options: {
+  dir: string;
+  origin: string;
+  supernodes?: readonly string[];
+  files?: readonly string[];
+}): Config {
   return {
     proxy: {
       listen: ANY,
@@ -40,6 +45,7 @@ export function nodeConfig(options: { dir: string; origin: string; supernodes?: 
     cluster: { secretFile: undefined, operatorTokenFile: undefined },
     store: { dir: options.dir, quotaBytes: GiB, containerd: undefined },
     upstreams: { [REGISTRY]: { url: options.origin, insecure: false, allow: [] } },
+    files: { allow: options.files ?? [], ca: undefined },
     log: { level: 'info', format: 'json' },
   };
 }
@@ -73,7 +79,12 @@ export async function peersReady(supernode: string, count: number): Promise<void
 /** A supernode and proxies in this process, ready, each with a store of its own. */
 export async function startCluster(
   t: Test,
-  { origin, nodes, log = silentLogger }: { origin: string; nodes: number; log?: Logger },
+  {
+    origin,
+    nodes,
+    files = [],
+    log = silentLogger,
+  }: { origin: string; nodes: number; files?: readonly string[]; log?: Logger },
 ): Promise<{ supernode: Service; url: string; proxies: Service[] }> {
   const supernode = await startSupernode(nodeConfig({ dir: '/nowhere', origin }), { log });
   t.teardown(() => supernode.stop());
@@ -81,7 +92,9 @@ export async function startCluster(
   const dir = t.testdir({});
   const proxies: Service[] = [];
   for (let i = 0; i < nodes; i += 1) {
-    const proxy = await startProxyService(nodeConfig({ dir: `${dir}/${i}`, origin, supernodes: [url] }), { log });
+    const proxy = await startProxyService(nodeConfig({ dir: `${dir}/${i}`, origin, supernodes: [url], files }), {
+      log,
+    });
     t.teardown(() => proxy.stop());
     proxies.push(proxy);
   }

@@ -149,6 +149,7 @@ function configOf(of: { dir: string; origin: string; supernodes: readonly string
     cluster: { secretFile: undefined, operatorTokenFile: undefined },
     store: { dir: of.dir, quotaBytes: 8 * GiB, containerd: undefined },
     upstreams: { [REGISTRY]: { url: of.origin, insecure: false, allow: [] } },
+    files: { allow: [], ca: undefined },
     log: { level: 'info', format: 'json' },
   };
 }

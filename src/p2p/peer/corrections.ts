@@ -17,6 +17,8 @@ const FIND_READER =
 /** The download that may have to be put right. */
 export interface CorrectionsHost {
   readonly digest: Digest;
+  /** What its bytes are to hash to; undefined: whatever comes is right. */
+  readonly content: Digest | undefined;
   readonly bytes: IncomingBytes;
   readonly readers: Readers;
   readonly clock: Clock;
@@ -85,7 +87,7 @@ export class Corrections {
 
   /** Tries to put the bytes right, which hash to `actual`. Rejects when the store fails. False: they stay wrong. */
   async settle(fetcher: Fetcher, actual: Digest): Promise<boolean> {
-    const { digest, bytes, readers, clock, log } = this.#host;
+    const { digest, content, bytes, readers, clock, log } = this.#host;
     log.warn(
       { code: 'BLOB_DISPUTED', digest, actual, todo: FIND_READER },
       'a blob has not its digest: a piece of it is wrong',
@@ -93,6 +95,7 @@ export class Corrections {
     readers.hold('everything');
     this.#dispute = new Dispute({
       digest,
+      content: content ?? digest,
       bytes,
       clock,
       log,

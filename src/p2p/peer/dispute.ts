@@ -29,6 +29,8 @@ const RETRY: Backoff = { firstMs: 200, capMs: 4000 };
 /** The download whose bytes are disputed. */
 export interface DisputeHost {
   readonly digest: Digest;
+  /** What the bytes are to hash to: the digest, or what was said of a file. */
+  readonly content: Digest;
   readonly bytes: IncomingBytes;
   readonly clock: Clock;
   readonly log: Logger;
@@ -120,7 +122,7 @@ export class Dispute {
       if (this.#bytes.losses === losses) return false;
       const actual = await this.#bytes.hashAgain();
       // A piece may have been lost meanwhile: a second read by this proxy has brought something else.
-      if (actual !== undefined) return actual === this.#host.digest;
+      if (actual !== undefined) return actual === this.#host.content;
     }
     return false;
   }
@@ -189,7 +191,7 @@ export class Dispute {
     await this.#host.quiet();
     const runs = this.#runsInDoubt();
     for (const run of runs) if (!(await this.#readRun(run))) return false;
-    return runs.length > 0 && !this.#closed && (await this.#bytes.hashAgain()) === this.#host.digest;
+    return runs.length > 0 && !this.#closed && (await this.#bytes.hashAgain()) === this.#host.content;
   }
 
   /** The rest of a run is read on, each time it breaks off. */

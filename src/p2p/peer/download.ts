@@ -12,7 +12,7 @@
  * with a read of its own (`ThroughBody`).
  */
 import type { Clock } from '../../base/clock.ts';
-import type { Digest } from '../../base/digest.ts';
+import { isFileId, type Digest } from '../../base/digest.ts';
 import { asError, codeAndTodo, describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Metrics } from '../../base/metrics.ts';
@@ -58,6 +58,11 @@ export interface DownloadDeps {
 
 export interface DownloadRequest {
   readonly digest: Digest;
+  /**
+   * What the bytes of a file are to hash to, where somebody says; undefined: whatever its server gives is right. The same in all
+   * requests for the same file (`isFileId`); of any other blob it is the digest itself.
+   */
+  readonly content?: Digest | undefined;
   /** Where this client may read it. */
   readonly origin: PieceSource;
   /** Its size in bytes as a manifest says, or an earlier answer of the origin. */
@@ -87,6 +92,8 @@ export interface DownloadStatus {
 
 export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
   readonly digest: Digest;
+  /** What its bytes are to hash to; undefined: it is a file of which nobody says. */
+  readonly content: Digest | undefined;
   readonly bytes: IncomingBytes;
   readonly readers: Readers;
   readonly corrections: Corrections;
@@ -122,6 +129,7 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
     this.#deps = deps;
     ({ clock: this.clock, log: this.log, metrics: this.metrics } = deps);
     this.digest = request.digest;
+    this.content = isFileId(request.digest) ? request.content : request.digest;
     this.isPrivate = request.isPrivate === true && deps.sharesPrivate !== true;
     this.bytes = new IncomingBytes(request.digest, deps.store, deps.pool, deps.hashThread);
     this.readers = new Readers(this);
@@ -367,7 +375,7 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
   #finishIfComplete(): void {
     if (this.isSettled() || this.corrections.isDisputed || !this.bytes.isComplete) return;
     const actual = this.bytes.digestOfAll();
-    if (actual === this.digest) this.#publishing = this.#publish();
+    if (actual === (this.content ?? actual)) this.#publishing = this.#publish();
     else if (this.#fetching) void this.#putRight(this.#fetching, actual);
     else this.#mismatch(actual);
   }

@@ -10,7 +10,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Audit } from '../../base/audit.ts';
 import type { Clock } from '../../base/clock.ts';
 import { isOutOfDescriptors, type Descriptors } from '../../base/descriptors.ts';
-import { parseDigest } from '../../base/digest.ts';
+import { parseBlobId } from '../../base/digest.ts';
 import { codeAndTodo, codeOf, describeError } from '../../base/errors.ts';
 import type { Limiter } from '../../base/limiter.ts';
 import type { Logger } from '../../base/log.ts';
@@ -285,7 +285,7 @@ export class PieceServer {
     if (status === 403) {
       const { method, url = '', socket } = request;
       const digest = BLOB_PATH.exec(url)?.[1];
-      const asked = { method, digest: digest === undefined ? undefined : parseDigest(digest) };
+      const asked = { method, digest: digest === undefined ? undefined : parseBlobId(digest) };
       const { audit } = this.#options;
       audit?.record({
         role: 'pieces',
@@ -299,7 +299,7 @@ export class PieceServer {
   }
 
   async #serveBlob(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const digest = parseDigest(BLOB_PATH.exec(request.url ?? '')?.[1] ?? '');
+    const digest = parseBlobId(BLOB_PATH.exec(request.url ?? '')?.[1] ?? '');
     const { range } = request.headers;
     const specs = parseRange(range);
     const method = request.method === 'GET' || request.method === 'HEAD';

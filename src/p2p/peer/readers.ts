@@ -16,6 +16,8 @@ import { ThroughBody } from './through-body.ts';
 /** The download that is read. */
 export interface ReadersHost {
   readonly digest: Digest;
+  /** What its bytes are to hash to; undefined: whatever comes is right. */
+  readonly content: Digest | undefined;
   readonly mediaType: string | undefined;
   readonly bytes: IncomingBytes;
   readonly clock: Clock;
@@ -207,13 +209,13 @@ export class Readers {
 
   /** The reader goes on with a read of its own; its hash takes in what it has had so far. */
   async #startThrough(reader: Reader, position: number): Promise<ThroughBody> {
-    const { digest, clock, log, holdsLittle } = this.#host;
+    const { digest, content, clock, log, holdsLittle } = this.#host;
     // What it has had is not what is here: nobody can tell any more whether it was right.
     if (reader.had.size > 0) throw new BlobPieceWrong({ digest, pieces: [...reader.had.keys()] });
     // A range that starts where nothing is here cannot be hashed; it may go out as it comes from our own read (I1).
-    const isWhole = reader.holdsBack && this.#bytes.covers(0, position);
+    const isWhole = content !== undefined && reader.holdsBack && this.#bytes.covers(0, position);
     const hash = isWhole ? await this.#bytes.hashBefore(position) : undefined;
     const { size, origin, end } = reader;
-    return new ThroughBody({ digest, size, origin, start: position, end, hash, holdsLittle, clock, log });
+    return new ThroughBody({ digest, content, size, origin, start: position, end, hash, holdsLittle, clock, log });
   }
 }

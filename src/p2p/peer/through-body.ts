@@ -26,6 +26,7 @@ const RETRY: Backoff = { firstMs: 200, capMs: 4000 };
 export class ThroughBody implements BodySource, ByteSink {
   readonly size: number;
   readonly #digest: Digest;
+  readonly #content: Digest;
   readonly #origin: PieceSource;
   readonly #hash: Hash | undefined;
   readonly #end: number;
@@ -44,6 +45,8 @@ export class ThroughBody implements BodySource, ByteSink {
 
   constructor(options: {
     digest: Digest;
+    /** What `hash` is to come to, where that is not the digest. */
+    content?: Digest | undefined;
     size: number;
     origin: PieceSource;
     start: number;
@@ -55,6 +58,7 @@ export class ThroughBody implements BodySource, ByteSink {
     log: Logger;
   }) {
     this.#digest = options.digest;
+    this.#content = options.content ?? options.digest;
     this.size = options.size;
     this.#origin = options.origin;
     this.#readAt = options.start;
@@ -174,7 +178,7 @@ export class ThroughBody implements BodySource, ByteSink {
   #verify(): void {
     if (!this.#hash) return;
     const actual = digestFrom(digestAlgorithm(this.#digest), this.#hash);
-    if (actual !== this.#digest) {
+    if (actual !== this.#content) {
       throw new BlobDigestMismatch({ digest: this.#digest, actual, sources: this.#origin.name });
     }
     this.#verified = true;

@@ -35,7 +35,9 @@ const some = <T extends TSchema>(items: T) => Type.Optional(list(items));
 const ID = Type.String({ pattern: '^[0-9a-z][0-9a-z-]{7,63}$' });
 const NONCE = Type.String({ pattern: '^[\\w-]{16,64}$' });
 const PROOF = Type.String({ pattern: '^[\\w-]{43}$' });
-const DIGEST = Type.Unsafe<Digest>(Type.String({ pattern: '^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$' }));
+const DIGEST = Type.Unsafe<Digest>(
+  Type.String({ pattern: '^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}|file:[0-9a-f]{64})$' }),
+);
 const CODE = Type.String({ pattern: '^[A-Z][A-Z0-9_]{0,63}$' });
 /** Checked for its form when it is used, so that a bad one gets an answer of its own. */
 const ADDRESS = text(300);

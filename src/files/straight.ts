@@ -1,0 +1,74 @@
+import type { ServerResponse } from 'node:http';
+import type { BlobHead, ByteSink } from '../http/byte-sink.ts';
+import { BlobIncomplete } from '../p2p/peer/errors.ts';
+import type { PieceSource } from '../p2p/peer/piece-source.ts';
+
+/**
+ * Sends a file as its server gives it, in one read: `begin` is called with its size in bytes (undefined: not known) before the first
+ * byte, `sent` with the count of each chunk. Rejects with what ended the read early; then the response must not end as if it were whole.
+ */
+export async function sendStraight(
+  response: ServerResponse,
+  source: PieceSource,
+  {
+    begin,
+    sent,
+    signal,
+  }: { begin: (size: number | undefined) => void; sent: (bytes: number) => void; signal: AbortSignal },
+): Promise<void> {
+  const sink = new ResponseSink(response, begin, sent, signal);
+  await source.read({ start: 0 }, sink, signal);
+  const { size, received } = sink;
+  if (size !== undefined && received < size) {
+    throw new BlobIncomplete({ digest: 'the file', source: source.name, at: received, end: size });
+  }
+}
+
+class ResponseSink implements ByteSink {
+  readonly #response: ServerResponse;
+  readonly #begin: (size: number | undefined) => void;
+  readonly #sent: (bytes: number) => void;
+  readonly #signal: AbortSignal;
+  size: number | undefined;
+  received = 0;
+
+  constructor(
+    response: ServerResponse,
+    begin: (size: number | undefined) => void,
+    sent: (bytes: number) => void,
+    signal: AbortSignal,
+  ) {
+    this.#response = response;
+    this.#begin = begin;
+    this.#sent = sent;
+    this.#signal = signal;
+  }
+
+  head({ total }: BlobHead): void {
+    this.size = total;
+    this.#begin(total);
+  }
+
+  write(chunk: Uint8Array): boolean {
+    this.received += chunk.length;
+    this.#sent(chunk.length);
+    // The chunk is the source's again when this returns.
+    return this.#response.write(Buffer.from(chunk));
+  }
+
+  drained(): Promise<void> {
+    return new Promise((resolve) => {
+      if (!this.#response.writableNeedDrain || this.#signal.aborted) {
+        resolve();
+        return;
+      }
+      const go = (): void => {
+        this.#response.off('drain', go);
+        this.#signal.removeEventListener('abort', go);
+        resolve();
+      };
+      this.#response.once('drain', go);
+      this.#signal.addEventListener('abort', go, { once: true });
+    });
+  }
+}

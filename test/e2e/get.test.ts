@@ -1,0 +1,227 @@
+/**
+ * `hawker get` as a person runs it, against nginx: one copy from the server for four nodes at once, whatever is killed meanwhile, no
+ * wrong byte under the file's name, nothing left behind; and `hawker pull`.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { open, readdir, rename, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { hashFile } from './support/clients/client.ts';
+import { Hawker, MAIN } from './support/hawker.ts';
+import { FileHost } from './support/nginx.ts';
+import { type Finished, must, run } from './support/programs.ts';
+import { Relay } from './support/relay.ts';
+import { e2e, type Rig } from './support/rig.ts';
+import { Swarm } from './support/swarm.ts';
+import { until } from './support/wait.ts';
+
+const MiB = 1024 * 1024;
+const GET_BOUND_MS = 240_000;
+const STEP_BOUND_MS = 60_000;
+/** Of the file server's link: less than a node can take in. */
+const RATE = 32 * MiB;
+/** What reads that are cut may have had on their way already. */
+const MOST_COPIES = 1.02;
+const NO_REGISTRY = 'http://127.0.0.1:1';
+
+/** A file of so many random bytes; its digest. */
+async function makeFile(path: string, size: number): Promise<string> {
+  const noise = await open('/dev/urandom', 'r');
+  const file = await open(path, 'w');
+  const buffer = Buffer.allocUnsafe(8 * MiB);
+  for (let left = size; left > 0;) {
+    const { bytesRead } = await noise.read(buffer, 0, Math.min(buffer.length, left));
+    await file.write(buffer, 0, bytesRead);
+    left -= bytesRead;
+  }
+  await Promise.all([noise.close(), file.close()]);
+  return hashFile(path);
+}
+
+function getArgs(proxy: Hawker, url: string, file: string, more: readonly string[] = []): string[] {
+  return [MAIN, 'get', '--api-listen', proxy.api, url, '-o', file, '--json', ...more];
+}
+
+function get(rig: Rig, proxy: Hawker, url: string, file: string, ...more: string[]): Promise<Finished> {
+  return run(process.execPath, getArgs(proxy, url, file, more), { env: rig.environment(), boundMs: GET_BOUND_MS });
+}
+
+interface Got {
+  readonly bytes: number;
+  readonly kept: number;
+  readonly shared: boolean;
+  readonly sources: Readonly<Record<'store' | 'peers' | 'origin', number>>;
+  readonly ms: number;
+}
+
+const gotOf = ({ stdout }: Finished): Got => JSON.parse(stdout) as Got;
+
+async function sizeIn(dir: string): Promise<number> {
+  const sizes = await Promise.all((await readdir(dir)).map(async (name) => (await stat(join(dir, name))).size));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+async function isRight(t: Test, what: string, file: string, digest: string): Promise<void> {
+  t.equal(await hashFile(file), digest, `${what} has the right bytes`);
+  t.same(
+    (await readdir(join(file, '..'))).filter((name) => name.startsWith('.')),
+    [],
+    'and nothing else is left',
+  );
+}
+
+e2e(t, 'a file of 1 GiB, on four nodes at once: its server sends it once', ['nginx'], async (t, rig) => {
+  const host = await FileHost.start(rig, 'files');
+  const size = 1024 * MiB;
+  const digest = await makeFile(join(host.root, 'big'), size);
+  const relay = await Relay.start(host.url);
+  rig.onClose(() => relay.close());
+  relay.paceTo(RATE * 4);
+  const swarm = await Swarm.start(rig, NO_REGISTRY);
+  const proxies: Hawker[] = [];
+  for (const name of ['a', 'b', 'c', 'd']) {
+    proxies.push(await swarm.join(name, { files: { allow: [`${relay.url}/**`] } }));
+  }
+  const url = `${relay.url}/big?X-Amz-Signature=topsecretsignature`;
+  const startedAt = performance.now();
+  const all = await Promise.all(
+    proxies.map(async (proxy, i) => {
+      const dir = await rig.folder(`out-${i}`);
+      const finished = await get(rig, proxy, url, join(dir, 'big'));
+      t.equal(finished.code, 0, finished.stderr);
+      await isRight(t, `node ${i}`, join(dir, 'big'), digest);
+      return gotOf(finished);
+    }),
+  );
+  const bytes = relay.gets('/big').reduce((sum, one) => sum + one.bytes, 0);
+  t.comment(`${((performance.now() - startedAt) / 1000).toFixed(1)} s, ${(bytes / size).toFixed(3)} copies`);
+  t.ok(bytes / size <= MOST_COPIES, `its server has sent ${(bytes / size).toFixed(3)} copies`);
+  t.ok(all.every(({ shared }) => shared));
+  t.ok(
+    all.filter(({ sources }) => sources.peers > size / 2).length >= 3,
+    JSON.stringify(all.map((one) => one.sources)),
+  );
+  const logs = [...proxies.map((proxy) => proxy.log()), swarm.supernode.log()].join('');
+  t.notMatch(logs, /topsecretsignature/, 'what is signed into the URL is in no log');
+});
+
+e2e(t, 'killed in the middle: the command, and the proxy', ['nginx'], async (t, rig) => {
+  const host = await FileHost.start(rig, 'files');
+  const size = 256 * MiB;
+  const digest = await makeFile(join(host.root, 'x'), size);
+  const relay = await Relay.start(host.url);
+  rig.onClose(() => relay.close());
+  relay.paceTo(RATE);
+  const config = { files: { allow: [`${relay.url}/**`] } };
+  const proxy = await Hawker.start(rig, 'node', NO_REGISTRY, {
+    command: 'up',
+    config: { ...config, supernode: { listen: '127.0.0.1:0' } },
+  });
+  const dir = await rig.folder('out');
+  const file = join(dir, 'x');
+  const url = `${relay.url}/x`;
+  const child = spawn(process.execPath, getArgs(proxy, url, file), { env: rig.environment(), stdio: 'ignore' });
+  await until('a quarter has come', STEP_BOUND_MS, async () => (await sizeIn(dir)) > size / 4);
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  t.notOk((await readdir(dir)).includes('x'), 'nothing is under its name');
+  const going = get(rig, proxy, url, file);
+  await until('half has come', STEP_BOUND_MS, async () => (await sizeIn(dir)) > size / 2);
+  await proxy.kill9();
+  await proxy.start();
+  const finished = await going;
+  t.equal(finished.code, 0, finished.stderr);
+  await isRight(t, 'the file', file, digest);
+  const got = gotOf(finished);
+  t.ok(got.kept > size / 5, `it went on at byte ${got.kept}`);
+  const bytes = relay.gets('/x').reduce((sum, one) => sum + one.bytes, 0);
+  t.comment(`${(bytes / size).toFixed(3)} copies`);
+  t.ok(bytes <= size + 24 * MiB, `what was there was not fetched again: ${bytes} of ${size} bytes`);
+});
+
+e2e(t, 'servers as they are, and what goes wrong', ['nginx', 'mount'], async (t, rig) => {
+  const size = 40 * MiB;
+  const host = await FileHost.start(rig, 'files');
+  const digest = await makeFile(join(host.root, 'x'), size);
+  await writeFile(join(host.root, 'page.html'), '<html>a page is a file too</html>');
+  const plain = await FileHost.start(rig, 'plain', 'etag off; max_ranges 0;');
+  const weak = await FileHost.start(rig, 'weak', `etag off; max_ranges 0; add_header ETag 'W/"weak"';`);
+  for (const { root } of [plain, weak]) await must('cp', [join(host.root, 'x'), root]);
+  const swarm = await Swarm.start(rig, NO_REGISTRY);
+  const files = { allow: [host, plain, weak].map(({ url }) => `${url}/**`) };
+  const [a, b] = [await swarm.join('a', { files }), await swarm.join('b', { files })] as const;
+  const dir = await rig.folder('out');
+  const file = join(dir, 'x');
+  const nothingLeft = async () => t.same(await readdir(dir), [], 'nothing is left');
+
+  for (const [name, odd] of [
+    ['no ETag, no ranges', plain],
+    ['a weak ETag', weak],
+  ] as const) {
+    for (const proxy of [a, b]) {
+      const finished = await get(rig, proxy, `${odd.url}/x`, file);
+      t.match(gotOf(finished), { shared: false, bytes: size }, name);
+      await isRight(t, name, file, digest);
+    }
+    t.equal(await odd.bytesOf('/x'), 2 * size, 'each by itself');
+    await must('rm', [file]);
+    const shared = await Promise.all(
+      [a, b].map((proxy, i) => get(rig, proxy, `${odd.url}/x`, `${file}${i}`, '--sha256', digest)),
+    );
+    for (const [i, finished] of shared.entries()) {
+      t.match(gotOf(finished), { shared: true, bytes: size }, `${name}: with a digest it is shared`);
+      await isRight(t, name, `${file}${i}`, digest);
+      await must('rm', [`${file}${i}`]);
+    }
+  }
+
+  t.match(await get(rig, a, `${host.url}/page.html`, file), { code: 0 });
+  await must('rm', [file]);
+  const wrong = await get(rig, a, `${host.url}/x`, file, '--sha256', '0'.repeat(64));
+  t.match(wrong, { code: 1, stdout: '', stderr: /FILE_DIGEST_MISMATCH/ });
+  await nothingLeft();
+  t.match(await get(rig, a, `${host.url}/none`, file), { code: 1, stderr: /ORIGIN_NOT_FOUND/ });
+  await nothingLeft();
+  await writeFile(join(host.root, 'secret'), 'x', { mode: 0o000 });
+  t.match(await get(rig, a, `${host.url}/?`, file), { code: 1, stderr: /ORIGIN_DENIED/ });
+  await nothingLeft();
+
+  const full = await rig.folder('full');
+  await must('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', full]);
+  t.match(await get(rig, a, `${host.url}/x`, join(full, 'x')), { code: 1, stderr: /GET_NOT_WRITTEN: .*ENOSPC/ });
+  t.same(await readdir(full), [], 'a full disk: nothing is left on it');
+});
+
+e2e(t, 'a file that changes while four nodes read it: no mix of two versions', ['nginx'], async (t, rig) => {
+  const size = 96 * MiB;
+  const host = await FileHost.start(rig, 'files');
+  const before = await makeFile(join(host.root, 'x'), size);
+  const next = await rig.folder('next');
+  const after = await makeFile(join(next, 'x'), size);
+  const relay = await Relay.start(host.url);
+  rig.onClose(() => relay.close());
+  relay.paceTo(RATE);
+  const swarm = await Swarm.start(rig, NO_REGISTRY);
+  const proxies: Hawker[] = [];
+  for (const name of ['a', 'b', 'c', 'd']) {
+    proxies.push(await swarm.join(name, { files: { allow: [`${relay.url}/**`] } }));
+  }
+  const dirs = await Promise.all(proxies.map((_, i) => rig.folder(`out-${i}`)));
+  const all = proxies.map((proxy, i) => get(rig, proxy, `${relay.url}/x`, join(dirs[i]!, 'x')));
+  await until('a third has come', STEP_BOUND_MS, async () => (await sizeIn(dirs[0]!)) > size / 3);
+  // Its ETag is time and size.
+  await must('touch', ['-d', '2001-02-03', join(next, 'x')]);
+  await rename(join(next, 'x'), join(host.root, 'x'));
+  const seen: string[] = [];
+  for (const [i, finished] of (await Promise.all(all)).entries()) {
+    t.equal(finished.code, 0, finished.stderr);
+    seen.push(await hashFile(join(dirs[i]!, 'x')));
+  }
+  t.same(
+    seen.filter((one) => one !== before && one !== after),
+    [],
+    'all are one version',
+  );
+  t.comment(`${seen.filter((one) => one === after).length} of 4 have the new one`);
+});
