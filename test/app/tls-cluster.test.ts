@@ -193,8 +193,8 @@ t.test('whose TLS differs is listed with the reason, and knows it itself', async
     message: /without TLS/,
   });
   await t.rejects(peersOf(plainUrl, config), {
-    code: 'SERVICE_BAD_ANSWER',
-    message: /426 \(this port speaks TLS only\)/,
+    code: 'TLS_NEEDED',
+    message: /this port speaks TLS only/,
   });
 
   const { peers } = await peersOf(url, config);

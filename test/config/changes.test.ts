@@ -78,8 +78,13 @@ t.test('each setting that differs is named, and nothing else', async (t) => {
 
 t.test('a section that one of the two has not', async (t) => {
   const sources = { file: undefined, flags: {}, account: { root: true, home: '/' }, directory: '/' };
-  const supernodes = { HAWKER_SUPERNODES: 'https://c:6789' };
-  const { config: without } = await loadConfig({ ...sources, environment: supernodes });
+  const environment = {
+    HAWKER_SUPERNODES: 'https://c:6789',
+    HAWKER_PROXY_TLS_CERT: NEEDED,
+    HAWKER_PROXY_TLS_KEY: NEEDED,
+    HAWKER_PROXY_USERS_FILE: NEEDED,
+  };
+  const { config: without } = await loadConfig({ ...sources, environment });
   const keys = ['cluster.tls.cert', 'cluster.tls.key', 'cluster.tls.ca'];
   t.same(changedKeys(without, await load({})), keys);
   t.same(changedKeys(await load({}), without), keys);

@@ -484,7 +484,9 @@ t.test('the examples of config/hawker.yaml load, and show every key of a registr
   const upstreamNode = ROOT.properties!['upstreams']!.additionalProperties as SchemaNode;
   t.same([...shown].sort(), Object.keys(upstreamNode.properties!).sort());
   const here = t.testdir({ x: '' });
-  const files = yaml.replaceAll(/\b(passwordFile|dockerConfig|ca|usersFile): [^'\s]+/g, `$1: ${here}/x`);
+  const files = yaml
+    .replaceAll(/\b(passwordFile|dockerConfig|ca): [^'\s]+/g, `$1: ${here}/x`)
+    .replace(/\busersFile: \S+/, `usersFile: ${here}/x`);
   const { config } = await load(sourcesOf(t, files, { x: '' }));
   t.same(config.peer.advertise, ['10.0.0.5:65002']);
   t.match(config.proxy.listeners, [{ listen: { port: 65_011 }, upstream: 'ghcr.io' }, { login: true }]);
