@@ -44,7 +44,8 @@ export class DecodedBody {
   write(chunk: Uint8Array): 'more' | 'hold' | 'stop' {
     if (this.#failure) throw this.#failure.error;
     if (this.#stopped) return 'stop';
-    return this.#decoder.write(chunk) ? 'more' : 'hold';
+    // Decoded on another thread, after this returns: the reader's buffer is used again by then.
+    return this.#decoder.write(Buffer.from(chunk)) ? 'more' : 'hold';
   }
 
   async drained(): Promise<void> {

@@ -119,7 +119,7 @@ const ROWS: Row[] = [
       edits: [
         {
           file: 'proxy/http-server.js',
-          find: "if (codeOf(error) === 'ECONNRESET' || !socket.writable)",
+          find: "if (codeOf(error) === 'ECONNRESET' || !socket.writable || hasNoSession)",
           replace: 'if (true)',
         },
       ],

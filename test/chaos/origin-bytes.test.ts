@@ -35,7 +35,7 @@ const ROWS: Row[] = [
     blamed: { who: 'the upstream (in the text of `BLOB_DIGEST_MISMATCH`)' },
     without: {
       taken: 'the look at the digest',
-      edits: [{ file: 'p2p/peer/download.js', find: 'if (actual === this.digest)', replace: 'if (true)' }],
+      edits: [{ file: 'p2p/peer/download.js', find: 'if (actual === (this.content ?? actual))', replace: 'if (true)' }],
     },
     async run(scene) {
       const { node, image, before, pulls } = await strike(scene, {
@@ -185,7 +185,7 @@ const ROWS: Row[] = [
       edits: [
         {
           file: 'registry/blob-body.js',
-          find: "const coding = codingOf(headers['content-encoding']);",
+          find: 'const coding = this.#codingOf(headers);',
           replace: 'const coding = undefined;',
         },
       ],
