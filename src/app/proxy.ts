@@ -184,7 +184,7 @@ export async function startProxy(
     pressure: resources.status(),
   });
   const keeper = new StoreKeeper({ store: () => store.opened(), refs, clock });
-  const files = new FileApi({ files: new Files({ servers: fileServers, downloads }), pool, metrics });
+  const files = new FileApi({ files: new Files({ servers: fileServers, downloads }), pool, metrics, audit });
   const api = await lifecycle.start({
     name: 'api',
     start: () => startProxyApi(config.api.listen, { metrics, status, peer, audit, sockets, keeper, files }),

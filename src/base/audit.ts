@@ -1,5 +1,5 @@
 /** The part of the process that has decided. */
-export type AuditRole = 'mirror' | 'pieces' | 'session' | 'api';
+export type AuditRole = 'mirror' | 'files' | 'pieces' | 'session' | 'api';
 
 /** One decision about something that is not for everybody. Holds no secret: what is written is read by others than who made it. */
 export interface AuditEvent {
@@ -22,6 +22,10 @@ export interface AuditEvent {
   /** The tag, where one was asked for, or what else behind the name of the repository. */
   readonly reference?: string | undefined;
   readonly digest?: string | undefined;
+  /** Host and path of the URL of a file; never its query. */
+  readonly file?: string | undefined;
+  /** A command that was only to say what it would do. */
+  readonly dryRun?: true | undefined;
   /** The HTTP status of the answer. */
   readonly status?: number | undefined;
   /** Where the bytes came from: `store`, `peers`, `origin`, `mixed`. */

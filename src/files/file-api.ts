@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Audit } from '../base/audit.ts';
 import { codeAndTodo, codeOf, describeError } from '../base/errors.ts';
 import { digestHex, type Digest } from '../base/digest.ts';
 import type { ByteSource, Metrics } from '../base/metrics.ts';
@@ -9,6 +10,7 @@ import { contentRange, parseRange, resolveRange, type Slice } from '../http/rang
 import { DownloadsClosed } from '../p2p/peer/errors.ts';
 import { isOriginError } from '../registry/errors.ts';
 import { FileBadRequest } from './errors.ts';
+import { auditFile } from './file-audit.ts';
 import { failureOfFile, parseAsked, type AskedFile, type Files } from './files.ts';
 import { sendStraight } from './straight.ts';
 import { Transfers, type Transfer, type TransferStatus } from './transfers.ts';
@@ -41,12 +43,14 @@ export class FileApi {
   readonly #files: Files;
   readonly #pool: BufferPool;
   readonly #metrics: Metrics;
+  readonly #audit: Audit;
   readonly #transfers = new Transfers();
 
-  constructor(deps: { files: Files; pool: BufferPool; metrics: Metrics }) {
+  constructor(deps: { files: Files; pool: BufferPool; metrics: Metrics; audit: Audit }) {
     this.#files = deps.files;
     this.#pool = deps.pool;
     this.#metrics = deps.metrics;
+    this.#audit = deps.audit;
   }
 
   transfer(id: string): TransferStatus | undefined {
@@ -62,8 +66,14 @@ export class FileApi {
   async serve(request: IncomingMessage, response: ServerResponse, query: Record<string, unknown>): Promise<void> {
     let asked: AskedFile | undefined;
     let transfer: Transfer | undefined;
+    let failure: unknown;
+    let isGiven = true;
+    const isPage = isFromPage(request);
+    // At the end its connection may be gone.
+    const { method, socket } = request;
+    const { remoteAddress: client } = socket;
     try {
-      mustNotBePage(request);
+      if (isPage) throw new FileBadRequest({ why: 'it comes from a web page' });
       asked = askedIn(query);
       transfer = this.#transfers.begin();
       const { signal } = transfer;
@@ -73,11 +83,14 @@ export class FileApi {
       response.end();
       this.#transfers.end(transfer);
     } catch (thrown) {
-      const error = asked ? failureOfFile(thrown, asked) : thrown;
-      if (transfer) this.#transfers.end(transfer, error);
-      if (response.headersSent) endConnection(request);
-      else refuse(response, error);
+      failure = asked ? failureOfFile(thrown, asked) : thrown;
+      isGiven = response.headersSent;
+      if (transfer) this.#transfers.end(transfer, failure);
+      if (isGiven) endConnection(request);
+      else refuse(response, failure);
     }
+    const { statusCode: status } = response;
+    auditFile(this.#audit, { client, method, asked, transfer, error: failure, isGiven, status, isPage });
   }
 
   async #send(request: IncomingMessage, response: ServerResponse, asked: AskedFile, transfer: Transfer): Promise<void> {
@@ -138,10 +151,9 @@ function askedIn({ url, sha256 }: Record<string, unknown>): AskedFile {
 }
 
 /** A page in a browser on this machine could have files fetched; it cannot keep its browser from saying where it is from. */
-function mustNotBePage({ headers }: IncomingMessage): void {
+function isFromPage({ headers }: IncomingMessage): boolean {
   const site = headers['sec-fetch-site'];
-  if (headers.origin === undefined && (site === undefined || site === 'none' || site === 'same-origin')) return;
-  throw new FileBadRequest({ why: 'it comes from a web page' });
+  return headers.origin !== undefined || !(site === undefined || site === 'none' || site === 'same-origin');
 }
 
 function etagOf(id: Digest): string {

@@ -3,6 +3,7 @@ import type { Audit } from '../base/audit.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { ApiAccess } from './api-access.ts';
 import { clientCertificate } from './client-certificate.ts';
+import { auditCommand } from './command-audit.ts';
 import { isLoopbackHost, LOOPBACK_HOSTS } from './loopback-host.ts';
 
 export interface OpsOptions {
@@ -13,7 +14,7 @@ export interface OpsOptions {
   readonly status: () => unknown;
   /** `loopback`: the listener is on a loopback address, and only requests that name one are answered; else who may ask. */
   readonly access: ApiAccess | 'loopback';
-  /** Is told who may not ask. */
+  /** Is told who may not ask, and of what changes something. */
   readonly audit?: Audit | undefined;
 }
 
@@ -32,10 +33,15 @@ const TOKEN_TODO =
  */
 export function opsRoutes(app: FastifyInstance, options: OpsOptions, done: () => void): void {
   const { metrics, notReady, status, access, audit } = options;
+  /** Who may ask, by address: at the end of an answer its connection may be gone. */
+  const admitted = new WeakMap<FastifyRequest, string>();
   app.addHook('onRequest', async (request, reply) => {
     reply.header('Cache-Control', 'no-store');
     const refusal = refusalOf(request, access);
-    if (!refusal) return;
+    if (!refusal) {
+      admitted.set(request, request.ip);
+      return;
+    }
     const { method, url, ip } = request;
     const path = url.split('?', 1)[0];
     audit?.record({ role: 'api', client: ip, decision: 'denied', code: refusal.code, method, path });
@@ -43,7 +49,13 @@ export function opsRoutes(app: FastifyInstance, options: OpsOptions, done: () =>
     if (refusal.status === 401) reply.header('WWW-Authenticate', 'Basic realm="hawker", charset="UTF-8"');
     await reply.code(refusal.status).send({ code: refusal.code, message: refusal.message, todo: refusal.todo });
   });
-  // With the hook above before it: what is not there is closed too.
+  app.addHook('onResponse', async (request, { statusCode }) => {
+    const client = admitted.get(request);
+    if (!audit || client === undefined) return;
+    const by = access === 'loopback' ? undefined : 'operator';
+    auditCommand(audit, request, { client, by, status: statusCode });
+  });
+  // With the first hook before it: what is not there is closed too.
   app.setNotFoundHandler(async (_request, reply) => reply.code(404).send(NOT_FOUND));
   app.get('/livez', async () => ({ status: 'ok' }));
   app.get('/readyz', async (_request, reply) => {

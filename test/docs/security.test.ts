@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import t from 'tap';
-import { rightsIn } from '../e2e/support/rights-table.ts';
+import { ALL_TABLES, rightsIn } from '../e2e/support/rights-table.ts';
 
 const ROOT = resolve(import.meta.dirname, '../../..');
 const PAGE = resolve(ROOT, 'docs/security.md');
@@ -24,11 +24,13 @@ t.test('each test that the text names is there', async (t) => {
   for (const [, file] of text.matchAll(/`(test\/[\w/.-]+\.ts)`/g)) t.ok(existsSync(resolve(ROOT, file!)), `${file}`);
 });
 
-t.test('the table of who can do what is whole', async (t) => {
-  const { head, rows } = rightsIn(text);
-  t.ok(head.length > 1 && rows.length > 1);
-  for (const row of rows) {
-    t.equal(row.length, head.length, `${row[0]}`);
-    for (const cell of row.slice(1)) t.match(cell, /^(?:yes|no \([^)]+\))$/, `${row[0]}`);
+t.test('the tables of who can do what are whole', async (t) => {
+  for (const table of ALL_TABLES) {
+    const { head, rows } = rightsIn(text, table);
+    t.ok(head.length > 1 && rows.length > 1, table);
+    for (const row of rows) {
+      t.equal(row.length, head.length, `${table}: ${row[0]}`);
+      for (const cell of row.slice(1)) t.match(cell, /^(?:yes|no \([^)]+\))$/, `${table}: ${row[0]}`);
+    }
   }
 });

@@ -3,9 +3,8 @@
  * reach, with a real registry and its token service. The page says what came of it; `--write` fills it in. And bob, who knows every
  * digest, tries everything else.
  */
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { format, resolveConfig } from 'prettier';
 import t, { type Test } from 'tap';
 import type { Host } from '../../scripts/netns/host.ts';
 import { Membership } from '../../src/p2p/protocol/membership.ts';
@@ -19,7 +18,7 @@ import { Origin } from './support/origin.ts';
 import { freePort } from './support/ports.ts';
 import { basicOf, PrivateOrigin } from './support/private-origin.ts';
 import { Relay } from './support/relay.ts';
-import { RIGHTS_PAGE, rightsIn, withRights } from './support/rights-table.ts';
+import { checkRights, entered, outcome } from './support/rights-table.ts';
 import { e2e, type Rig } from './support/rig.ts';
 import { until } from './support/wait.ts';
 
@@ -126,11 +125,6 @@ async function whoIs(cluster: OpenCluster, node: Hawker): Promise<{ sender: stri
   return { sender: peer, instance };
 }
 
-const outcome = (status: number): string =>
-  status === 0 ? 'no (no connection)' : status < 300 ? 'yes' : `no (${status})`;
-/** What is behind the gate may say of it what it likes. */
-const entered = (status: number): string => (status === 401 || status === 403 ? `no (${status})` : 'yes');
-
 const COLUMNS = [
   'Who',
   'a public blob',
@@ -180,7 +174,7 @@ async function tryEverything(at: Scene): Promise<string[][]> {
     await Promise.all(
       actors.map(async (actor, index): Promise<[Actor, string]> => [
         actor,
-        await cluster.tryToJoin(`join-${index}`, actor.from, actor.secretFile),
+        await cluster.tryToJoin(`join-${index}`, actor),
       ]),
     ),
   );
@@ -375,17 +369,7 @@ e2e(t, 'who can do what, and bob, who knows every digest', PROGRAMS, async (t, r
   const { cluster, registry, relay, one, two, image } = at;
 
   await bobGetsNothing(t, at, 'bob, cold', { quick: true });
-  const head = COLUMNS;
-  const rows = await tryEverything(at);
-  if (process.env['HAWKER_E2E_WRITE'] === '1') {
-    const text = withRights(await readFile(RIGHTS_PAGE, 'utf8'), { head, rows });
-    await writeFile(RIGHTS_PAGE, await format(text, { ...(await resolveConfig(RIGHTS_PAGE)), filepath: RIGHTS_PAGE }));
-  }
-  t.same(
-    rightsIn(await readFile(RIGHTS_PAGE, 'utf8')),
-    { head, rows },
-    `${RIGHTS_PAGE} says so (npm run test:e2e -- --write)`,
-  );
+  await checkRights(t, 'cluster', { head: COLUMNS, rows: await tryEverything(at) });
 
   const manifest = await fetch(
     `http://${cluster.addressFor(one.address, undefined)}/v2/bobs.test/evil/app/manifests/v1`,

@@ -4,13 +4,14 @@ import type { Host } from '../../../scripts/netns/host.ts';
 import { within as onHost } from '../../../scripts/netns/host.ts';
 import { Network } from '../../../scripts/netns/network.ts';
 import { Membership } from '../../../src/p2p/protocol/membership.ts';
+import type { TlsFiles } from '../../../src/p2p/protocol/tls-files.ts';
 import { Hawker, listeningAddress, MAIN } from './hawker.ts';
 import { type Daemon, must, run } from './programs.ts';
 import type { Rig } from './rig.ts';
 import { until } from './wait.ts';
 
 /** Of this machine, on the network of the rig. */
-const OWN_ADDRESS = '10.99.0.1';
+export const OWN_ADDRESS = '10.99.0.1';
 const STRANGERS_ADDRESS = '10.99.0.66';
 const START_BOUND_MS = 20_000;
 const ASK_BOUND_S = 40;
@@ -21,14 +22,34 @@ export interface Reply {
   readonly body: string;
 }
 
+/** How somebody speaks TLS: whom they trust, and by what they are known. */
+export type Speaking = Pick<TlsFiles, 'ca'> & Partial<Pick<TlsFiles, 'cert' | 'key'>>;
+
+/** The files of a cluster that speaks TLS. */
+export interface ClusterFiles {
+  /** Its certificate names OWN_ADDRESS. */
+  readonly supernode: TlsFiles;
+  readonly node: TlsFiles;
+}
+
 export interface Asking {
   /** On a machine of its own on the network; undefined: on the nodes' own. */
   readonly from?: Host | undefined;
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Undefined: in the clear. */
+  readonly tls?: Speaking | undefined;
 }
 
-/** A cluster that others on the network can reach: all ports open, a join secret, an operator token; and a stranger beside it. */
+/** Somebody who wants to join. */
+export interface Joining {
+  readonly from?: Host | undefined;
+  readonly secretFile?: string | undefined;
+  /** Of a node with `cluster.tls`. */
+  readonly files?: TlsFiles | undefined;
+}
+
+/** A cluster that others on the network can reach: all ports open, a join secret, an operator token, maybe TLS; and a stranger beside it. */
 export class OpenCluster {
   readonly stranger: Host;
   readonly membership: Membership;
@@ -37,13 +58,21 @@ export class OpenCluster {
   supernode = '';
   readonly #rig: Rig;
   readonly #originUrl: string;
+  readonly #files: ClusterFiles | undefined;
   #daemon: Daemon | undefined;
 
   private constructor(
     rig: Rig,
     originUrl: string,
-    parts: { stranger: Host; secretFile: string; secret: string; operatorToken: string },
+    parts: {
+      stranger: Host;
+      secretFile: string;
+      secret: string;
+      operatorToken: string;
+      files?: ClusterFiles | undefined;
+    },
   ) {
+    this.#files = parts.files;
     this.#rig = rig;
     this.#originUrl = originUrl;
     this.stranger = parts.stranger;
@@ -52,7 +81,7 @@ export class OpenCluster {
     this.operatorToken = parts.operatorToken;
   }
 
-  static async start(rig: Rig, originUrl: string): Promise<OpenCluster> {
+  static async start(rig: Rig, originUrl: string, files?: ClusterFiles): Promise<OpenCluster> {
     const network = await Network.create();
     rig.onClosed(() => network.close());
     await network.ownAddress(OWN_ADDRESS);
@@ -72,6 +101,7 @@ export class OpenCluster {
       secretFile,
       secret: secret!,
       operatorToken: operatorToken!,
+      files,
     });
     const args = [
       '--supernode-listen',
@@ -80,6 +110,7 @@ export class OpenCluster {
       secretFile,
       '--cluster-operator-token-file',
       tokenFile,
+      ...flagsOf(files?.supernode),
     ];
     const daemon = rig.daemon('supernode', process.execPath, [MAIN, 'supernode', ...args, '--log-format', 'json']);
     cluster.#daemon = daemon;
@@ -104,8 +135,8 @@ export class OpenCluster {
       config: {
         proxy: { listen: '0.0.0.0:0' },
         peer: { listen: `${OWN_ADDRESS}:0` },
-        supernodes: [`http://${this.supernode}`],
-        cluster: { secretFile: this.secretFile },
+        supernodes: [`${this.#scheme}://${this.supernode}`],
+        cluster: { secretFile: this.secretFile, ...(this.#files && { tls: this.#files.node }) },
         ...config,
       },
     });
@@ -117,7 +148,17 @@ export class OpenCluster {
   }
 
   async peers(): Promise<{ peers: object[]; rejected: { code: string; address: string }[] }> {
-    return JSON.parse((await this.ask(this.supernode, '/api/v1/peers', { headers: this.operator })).body) as never;
+    const asking = { headers: this.operator, tls: this.trusting };
+    return JSON.parse((await this.ask(this.supernode, '/api/v1/peers', asking)).body) as never;
+  }
+
+  /** Somebody who knows the cluster's CA, and has no certificate; undefined: it speaks no TLS. */
+  get trusting(): Speaking | undefined {
+    return this.#files && { ca: this.#files.supernode.ca };
+  }
+
+  get #scheme(): string {
+    return this.#files ? 'https' : 'http';
   }
 
   get operator(): Record<string, string> {
@@ -132,12 +173,17 @@ export class OpenCluster {
   }
 
   /** One request by curl. */
-  async ask(listener: string, path: string, { from, method = 'GET', headers = {} }: Asking = {}): Promise<Reply> {
-    const url = `http://${this.addressFor(listener, from)}${path}`;
+  async ask(listener: string, path: string, { from, method = 'GET', headers = {}, tls }: Asking = {}): Promise<Reply> {
+    const url = `${tls ? 'https' : 'http'}://${this.addressFor(listener, from)}${path}`;
     const lines = Object.entries(headers).flatMap(([name, value]) => ['--header', `${name}: ${value}`]);
     const how = method === 'HEAD' ? ['--head'] : ['--request', method];
     const quiet = ['--silent', '--max-time', String(ASK_BOUND_S), '--write-out', '\n%{http_code}'];
-    const curl = [...quiet, ...how, ...lines, url];
+    const files = [
+      ...(tls ? ['--cacert', tls.ca] : []),
+      ...(tls?.cert !== undefined ? ['--cert', tls.cert] : []),
+      ...(tls?.key !== undefined ? ['--key', tls.key] : []),
+    ];
+    const curl = [...quiet, ...how, ...files, ...lines, url];
     const [command, args] = from ? ['nsenter', [...onHost(from), 'curl', ...curl]] : ['curl', curl];
     const { stdout } = await run(command, args, { env: this.#rig.environment() });
     const end = stdout.lastIndexOf('\n');
@@ -145,7 +191,7 @@ export class OpenCluster {
   }
 
   /** Starts a proxy there that wants to join, and gives what its supernode says to it: `connected`, or the code of the refusal. */
-  async tryToJoin(name: string, from: Host | undefined, secretFile?: string): Promise<string> {
+  async tryToJoin(name: string, { from, secretFile, files }: Joining): Promise<string> {
     const any = ['proxy', 'peer', 'api'].flatMap((part) => [`--${part}-listen`, '127.0.0.1:0']);
     const secret = secretFile === undefined ? [] : ['--cluster-secret-file', secretFile];
     const store = ['--store-dir', await this.#rig.folder(`${name}-store`), '--log-format', 'json'];
@@ -154,13 +200,16 @@ export class OpenCluster {
       MAIN,
       'proxy',
       '--supernodes',
-      `http://${this.supernode}`,
+      `${this.#scheme}://${this.supernode}`,
       ...any,
       ...secret,
+      ...flagsOf(files),
       ...store,
     ];
     const [command, ...args] = [...(from ? ['nsenter', ...onHost(from)] : []), ...program];
-    const daemon = this.#rig.daemon(name, command!, args);
+    // Without `cluster.tls` it trusts whom Node trusts.
+    const env = this.#files && { NODE_EXTRA_CA_CERTS: this.#files.supernode.ca };
+    const daemon = this.#rig.daemon(name, command!, args, env);
     const outcome = await daemon.ready('an answer of the supernode', START_BOUND_MS, () => {
       const log = daemon.log();
       if (log.includes('"code":"SUPERNODE_CONNECTED"')) return 'connected';
@@ -169,4 +218,9 @@ export class OpenCluster {
     await daemon.stop();
     return outcome;
   }
+}
+
+function flagsOf(files: TlsFiles | undefined): string[] {
+  if (!files) return [];
+  return (['cert', 'key', 'ca'] as const).flatMap((name) => [`--cluster-tls-${name}`, files[name]]);
 }
