@@ -121,7 +121,7 @@ const authorization = (value: string | undefined): Record<string, string> =>
 
 async function tryTheCluster(rig: Rig, at: Scene): Promise<string[][]> {
   const { cluster, node, image } = at;
-  const blob = `/v1/blobs/${image.native.layers[0]!}`;
+  const blob = `/v1/blobs/${image.native.layers[SMALL]!}`;
   const actors = await clusterActors(rig, at);
   return await Promise.all(
     actors.map(async (actor, index) => {
@@ -189,6 +189,8 @@ const MIRROR_COLUMNS = [
   'the private one, registry down',
 ];
 const READERS = 3;
+/** The first of the layers of some kilobytes. */
+const SMALL = 3;
 
 async function tryTheMirror(at: Scene): Promise<string[][]> {
   const { cluster, node, image, open, relays } = at;
@@ -202,7 +204,7 @@ async function tryTheMirror(at: Scene): Promise<string[][]> {
       cells.get(actor)!.push(outcome((await ask(actor, path)).status));
     }
   };
-  const blob = (n: number) => `/v2/${image.repository}/blobs/${image.native.layers[n]!}`;
+  const blob = (n: number) => `/v2/${image.repository}/blobs/${image.native.layers[SMALL + n]!}`;
   const publicBlob = `/v2/${OPEN_UPSTREAM}/${open.repository}/blobs/${open.native.layers[0]!}`;
   await column(() => publicBlob);
   // Each of those who may read has one of his own.
