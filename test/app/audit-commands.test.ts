@@ -33,7 +33,7 @@ async function startNode(t: Parameters<typeof FileServer.start>[0]) {
 }
 
 t.test('commands: preheat, pin, unpin, rm, gc', async (t) => {
-  const { node, lines } = await startNode(t);
+  const { image: demo, node, lines } = await startNode(t);
   const supernode = urlOf(node, 'supernode');
   await peersReady(supernode, 1);
   const environment = { HAWKER_API_LISTEN: new URL(urlOf(node, 'api')).host, HAWKER_SUPERNODES: supernode };
@@ -41,7 +41,7 @@ t.test('commands: preheat, pin, unpin, rm, gc', async (t) => {
   const image = `${REGISTRY}/demo/app:v1`;
   t.match(await run('preheat', image), { status: 0 });
   t.match(await run('pin', image), { status: 0 });
-  t.match(await run('rm', image), { status: 1 }, 'what is pinned stays');
+  t.match(await run('rm', demo.blobs[0]!.digest), { status: 1 }, 'what is pinned stays');
   t.match(await run('unpin', image), { status: 0 });
   t.match(await run('gc', '--keep', '1B', '--dry-run'), { status: 0 });
   t.match(await run('rm', image), { status: 0 });
@@ -50,7 +50,7 @@ t.test('commands: preheat, pin, unpin, rm, gc', async (t) => {
   t.match(lines('api'), [
     { ...told, path: '/api/v1/preheat', status: 202 },
     { ...told, path: '/api/v1/store/pin', status: 200 },
-    { ...told, path: '/api/v1/store/rm' },
+    { path: '/api/v1/store/rm', digest: demo.blobs[0]!.digest, decision: 'allowed', status: 409 },
     { ...told, path: '/api/v1/store/unpin', status: 200 },
     { path: '/api/v1/store/gc', dryRun: true, status: 200 },
     { ...told, path: '/api/v1/store/rm', status: 200 },
