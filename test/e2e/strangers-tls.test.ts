@@ -6,7 +6,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Host } from '../../scripts/netns/host.ts';
-import { Membership } from '../../src/p2p/protocol/membership.ts';
+import type { Membership } from '../../src/p2p/protocol/membership.ts';
 import type { TlsFiles } from '../../src/p2p/protocol/tls-files.ts';
 import { TestCa } from '../support/test-ca.ts';
 import { ORIGIN_PROGRAMS } from './support/clients/all.ts';
@@ -51,7 +51,10 @@ async function scene(t: Test, rig: Rig): Promise<Scene> {
     TestCa,
     TestCa,
   ];
-  const files = { supernode: cluster.issue('supernode', { names: NAMES }), node: cluster.issue('node') };
+  const files = {
+    supernode: cluster.issue('supernode', { names: NAMES }),
+    node: cluster.issue('node', { names: NAMES }),
+  };
   const opened = await OpenCluster.start(rig, registry.url, files);
   const node = await opened.join('node', await mirrorSettings(rig, relays, image, mirror));
   return { cluster: opened, node, image, open, relays, cas: { cluster, mirror, foreign } };
