@@ -23,6 +23,7 @@ export const E2E_PACKAGES: Packages = {
   curl: ['curl'],
   tar: ['tar'],
   openssl: ['openssl'],
+  prometheus: ['prometheus', 'promtool'],
   systemd: ['systemd-socket-activate'],
 };
 

@@ -3,7 +3,7 @@ import { AuditLog } from '../base/audit-log.ts';
 import type { Clock } from '../base/clock.ts';
 import { codeOf, describeError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
-import type { Metrics } from '../base/metrics.ts';
+import type { RoleMetrics } from '../base/metrics.ts';
 import type { Config } from '../config/config.ts';
 import { AuditFile } from './audit-file.ts';
 import type { Lifecycle } from './lifecycle.ts';
@@ -22,7 +22,7 @@ export interface AuditDeps {
 /** The audit log of this process, for all its roles. It is there when it is off too, so that SIGHUP can turn it on. */
 export class ProcessAudit extends AuditLog {
   readonly #log: Logger;
-  readonly #metrics: Metrics[] = [];
+  readonly #metrics: RoleMetrics[] = [];
   #file: AuditFile | undefined;
   #path: string | undefined;
   #isFailing = false;
@@ -48,7 +48,7 @@ export class ProcessAudit extends AuditLog {
   }
 
   /** Lines that are lost count there too. */
-  countOn(metrics: Metrics): void {
+  countOn(metrics: RoleMetrics): void {
     this.#metrics.push(metrics);
   }
 

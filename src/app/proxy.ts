@@ -23,7 +23,7 @@ import type { ProcessAudit } from './audit.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { readMirrorClients, reloadMirrorClients } from './mirror-clients.ts';
 import type { ListeningAddress } from './service.ts';
-import { roleMetrics } from './metrics.ts';
+import { proxyMetrics } from './metrics.ts';
 import type { Peer, PeerDeps } from './peer.ts';
 import { startProxyApi } from './proxy-api.ts';
 import type { Reloads } from './reloads.ts';
@@ -53,7 +53,7 @@ export async function startProxy(
   { log, lifecycle, reloads, audit, sockets = new Sockets(), cluster }: ProxyDeps,
 ): Promise<ListeningAddress[]> {
   const clock = systemClock;
-  const metrics = roleMetrics();
+  const metrics = proxyMetrics();
   audit.countOn(metrics);
   const { dir, quotaBytes, containerd } = config.store;
 

@@ -12,7 +12,7 @@ import { supernodeApi } from '../p2p/supernode/api.ts';
 import { MAX_CONNECTIONS, Supernode } from '../p2p/supernode/supernode.ts';
 import type { ProcessAudit } from './audit.ts';
 import type { Lifecycle } from './lifecycle.ts';
-import { roleMetrics } from './metrics.ts';
+import { supernodeMetrics } from './metrics.ts';
 import { loadApiAccess } from './operator.ts';
 import type { Reloads } from './reloads.ts';
 import type { ListeningAddress } from './service.ts';
@@ -41,7 +41,7 @@ export async function startSupernodeRole(
   { log, lifecycle, audit, membership, tls, reloads, sockets = new Sockets(), settleMs, onGivingUp }: SupernodeDeps,
 ): Promise<{ supernode: Supernode; address: ListeningAddress }> {
   const clock = systemClock;
-  const metrics = roleMetrics();
+  const metrics = supernodeMetrics();
   audit?.countOn(metrics);
   const { listen, heartbeatMs } = config.supernode;
   const access = isLoopback(listen.host) ? 'loopback' : await loadApiAccess(config, { membership, reloads, log });

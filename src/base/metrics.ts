@@ -1,16 +1,43 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 /** Where the bytes of a response came from. */
-export type ByteSource = 'store' | 'peers' | 'origin';
+export type ByteSource = (typeof BYTE_SOURCES)[number];
+
+const BYTE_SOURCES = ['store', 'peers', 'origin'] as const;
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
+/** What a registry says of the pulls that it still allows this node. */
+export interface RateLimitLeft {
+  /** The key in the configuration. */
+  readonly upstream: string;
+  readonly remaining: number;
+  readonly limit: number | undefined;
+}
+
 /**
- * The metrics of one role, in a registry of its own. Names are a contract with dashboards and alert rules. No label holds a
- * digest, a repository or a peer: `upstream` is the key in the configuration, so that patterns stay one series.
+ * The metrics of one role, in a registry of its own: what each role has. Names are a contract with dashboards and alert rules, and
+ * docs/metrics.md has a line for each. No label holds a digest, a repository or a peer.
  */
-export class Metrics {
+export class RoleMetrics {
   readonly registry = new Registry();
+  readonly #on = { registers: [this.registry] };
+
+  readonly auditLost = new Counter({
+    name: 'hawker_audit_lost_total',
+    help: 'Lines of the audit log that could not be written',
+    ...this.#on,
+  });
+  readonly buildInfo = new Gauge({
+    name: 'hawker_build_info',
+    help: 'Always 1; the version is in the labels',
+    labelNames: ['version', 'protocol'],
+    ...this.#on,
+  });
+}
+
+/** The metrics of a proxy. `upstream` is the key in the configuration, so that patterns stay one series. */
+export class Metrics extends RoleMetrics {
   readonly #on = { registers: [this.registry] };
 
   readonly clientBytes = new Counter({
@@ -76,11 +103,6 @@ export class Metrics {
     help: 'Bytes of stored blobs that were read and hashed in the background, to find those that rot',
     ...this.#on,
   });
-  readonly auditLost = new Counter({
-    name: 'hawker_audit_lost_total',
-    help: 'Lines of the audit log that could not be written',
-    ...this.#on,
-  });
   readonly timeToFirstByte = new Histogram({
     name: 'hawker_time_to_first_byte_seconds',
     help: 'From a blob or manifest request to its first body byte, by where the bytes came from',
@@ -94,12 +116,25 @@ export class Metrics {
     labelNames: ['handler', 'status'],
     ...this.#on,
   });
-  readonly buildInfo = new Gauge({
-    name: 'hawker_build_info',
-    help: 'Always 1; the version is in the labels',
-    labelNames: ['version', 'protocol'],
+  readonly supernodeConnected = new Gauge({
+    name: 'hawker_supernode_connected',
+    help: 'Whether this proxy has a session with the supernode: 1 for the one that it is with, 0 for the others of its list',
+    labelNames: ['url'],
     ...this.#on,
   });
+
+  constructor() {
+    super();
+    // From the start: a rate does not see the first of what was not there before.
+    for (const source of BYTE_SOURCES) {
+      this.clientBytes.inc({ source }, 0);
+      this.timeToFirstByte.zero({ source });
+    }
+    for (const source of ['peers', 'origin']) this.pieceDuration.zero({ source });
+    for (const direction of ['in', 'out']) this.peerBytes.inc({ direction }, 0);
+    for (const reason of ['crc', 'dispute']) this.badPieces.inc({ reason }, 0);
+    for (const reason of ['damaged', 'rotten']) this.storeDroppedBlobs.inc({ reason }, 0);
+  }
 
   /** Registers `hawker_pressure`; `shares` is asked at each scrape. */
   showPressure(shares: () => (readonly [resource: string, share: number])[]): void {
@@ -125,6 +160,30 @@ export class Metrics {
         const { active, idle } = count();
         gauge.set({ state: 'active' }, active);
         gauge.set({ state: 'idle' }, idle);
+      },
+    });
+  }
+
+  /** Registers `hawker_origin_ratelimit_remaining` and `_limit`; `left` is asked at each scrape, and what it leaves out is gone. */
+  showRateLimits(left: () => readonly RateLimitLeft[]): void {
+    const remainingGauge = new Gauge({
+      name: 'hawker_origin_ratelimit_remaining',
+      help: 'Pulls that the registry still allows this node, by its last answer for a manifest (ratelimit-remaining); gone after its window',
+      labelNames: ['upstream'],
+      ...this.#on,
+      collect() {
+        remainingGauge.reset();
+        for (const { upstream, remaining } of left()) remainingGauge.set({ upstream }, remaining);
+      },
+    });
+    const limitGauge = new Gauge({
+      name: 'hawker_origin_ratelimit_limit',
+      help: 'Pulls that the registry allows this node in a window (ratelimit-limit)',
+      labelNames: ['upstream'],
+      ...this.#on,
+      collect() {
+        limitGauge.reset();
+        for (const { upstream, limit } of left()) if (limit !== undefined) limitGauge.set({ upstream }, limit);
       },
     });
   }

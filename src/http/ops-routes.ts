@@ -1,13 +1,13 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Audit } from '../base/audit.ts';
-import type { Metrics } from '../base/metrics.ts';
+import type { RoleMetrics } from '../base/metrics.ts';
 import type { ApiAccess } from './api-access.ts';
 import { clientCertificate } from './client-certificate.ts';
 import { auditCommand } from './command-audit.ts';
 import { isLoopbackHost, LOOPBACK_HOSTS } from './loopback-host.ts';
 
 export interface OpsOptions {
-  readonly metrics: Metrics;
+  readonly metrics: RoleMetrics;
   /** Why the process is not ready to serve; empty when it is. */
   readonly notReady: () => readonly string[];
   /** The body of `/api/v1/status`. */

@@ -91,13 +91,21 @@ export class PassThrough {
     to: { agent: unknown; headers: Record<string, string> },
   ): Promise<IncomingMessage> {
     const { request, response, scope, signal } = exchange;
+    let isCounted = false;
+    const count = (status: number | 'error'): void => {
+      if (!isCounted) scope.upstream.counter.request(request.method!, status);
+      isCounted = true;
+    };
     request.headers = forwarded(request.headers);
     request.url = `${asked.pathname}${asked.search}`;
     const { protocol, hostname, port } = asked;
     const plain = hostname.replaceAll(/^\[|\]$/g, '');
     return new Promise((resolve, reject) => {
       this.#waiting.set(request, {
-        answered: resolve,
+        answered: (answer) => {
+          count(answer.statusCode!);
+          resolve(answer);
+        },
         // http-proxy may leave a request to the origin running when its client goes (since Node 15.5), or is told 404.
         sending: (outgoing) => {
           const stop = (): void => void outgoing.destroy();
@@ -116,7 +124,10 @@ export class PassThrough {
           // Never the client's body: with its length left out, it would be a second request to the origin.
           buffer: Readable.from([]),
         },
-        (error) => reject(new OriginBroken({ host: scope.upstream.host }, { cause: error })),
+        (error) => {
+          count('error');
+          reject(new OriginBroken({ host: scope.upstream.host }, { cause: error }));
+        },
       );
     });
   }
@@ -138,16 +149,21 @@ function relayed(headers: IncomingHttpHeaders, asked: URL): OutgoingHttpHeaders 
 /** Sends the body on. Rejects when either side breaks off. */
 async function relayBody(exchange: Exchange, answer: IncomingMessage): Promise<void> {
   const { response, scope, signal } = exchange;
+  const { counter } = scope.upstream;
   const stop = (): void => void answer.destroy();
   signal.addEventListener('abort', stop, { once: true });
   try {
     await new Promise<void>((resolve, reject) => {
       const broken = (cause?: unknown): void => reject(new OriginBroken({ host: scope.upstream.host }, { cause }));
       answer.once('end', resolve).once('error', broken).once('close', broken);
-      answer.on('data', (chunk: Buffer) => exchange.sent('origin', chunk.length));
+      answer.on('data', (chunk: Buffer) => {
+        counter.bytes(chunk.length);
+        exchange.sent('origin', chunk.length);
+      });
       answer.pipe(response, { end: false });
     });
   } finally {
+    counter.flush();
     signal.removeEventListener('abort', stop);
   }
   response.end();

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import { digestAlgorithm, digestOf, parseDigest, type Digest } from '../base/digest.ts';
 import type { Authoriser } from './authoriser.ts';
 import type { Answer, Client } from './client.ts';
@@ -40,6 +41,7 @@ export class ManifestFetch {
   readonly #authoriser: Authoriser;
   readonly #clock: Clock;
   readonly #counter: RequestCounter;
+  readonly #onAnswer: ((headers: IncomingHttpHeaders) => void) | undefined;
 
   constructor(options: {
     upstream: string;
@@ -48,6 +50,8 @@ export class ManifestFetch {
     authoriser: Authoriser;
     clock: Clock;
     counter: RequestCounter;
+    /** Is given the headers of each answer. */
+    onAnswer: ((headers: IncomingHttpHeaders) => void) | undefined;
   }) {
     this.#upstream = options.upstream;
     this.#baseUrl = options.baseUrl;
@@ -55,6 +59,7 @@ export class ManifestFetch {
     this.#authoriser = options.authoriser;
     this.#clock = options.clock;
     this.#counter = options.counter;
+    this.#onAnswer = options.onAnswer;
   }
 
   /** Docker Hub does not count it as a pull. Empty where the registry does not do HEAD. */
@@ -105,6 +110,7 @@ export class ManifestFetch {
       const answer = await this.#follow(method, repository, start, accept, errand, signal);
       this.#counter.bytes(answer.received);
       this.#counter.flush();
+      this.#onAnswer?.(answer.headers);
       if (answer.status === 200 || (method === 'HEAD' && NO_HEAD.has(answer.status))) return answer;
       throw failureOfStatus(errand, answer, this.#clock.now());
     };

@@ -13,6 +13,8 @@ export class RequestCounter {
   constructor(metrics: Metrics, upstream: string) {
     this.#metrics = metrics;
     this.#upstream = upstream;
+    // A rate does not see the first of what was not there before.
+    metrics.originBytes.inc({ upstream }, 0);
   }
 
   request(method: string, status: number | 'error'): void {

@@ -15,6 +15,7 @@ import type { OriginLimits } from './limits.ts';
 import { ManifestFetch, type FetchedManifest, type ManifestHead, type ManifestRef } from './manifest-fetch.ts';
 import { MANIFEST_ACCEPT } from './media-types.ts';
 import { RegistryProbe } from './probe.ts';
+import type { RateLimits } from './rate-limits.ts';
 import type { RequestCounter } from './request-counter.ts';
 import { claimsOf, type TokenClaims } from './token-claims.ts';
 import { Tokens } from './tokens.ts';
@@ -33,6 +34,7 @@ export interface UpstreamOptions {
   readonly limits: OriginLimits;
   readonly clock: Clock;
   readonly counter: RequestCounter;
+  readonly rateLimits: RateLimits;
 }
 
 /** Clients with a credential of their own, each weighing 1 (a token: 1 kB), or `LOGIN_WEIGHT` (a password: 100 kB of tables). */
@@ -54,6 +56,8 @@ export class Upstream {
   /** The key in the configuration that it was found by, a pattern maybe: the metrics' label. */
   readonly key: string;
   readonly baseUrl: URL;
+  /** What is passed through counts too. */
+  readonly counter: RequestCounter;
   /** A configured credential is used for it: what it gives is for those only who may use that. */
   readonly usesCredentials: boolean;
   /** A keyed hash of the client's own credential by which it is asked; undefined: anonymously, or by the configured one. */
@@ -91,6 +95,7 @@ export class Upstream {
     this.host = host;
     this.key = options.key;
     this.baseUrl = baseUrl;
+    this.counter = counter;
     this.#transport = transport;
     this.#client = of ? of.#client : new Client(transport, limits, counter);
     const configured = new Credentials(host, options.credentials, clock);
@@ -123,6 +128,8 @@ export class Upstream {
       authoriser,
       clock,
       counter,
+      // What a client is allowed by its own credential says nothing of this node.
+      onAnswer: client ? undefined : (headers) => options.rateLimits.answered(options.key, headers),
     });
     const reading = { reader: transport.reader, limits, clock, counter };
     this.#blobs = { upstream: host, baseUrl, authoriser, reading, now: () => clock.now() };

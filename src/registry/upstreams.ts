@@ -8,6 +8,7 @@ import { AddressGate } from '../http/address-gate.ts';
 import { gatedTransport, type GatedTransport } from '../http/gated-transport.ts';
 import { ORIGIN_LIMITS, type OriginLimits } from './limits.ts';
 import { canonicalHost, defaultUrl, isHostLike } from './reference.ts';
+import { RateLimits } from './rate-limits.ts';
 import { RequestCounter } from './request-counter.ts';
 import { Upstream } from './upstream.ts';
 
@@ -53,6 +54,7 @@ export class Upstreams {
   readonly #found = new LRUCache<string, { readonly upstream: Upstream; readonly entry: Entry }>({
     max: MAX_PATTERN_HOSTS,
   });
+  readonly #rateLimits: RateLimits;
   /** Of settings that hold no more: what is read through them goes on. */
   readonly #retired = new Set<GatedTransport>();
   readonly #deps: {
@@ -68,6 +70,8 @@ export class Upstreams {
     deps: { log: Logger; metrics: Metrics; clock: Clock; limits?: Partial<OriginLimits> },
   ) {
     this.#deps = { ...deps, limits: { ...ORIGIN_LIMITS, ...deps.limits } };
+    this.#rateLimits = new RateLimits(deps.clock);
+    deps.metrics.showRateLimits(() => this.#rateLimits.left());
     this.change(settings);
   }
 
@@ -179,6 +183,7 @@ export class Upstreams {
       limits,
       clock,
       counter: new RequestCounter(metrics, key),
+      rateLimits: this.#rateLimits,
     });
   }
 }

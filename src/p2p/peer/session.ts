@@ -1,4 +1,3 @@
-import { Gauge } from 'prom-client';
 import { codeOf, describeError } from '../../base/errors.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
@@ -65,7 +64,7 @@ export class PeerSession {
   readonly #options: PeerSessionOptions;
   readonly #clock: Clock;
   readonly #random: () => number;
-  readonly #connected: Gauge<'url'>;
+  readonly #connected: Metrics['supernodeConnected'];
   readonly #statuses: SupernodeStatuses;
   readonly #search: SupernodeSearch;
   readonly #skew: ClockSkew;
@@ -109,12 +108,7 @@ export class PeerSession {
         else if (this.#isRenewing) this.#sayRenewalFault(error);
       },
     });
-    this.#connected = new Gauge({
-      name: 'hawker_supernode_connected',
-      help: 'Whether this proxy has a session with the supernode',
-      labelNames: ['url'],
-      registers: [metrics.registry],
-    });
+    this.#connected = metrics.supernodeConnected;
     for (const url of urls) this.#connected.set({ url }, 0);
   }
 

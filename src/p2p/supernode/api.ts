@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Audit } from '../../base/audit.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
-import type { Metrics } from '../../base/metrics.ts';
+import type { RoleMetrics } from '../../base/metrics.ts';
 import type { ApiAccess } from '../../http/api-access.ts';
 import { opsRoutes } from '../../http/ops-routes.ts';
 import { StrangerLimit } from '../../http/stranger-limit.ts';
@@ -18,7 +18,7 @@ import { SESSION_PATH, takeSessions } from './upgrade.ts';
 
 export interface SupernodeApiOptions {
   readonly supernode: Supernode;
-  readonly metrics: Metrics;
+  readonly metrics: RoleMetrics;
   /** See `OpsOptions`; sessions prove themselves. */
   readonly access: ApiAccess | 'loopback';
   /** Is told who may not ask. */

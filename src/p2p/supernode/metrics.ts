@@ -1,6 +1,6 @@
 import { Counter, Gauge } from 'prom-client';
-import type { Metrics } from '../../base/metrics.ts';
-import type { RefusalCode } from '../protocol/errors.ts';
+import type { RoleMetrics } from '../../base/metrics.ts';
+import { REFUSALS, type RefusalCode } from '../protocol/errors.ts';
 
 /** What a supernode counts, in the registry of its role. */
 export class SupernodeMetrics {
@@ -9,7 +9,7 @@ export class SupernodeMetrics {
   readonly #faults: Counter;
 
   /** `peers` is asked at each scrape. */
-  constructor(metrics: Metrics, peers: () => Readonly<Record<string, number>>) {
+  constructor(metrics: RoleMetrics, peers: () => Readonly<Record<string, number>>) {
     const registers = [metrics.registry];
     const gauge = new Gauge({
       name: 'hawker_peers',
@@ -26,6 +26,8 @@ export class SupernodeMetrics {
       labelNames: ['code'],
       registers,
     });
+    // From the start: a rate does not see the first of what was not there before.
+    for (const code of Object.keys(REFUSALS)) this.#refused.inc({ code }, 0);
     this.#rejectedEvents = new Counter({
       name: 'hawker_swarm_rejected_total',
       help: 'What peers said of pieces and blobs that cannot be true or breaks a limit, by code',

@@ -2,7 +2,7 @@ import type { Audit } from '../../base/audit.ts';
 import type { Clock } from '../../base/clock.ts';
 import { asError, describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import type { Metrics } from '../../base/metrics.ts';
+import type { RoleMetrics } from '../../base/metrics.ts';
 import { KiB } from '../../base/units.ts';
 import { SupernodeFaulty, type RefusalCode } from '../protocol/errors.ts';
 import type { Membership } from '../protocol/membership.ts';
@@ -40,7 +40,7 @@ export interface SupernodeOptions {
   readonly version: string;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly metrics: Metrics;
+  readonly metrics: RoleMetrics;
   /** Is told who may not join. */
   readonly audit?: Audit | undefined;
   /** How long peers that come back after its start have until new leases are granted; undefined: as after any restart. */

@@ -32,6 +32,8 @@ interface Fault {
 /** Stands before the origin, counts what leaves it, and breaks where a test tells it to. */
 export class Relay {
   readonly exchanges: Exchange[] = [];
+  /** More headers of every answer. */
+  headers: Readonly<Record<string, string>> = {};
   readonly #origin: URL;
   readonly #agent = new Agent({ keepAlive: true });
   readonly #server: Server;
@@ -126,7 +128,7 @@ export class Relay {
     req.pipe(forward);
     const [answer] = (await once(forward, 'response')) as [IncomingMessage];
     exchange.status = answer.statusCode ?? 0;
-    res.writeHead(exchange.status, answer.headers);
+    res.writeHead(exchange.status, { ...answer.headers, ...this.headers });
     await this.#body(answer, res, exchange);
   }
 
