@@ -31,6 +31,7 @@ import type { ClusterTls } from '../p2p/protocol/cluster-tls.ts';
 import type { Membership } from '../p2p/protocol/membership.ts';
 import { prepareToHear } from '../p2p/protocol/messages.ts';
 import { whoamiBy, type AskWhoami } from '../p2p/protocol/whoami.ts';
+import { endOf } from '../p2p/protocol/tls-files.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import type { Refs } from '../store/refs.ts';
 import type { Lifecycle } from './lifecycle.ts';
@@ -89,6 +90,7 @@ export class Peer {
 
   private constructor(config: Config, deps: PeerDeps, identity: PeerIdentity) {
     const { clock, log, metrics, membership, tls, reloads } = deps;
+    if (tls) metrics.showCertificateEnd(() => endOf(tls.material).at);
     const { uploadBytesPerSecond, downloadBytesPerSecond } = config.peer;
     this.#upload = new Limiter({ bytesPerSecond: uploadBytesPerSecond, clock });
     this.#download = new Limiter({ bytesPerSecond: downloadBytesPerSecond, clock });

@@ -6,6 +6,7 @@ import { isLoopback } from '../config/formats.ts';
 import { createApiServer } from '../http/api-server.ts';
 import type { ClusterTls } from '../p2p/protocol/cluster-tls.ts';
 import type { Membership } from '../p2p/protocol/membership.ts';
+import { endOf } from '../p2p/protocol/tls-files.ts';
 import { prepareToHear } from '../p2p/protocol/messages.ts';
 import { whoamiBy } from '../p2p/protocol/whoami.ts';
 import { supernodeApi } from '../p2p/supernode/api.ts';
@@ -43,6 +44,7 @@ export async function startSupernodeRole(
   const clock = systemClock;
   const metrics = supernodeMetrics();
   audit?.countOn(metrics);
+  if (tls) metrics.showCertificateEnd(() => endOf(tls.material).at);
   const { listen, heartbeatMs } = config.supernode;
   const access = isLoopback(listen.host) ? 'loopback' : await loadApiAccess(config, { membership, reloads, log });
   // On loopback the API asks for no token, whatever is configured.

@@ -34,6 +34,18 @@ export class RoleMetrics {
     labelNames: ['version', 'protocol'],
     ...this.#on,
   });
+
+  /** Registers `hawker_certificate_expiry_timestamp_seconds`; `endMs`, in milliseconds since 1970, is asked at each scrape. */
+  showCertificateEnd(endMs: () => number): void {
+    const gauge = new Gauge({
+      name: 'hawker_certificate_expiry_timestamp_seconds',
+      help: 'When the first of the certificates in cluster.tls.cert ends, in seconds since 1970; only where the cluster has TLS',
+      ...this.#on,
+      collect() {
+        gauge.set(endMs() / 1000);
+      },
+    });
+  }
 }
 
 /** The metrics of a proxy. `upstream` is the key in the configuration, so that patterns stay one series. */

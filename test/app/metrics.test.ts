@@ -1,4 +1,7 @@
+import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import t from 'tap';
+import { Agent, request } from 'undici';
 import { startProxyService } from '../../src/app/proxy-service.ts';
 import type { Service } from '../../src/app/service.ts';
 import { startUp } from '../../src/app/up.ts';
@@ -7,8 +10,11 @@ import { MANIFEST_ACCEPT } from '../../src/registry/media-types.ts';
 import { eventually, json, nodeConfig, peersReady, urlOf } from '../support/cluster.ts';
 import { HostileRegistry, makeImage } from '../support/hostile-registry.ts';
 import { madeMetrics, repositoryFile, samplesOf, sumOf, type Sample } from '../support/metrics-page.ts';
+import { TestCa } from '../support/test-ca.ts';
 
 const REPO = 'demo/app';
+/** Where the cluster has TLS. */
+const CERTIFICATE = 'hawker_certificate_expiry_timestamp_seconds';
 const image = makeImage({ seed: 11, layers: [3_000_000, 40_000, 1_200_000] });
 
 async function metricsAt(url: string): Promise<string> {
@@ -54,10 +60,11 @@ t.test('each role shows itself, and what it counts is what has gone over the wir
   t.teardown(() => proxy.stop());
   await peersReady(supernode, 2);
 
-  t.same(describedIn(await metricsAt(supernode)), [...section('Both roles'), ...section('Supernode')].toSorted());
+  const both = section('Both roles').filter((name) => name !== CERTIFICATE);
+  t.same(describedIn(await metricsAt(supernode)), [...both, ...section('Supernode')].toSorted());
   for (const node of [up, proxy]) {
     const described = describedIn(await metricsAt(urlOf(node, 'api')));
-    t.same(described, [...section('Both roles'), ...section('Proxy')].toSorted());
+    t.same(described, [...both, ...section('Proxy')].toSorted());
   }
 
   const samples = async (node: Service) => samplesOf(await metricsAt(urlOf(node, 'api')));
@@ -121,4 +128,19 @@ t.test('each role shows itself, and what it counts is what has gone over the wir
     const given = Object.keys(labels).filter((label) => label !== 'le' || metric?.type !== 'histogram');
     if (given.toSorted().join() !== metric?.labels.toSorted().join()) t.fail(`${name} has the labels ${given.join()}`);
   }
+});
+
+t.test('with TLS, when the certificate ends', async (t) => {
+  const dir = t.testdir({});
+  const files = TestCa.root(t).issue('node');
+  const config = nodeConfig({ dir, origin: 'http://127.0.0.1:1', supernodes: ['https://127.0.0.1:0'] });
+  const up = await startUp({ ...config, cluster: { ...config.cluster, tls: files } }, { log: silentLogger });
+  t.teardown(() => up.stop());
+  const end = Date.parse(new X509Certificate(readFileSync(files.cert)).validTo) / 1000;
+  t.equal(sumOf(samplesOf(await metricsAt(urlOf(up, 'api'))), CERTIFICATE), end, 'the proxy');
+  const dispatcher = new Agent({ connect: { ca: readFileSync(files.ca) } });
+  t.teardown(() => dispatcher.close());
+  const { port } = up.addresses.find(({ role }) => role === 'supernode')!;
+  const answer = await request(`https://127.0.0.1:${port}/metrics`, { dispatcher });
+  t.equal(sumOf(samplesOf(await answer.body.text()), CERTIFICATE), end, 'the supernode');
 });

@@ -21,8 +21,9 @@ const MiB = 1024 * 1024;
 const KNOWN_BOUND_MS = 20_000;
 const MANIFEST_TYPE = 'Accept: application/vnd.docker.distribution.manifest.v2+json';
 
-/** Panels that show nothing in a cluster that is well. */
+/** Panels that show nothing in a cluster that is well, and without TLS. */
 const EMPTY_WHERE_ALL_IS_WELL = new Set([
+  'Certificates, time left',
   'Registration failures by code',
   'Requests to registries that fail',
   'Reports that supernodes refuse, faults, audit lines lost',
