@@ -61,7 +61,7 @@ export class Prometheus {
 
   /** What an expression gives now. Rejects where Prometheus does not take it. */
   async query(expr: string): Promise<Sample[]> {
-    const { result } = await this.#get<Vector>(`query?${new URLSearchParams({ query: expr })}`, expr);
+    const { result } = await this.#get<Vector>(`query?query=${encodeURIComponent(expr)}`, expr);
     return result.map(({ metric: { __name__: name = '', ...labels }, value }) => {
       return { name, labels, value: Number(value[1]) };
     });
