@@ -1,4 +1,3 @@
-import { Registry } from 'prom-client';
 import { silentLogger } from '../../src/base/log.ts';
 import { Metrics } from '../../src/base/metrics.ts';
 import { Inventory } from '../../src/p2p/peer/inventory.ts';
@@ -116,6 +115,7 @@ export async function runHerd(herd: Herd): Promise<HerdOutcome> {
   };
   const candidates = async () => [{ address: 'supernode:6789', open }];
   const backAt = new Map<number, number>();
+  const metrics = new Metrics();
   const sessions = Array.from({ length: herd.proxies }, (_none, n) => {
     const session = new PeerSession({
       urls: ['http://supernode:6789'],
@@ -132,7 +132,7 @@ export async function runHerd(herd: Herd): Promise<HerdOutcome> {
       inventory: new Inventory({ shelves: [] }),
       clock,
       log: silentLogger,
-      metrics: { registry: new Registry() } as Metrics,
+      metrics,
       random,
     });
     const user = {

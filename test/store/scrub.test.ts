@@ -52,7 +52,8 @@ t.test('each blob is hashed once a week, slowly, and one that has rotted is drop
   t.ok(seconds > 4 / 16, `slowly: six MiB, of which two may have been read before, took ${seconds} s`);
   t.equal(store.sizeOf(BLOBS[1]!.digest), undefined);
   t.same(codes(), ['STORE_BLOB_ROTTEN']);
-  t.match(await metrics.storeDroppedBlobs.get(), { values: [{ labels: { reason: 'rotten' }, value: 1 }] });
+  const { values } = await metrics.storeDroppedBlobs.get();
+  t.equal(values.find(({ labels }) => labels['reason'] === 'rotten')?.value, 1);
   t.same(
     Array.from(store.list(), ({ digest }) => digest),
     order.filter((digest) => digest !== BLOBS[1]!.digest),
