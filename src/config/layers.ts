@@ -1,6 +1,6 @@
-import { open } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { codeOf } from '../base/errors.ts';
+import { readUpTo } from '../base/read-up-to.ts';
 import { check, type PlaceOf } from './check.ts';
 import { ConfigInvalid, ConfigSyntax, ConfigUnknownKey, ConfigUnreadable } from './errors.ts';
 import { defaultSettings } from './defaults.ts';
@@ -141,24 +141,13 @@ function absolutePaths(value: unknown, node: SchemaNode, directory: string): unk
 }
 
 async function readText(path: string, file: string): Promise<string> {
-  const buffer = Buffer.alloc(MAX_FILE_BYTES + 1);
-  let length = 0;
-  try {
-    const handle = await open(path, 'r');
-    try {
-      for (let count = -1; count !== 0 && length < buffer.length; length += count) {
-        count = (await handle.read(buffer, length, buffer.length - length, null)).bytesRead;
-      }
-    } finally {
-      await handle.close();
-    }
-  } catch (cause) {
+  const bytes = await readUpTo(path, MAX_FILE_BYTES).catch((cause: unknown) => {
     throw new ConfigUnreadable({ place: file, why: whyUnreadable(codeOf(cause)) });
-  }
-  if (length > MAX_FILE_BYTES)
+  });
+  if (!bytes)
     throw new ConfigUnreadable({ place: file, why: `it is larger than ${MAX_FILE_BYTES} bytes` });
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(buffer.subarray(0, length));
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
     throw new ConfigSyntax({ place: file, why: 'it is not UTF-8 text' });
   }

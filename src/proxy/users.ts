@@ -1,5 +1,5 @@
-import { open } from 'node:fs/promises';
 import { codeOf } from '../base/errors.ts';
+import { readUpTo } from '../base/read-up-to.ts';
 import { parsePasswordHash, type PasswordHash } from '../base/password-hash.ts';
 import { MiB } from '../base/units.ts';
 import { isUserName, USER_NAME_FORMAT } from '../base/user-name.ts';
@@ -13,22 +13,11 @@ const MAX_USERS = 10_000;
 
 /** Reads a file of `name:hash` lines. Throws USERS_FILE_UNUSABLE. */
 export async function readUsers(path: string): Promise<Users> {
-  const buffer = Buffer.alloc(MAX_FILE_BYTES + 1);
-  let length = 0;
-  try {
-    const handle = await open(path, 'r');
-    try {
-      for (let count = -1; count !== 0 && length < buffer.length; length += count) {
-        count = (await handle.read(buffer, length, buffer.length - length, null)).bytesRead;
-      }
-    } finally {
-      await handle.close();
-    }
-  } catch (cause) {
+  const bytes = await readUpTo(path, MAX_FILE_BYTES).catch((cause: unknown) => {
     throw new UsersFileUnusable({ path, why: `it cannot be read (${codeOf(cause)})` }, { cause });
-  }
-  if (length > MAX_FILE_BYTES) throw new UsersFileUnusable({ path, why: `it is larger than ${MAX_FILE_BYTES} bytes` });
-  return parseUsers(buffer.toString('utf8', 0, length), path);
+  });
+  if (!bytes) throw new UsersFileUnusable({ path, why: `it is larger than ${MAX_FILE_BYTES} bytes` });
+  return parseUsers(bytes.toString(), path);
 }
 
 /** Empty lines, and those that begin with `#`, say nothing. Throws USERS_FILE_UNUSABLE with the line's number, and nothing of what it holds. */
