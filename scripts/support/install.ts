@@ -24,7 +24,8 @@ export const E2E_PACKAGES: Packages = {
   tar: ['tar'],
   openssl: ['openssl'],
   prometheus: ['prometheus', 'promtool'],
-  systemd: ['systemd-socket-activate'],
+  systemd: ['systemctl', 'systemd-analyze', 'systemd-socket-activate', 'systemd-sysusers'],
+  shellcheck: ['shellcheck'],
 };
 
 /** For the benchmark: what it compares with, too. */

@@ -1,7 +1,8 @@
 import { codeOf } from '../base/errors.ts';
+import { isPrivate, octal } from '../base/private-file.ts';
 import { LOOPBACK } from '../base/user-name.ts';
 import { ConfigRefused } from './errors.ts';
-import { modeOf, octal, OTHERS, OTHERS_WRITE } from './file-mode.ts';
+import { modeOf, type FileMode } from './file-mode.ts';
 import { isLoopback, parseAddress } from './formats.ts';
 import type { Merged } from './layers.ts';
 import type { ConfigWarning, Invalid } from './rules.ts';
@@ -51,25 +52,28 @@ export function warnOfOpenLogin({ proxy }: Settings): ConfigWarning[] {
   return [{ code: 'LOGIN_IN_CLEAR', key: open[0]!.key, message }];
 }
 
+const WRITABLE_BY_OTHERS = 0o022;
+const isWrittenByOwner = ({ mode }: FileMode) => (mode & WRITABLE_BY_OTHERS) === 0;
+
 /** The key is for Hawker alone; who writes the users file decides who may read everything. */
 export async function checkMirrorFiles({ proxy }: Settings, placeOf: Merged['placeOf']): Promise<void> {
   const files = [
-    { path: ['proxy', 'tls', 'cert'], file: proxy.tls.cert, bits: 0 },
-    { path: ['proxy', 'tls', 'key'], file: proxy.tls.key, bits: OTHERS },
-    { path: ['proxy', 'tls', 'clientCa'], file: proxy.tls.clientCa, bits: 0 },
-    { path: ['proxy', 'usersFile'], file: proxy.usersFile, bits: OTHERS_WRITE },
+    { path: ['proxy', 'tls', 'cert'], file: proxy.tls.cert, isFit: () => true },
+    { path: ['proxy', 'tls', 'key'], file: proxy.tls.key, isFit: isPrivate },
+    { path: ['proxy', 'tls', 'clientCa'], file: proxy.tls.clientCa, isFit: () => true },
+    { path: ['proxy', 'usersFile'], file: proxy.usersFile, isFit: isWrittenByOwner },
   ];
-  for (const { path, file, bits } of files) {
+  for (const { path, file, isFit } of files) {
     if (file === '') continue;
     const refused = (why: string, todo: string) =>
       new ConfigRefused({ key: dotted(path), place: placeOf(path), why, todo });
-    const mode = await modeOf(file).catch((error: unknown) => {
+    const about = await modeOf(file).catch((error: unknown) => {
       throw refused(`is ${file}, which cannot be read (${codeOf(error)})`, 'name a file that this user can read');
     });
-    if ((mode & bits) === 0) continue;
+    if (isFit(about)) continue;
     throw refused(
-      `is ${file}, which others on this machine can use (mode ${octal(mode)})`,
-      `chmod ${bits === OTHERS ? '0600' : 'go-w'} ${file}`,
+      `is ${file}, which others on this machine can use (mode ${octal(about.mode)})`,
+      `chmod ${isFit === isPrivate ? '0600' : 'go-w'} ${file}`,
     );
   }
 }

@@ -1,8 +1,9 @@
 import { bareHost } from '../base/bare-host.ts';
 import { codeOf } from '../base/errors.ts';
+import { isPrivate, octal } from '../base/private-file.ts';
 import { shownPath } from '../base/shown-path.ts';
 import { ConfigInvalid, ConfigRefused } from './errors.ts';
-import { modeOf, octal, OTHERS } from './file-mode.ts';
+import { modeOf } from './file-mode.ts';
 import { FORMATS, formatAddress, isLoopback, isPattern, isUnspecified, parseAddress, standsFor } from './formats.ts';
 import type { Merged } from './layers.ts';
 import { checkLogins, checkMirrorFiles, warnOfOpenLogin } from './mirror-rules.ts';
@@ -172,13 +173,13 @@ async function checkSecretFile(
   if (file === '') return;
   const refused = (why: string, todo: string) =>
     new ConfigRefused({ key: `cluster.${key}`, place: placeOf(['cluster', key]), why, todo });
-  const mode = await modeOf(file).catch((error: unknown) => {
+  const about = await modeOf(file).catch((error: unknown) => {
     const shown = shownPath(file);
     const why = `is ${shown}, which cannot be read (${codeOf(error)})`;
     throw refused(why, `copy it from another node, or make it: ${MAKES[key]} ${shown}`);
   });
-  if ((mode & OTHERS) === 0) return;
-  throw refused(`is ${file}, which others on this machine can use (mode ${octal(mode)})`, `chmod 0600 ${file}`);
+  if (isPrivate(about)) return;
+  throw refused(`is ${file}, which others on this machine can use (mode ${octal(about.mode)})`, `chmod 0600 ${file}`);
 }
 
 function checkUpstream(host: string, upstream: UpstreamSettings, invalid: Invalid): void {
@@ -205,11 +206,11 @@ async function checkFiles(host: string, upstream: UpstreamSettings, invalid: Inv
     const file = upstream[name];
     if (file === undefined) continue;
     const path = ['upstreams', host, name];
-    const mode = await modeOf(file).catch((error: unknown) => {
+    const about = await modeOf(file).catch((error: unknown) => {
       throw invalid(path, `is ${shownPath(file)}, which cannot be read (${codeOf(error)})`, FORMATS.path.allowed);
     });
-    if (name === 'passwordFile' && (mode & OTHERS) !== 0) {
-      const message = `${file} has mode ${octal(mode)}: others on this machine can read it; use chmod 0600`;
+    if (name === 'passwordFile' && !isPrivate(about)) {
+      const message = `${file} has mode ${octal(about.mode)}: others on this machine can read it; use chmod 0600`;
       warnings.push({ code: 'PASSWORD_FILE_OPEN', key: dotted(path), message });
     }
   }

@@ -4,6 +4,7 @@
  */
 import { open } from 'node:fs/promises';
 import { describeError } from '../../base/errors.ts';
+import { isPrivate, octal } from '../../base/private-file.ts';
 import { shownPath } from '../../base/shown-path.ts';
 import { SecretUnusable } from './errors.ts';
 
@@ -11,7 +12,6 @@ export const MIN_SECRET_CHARACTERS = 32;
 export const MAX_SECRET_CHARACTERS = 1024;
 const MAX_LABEL_CHARACTERS = 16;
 const MAX_FILE_BYTES = 2 * (MAX_SECRET_CHARACTERS + MAX_LABEL_CHARACTERS) + 4;
-const FOR_OTHERS = 0o077;
 const LABELLED = /^(next|previous): ?(.*)$/;
 
 /** What the second line is: what will be proved with, what was, or (without a label) one of the two. */
@@ -35,9 +35,8 @@ export async function readSecretFile(path: string): Promise<Secrets> {
   try {
     const file = await open(path, 'r');
     try {
-      const { mode } = await file.stat();
-      if ((mode & FOR_OTHERS) !== 0)
-        throw unusable(`others than its owner may use it (mode 0${(mode & 0o777).toString(8)})`);
+      const about = await file.stat();
+      if (!isPrivate(about)) throw unusable(`others than its owner may use it (mode ${octal(about.mode)})`);
       const buffer = Buffer.alloc(MAX_FILE_BYTES + 1);
       const { bytesRead } = await file.read(buffer, 0, buffer.length, 0);
       text = buffer.toString('utf8', 0, bytesRead);

@@ -2,6 +2,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { type CodedError, codeOf, describeError } from '../../base/errors.ts';
+import { isPrivate, octal } from '../../base/private-file.ts';
 import { MiB } from '../../base/units.ts';
 import { ClusterTlsUnusable } from './errors.ts';
 
@@ -27,8 +28,6 @@ type FileName = keyof TlsFiles;
 const MAX_FILE_BYTES = MiB;
 /** The longest way from a certificate to its CA. */
 const MAX_CHAIN = 8;
-/** Who other than its owner may use a file. */
-const FOR_OTHERS = 0o077;
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g;
 /** Extended key usage (RFC 5280, section 4.2.1.12): every node is server and client to others. */
 const USAGES: readonly (readonly [oid: string, name: string])[] = [
@@ -108,9 +107,9 @@ class Unfit extends Error {}
 async function readPem(path: string, isKey: boolean): Promise<string> {
   const file = await open(path, 'r');
   try {
-    const { mode } = await file.stat();
-    if (isKey && (mode & FOR_OTHERS) !== 0) {
-      throw new Unfit(`others than its owner may use it (mode 0${(mode & 0o777).toString(8)}): chmod 0600`);
+    const about = await file.stat();
+    if (isKey && !isPrivate(about)) {
+      throw new Unfit(`others than its owner may use it (mode ${octal(about.mode)}): chmod 0600`);
     }
     const buffer = Buffer.alloc(MAX_FILE_BYTES + 1);
     let length = 0;
