@@ -5,29 +5,38 @@
 #
 # Hawker listens on loopback alone unless its configuration says otherwise, so the host's network is what makes it the mirror
 # of this node: 127.0.0.1:65001 the mirror, 127.0.0.1:65003 its API, /metrics, /livez and /readyz. Options are given as
-# arguments (`hawker up --help`), as HAWKER_* variables, or in a file: --volume "$PWD/hawker.yaml:/etc/hawker.yaml:ro" and
-# `up --config /etc/hawker.yaml`.
+# arguments (`hawker up --help`), as HAWKER_* variables, or in a file: --volume "$PWD/hawker.yaml:/etc/hawker/hawker.yaml:ro" and
+# `up --config /etc/hawker/hawker.yaml`. It runs as user 65532, writes to /var/lib/hawker alone (so --read-only and --cap-drop ALL do
+# it no harm), and has no shell. Another base needs the C++ library, and nothing else: --build-arg BASE=…
+ARG BUILD=node:20-bookworm-slim
+ARG BASE=gcr.io/distroless/cc-debian12:nonroot
 
-FROM node:20-bookworm-slim AS build
+FROM ${BUILD} AS build
 WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
 COPY tsconfig.base.json tsconfig.build.json ./
 COPY src ./src
-RUN npm run build && npm ci --omit=dev --ignore-scripts
-
-FROM node:20-bookworm-slim
-ENV NODE_ENV=production HAWKER_STORE_DIR=/var/lib/hawker
-WORKDIR /opt/hawker
-COPY LICENSE package.json ./
+RUN npm run build -- --sourceMap false && npm ci --omit=dev --ignore-scripts
+COPY LICENSE ./
 COPY config ./config
-COPY --from=build /build/node_modules ./node_modules
-COPY --from=build /build/dist ./dist
+# As it lies in the image: the program with what it needs to run, Node itself, and the store's directory.
+RUN mkdir -p /image/usr/local/bin /image/opt/hawker /state/hawker \
+  && cp "$(node --print process.execPath)" /image/usr/local/bin/node \
+  && cp -R package.json LICENSE config dist node_modules /image/opt/hawker/ \
+  && chmod 0700 /state/hawker
+
+FROM ${BASE}
+ENV NODE_ENV=production HAWKER_STORE_DIR=/var/lib/hawker PATH=/usr/local/bin:/usr/bin:/bin
+COPY --from=build /image/ /
 # A volume takes over the owner of the folder that it covers: the service need not be root to write to it.
-RUN install --directory --owner=node --group=node --mode=0700 /var/lib/hawker
-USER node
+COPY --from=build --chown=65532:65532 /state/ /var/lib/
+# By number, so that Kubernetes can tell that it is not root.
+USER 65532:65532
+WORKDIR /opt/hawker
 VOLUME /var/lib/hawker
 EXPOSE 65001 65002 65003 6789
-HEALTHCHECK --start-period=10s CMD ["node", "-e", "fetch('http://127.0.0.1:65003/livez').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+# The API of a proxy, or a supernode's.
+HEALTHCHECK --start-period=10s CMD ["node", "--eval", "Promise.any([65003, 6789].map(async (port) => { if (!(await fetch('http://127.0.0.1:' + port + '/livez')).ok) throw port; })).then(() => process.exit(0), () => process.exit(1))"]
 ENTRYPOINT ["node", "/opt/hawker/dist/main.js"]
 CMD ["up"]

@@ -80,6 +80,8 @@ e2e(t, 'little is open to them, they reload by SIGHUP, and their user can be mad
 
   await writeFile(join(root, 'etc/passwd'), '');
   await writeFile(join(root, 'etc/group'), '');
-  await must('systemd-sysusers', [`--root=${root}`, join(UNITS, 'hawker.sysusers')]);
+  await mkdir(join(root, 'usr/lib/sysusers.d'), { recursive: true });
+  await cp(join(UNITS, 'hawker.sysusers'), join(root, 'usr/lib/sysusers.d/hawker.conf'));
+  await must('systemd-sysusers', [`--root=${root}`]);
   t.match(await readFile(join(root, 'etc/passwd'), 'utf8'), /^hawker:x:\d+:\d+:Hawker:\/var\/lib\/hawker:/m);
 });
