@@ -26,6 +26,9 @@ export const E2E_PACKAGES: Packages = {
   prometheus: ['prometheus', 'promtool'],
   systemd: ['systemctl', 'systemd-analyze', 'systemd-socket-activate', 'systemd-sysusers'],
   shellcheck: ['shellcheck'],
+  'golang-go': ['go'],
+  'golang-github-masterminds-sprig-dev': ['/usr/share/gocode/src/github.com/Masterminds/sprig/v3'],
+  'golang-gopkg-yaml.v3-dev': ['/usr/share/gocode/src/gopkg.in/yaml.v3'],
 };
 
 /** For the benchmark: what it compares with, too. */
@@ -50,7 +53,8 @@ export const BENCH_PACKAGES: Packages = {
 const POLICY = '/usr/sbin/policy-rc.d';
 
 function isInstalled(program: string): boolean {
-  if (program.startsWith('/')) return readdirSync(dirname(program)).some((name) => name.startsWith(basename(program)));
+  if (program.startsWith('/'))
+    return existsSync(dirname(program)) && readdirSync(dirname(program)).some((name) => name.startsWith(basename(program)));
   const path = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'];
   return path.some((dir) => existsSync(join(dir, program)));
 }
