@@ -54,7 +54,9 @@ const POLICY = '/usr/sbin/policy-rc.d';
 
 function isInstalled(program: string): boolean {
   if (program.startsWith('/'))
-    return existsSync(dirname(program)) && readdirSync(dirname(program)).some((name) => name.startsWith(basename(program)));
+    return (
+      existsSync(dirname(program)) && readdirSync(dirname(program)).some((name) => name.startsWith(basename(program)))
+    );
   const path = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'];
   return path.some((dir) => existsSync(join(dir, program)));
 }

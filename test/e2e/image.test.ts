@@ -53,7 +53,12 @@ class Podman {
   }
 
   daemon(name: string, ...args: string[]): Daemon {
-    return this.#rig.daemon(name, 'podman', [...this.#options, 'run', ...CONTAINER, '--name', name, ...args], this.#env);
+    return this.#rig.daemon(
+      name,
+      'podman',
+      [...this.#options, 'run', ...CONTAINER, '--name', name, ...args],
+      this.#env,
+    );
   }
 }
 
@@ -100,7 +105,8 @@ e2e(t, 'the image', [...ORIGIN_PROGRAMS, 'podman', 'runc', 'tar', 'curl', 'npm',
   t.match(told.stdout, version, told.stderr);
   const shell = await podman.container('--entrypoint', 'sh', IMAGE, '-c', 'true');
   t.not(shell.code, 0, 'no shell');
-  const look = "console.log(JSON.stringify([fs.existsSync('/opt/hawker/node_modules/typescript'), fs.readdirSync('/opt/hawker')]))";
+  const look =
+    "console.log(JSON.stringify([fs.existsSync('/opt/hawker/node_modules/typescript'), fs.readdirSync('/opt/hawker')]))";
   const { stdout } = await podman.container('--entrypoint', 'node', IMAGE, '--eval', look);
   t.same(JSON.parse(stdout), [false, ['LICENSE', 'config', 'dist', 'node_modules', 'package.json']]);
 

@@ -47,7 +47,10 @@ e2e(t, 'they can be enabled, alone or a proxy beside a supernode, and verify fin
     t.equal(await readlink(join(root, SYSTEM, 'hawker.service')), `/${SYSTEM}/${units[0]}`, 'what the sockets start');
     const wanted = await readdir(join(root, SYSTEM, 'sockets.target.wants'));
     const sockets = ['api', 'mirror', 'pieces', ...(services.length > 1 ? ['supernode'] : [])];
-    t.same(wanted.toSorted(), sockets.map((socket) => `hawker-${socket}.socket`));
+    t.same(
+      wanted.toSorted(),
+      sockets.map((socket) => `hawker-${socket}.socket`),
+    );
     const { code, stdout, stderr } = await verify(root, [...units, ...wanted]);
     t.equal(code, 0);
     t.equal(stdout + stderr, '');

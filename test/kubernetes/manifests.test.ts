@@ -40,10 +40,7 @@ const find = (kind: string, name: string) => manifests.find((each) => titleOf(ea
 const proxy = find('DaemonSet', 'hawker-proxy') as Workload;
 const supernode = find('StatefulSet', 'hawker-supernode') as Workload;
 const podOf = ({ spec }: Workload) => spec.template.spec;
-const containersOf = (workload: Workload) => [
-  ...(podOf(workload).initContainers ?? []),
-  ...podOf(workload).containers,
-];
+const containersOf = (workload: Workload) => [...(podOf(workload).initContainers ?? []), ...podOf(workload).containers];
 const named = (workload: Workload, name: string) => containersOf(workload).find((each) => each.name === name)!;
 const configText = (find('ConfigMap', 'hawker')['data'] as Record<string, string>)['hawker.yaml']!;
 
@@ -107,7 +104,11 @@ t.test('containers have no more rights than they need', async (t) => {
     t.match(podOf(workload), { automountServiceAccountToken: false, enableServiceLinks: false });
     t.match(podOf(workload), { securityContext: { seccompProfile: { type: 'RuntimeDefault' } } });
     for (const { name, securityContext } of containersOf(workload)) {
-      const expected = { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } };
+      const expected = {
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ['ALL'] },
+      };
       t.match(securityContext, expected, name);
     }
   }
@@ -161,7 +162,10 @@ t.test('the init container sets containerd of a node up, and what is run at the 
   const untouched = files();
   const done = await runCommand(argvOf(named(proxy, 'containerd-setup').args!), around);
   t.equal(done.status, 0, done.err);
-  t.match(readFileSync(join(root, 'etc/containerd/config.toml'), 'utf8'), /config_path = "\/etc\/containerd\/certs\.d"/);
+  t.match(
+    readFileSync(join(root, 'etc/containerd/config.toml'), 'utf8'),
+    /config_path = "\/etc\/containerd\/certs\.d"/,
+  );
   t.match(readFileSync(join(root, 'etc/containerd/certs.d/docker.io/hosts.toml'), 'utf8'), 'http://127.0.0.1:65001');
   const again = await runCommand(argvOf(named(proxy, 'containerd-setup').args!), around);
   t.equal(again.status, 0, 'a pod that starts anew');

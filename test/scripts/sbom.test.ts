@@ -53,5 +53,10 @@ t.test('the bill of materials lists exactly what runs, each package with its has
   }
 
   const own = bom.dependencies.find(({ ref }) => ref === bom.metadata.component['bom-ref']);
-  t.same(own?.dependsOn.toSorted(), Object.entries(dependencies).map((each) => each.join('@')).toSorted());
+  t.same(
+    own?.dependsOn.toSorted(),
+    Object.entries(dependencies)
+      .map((each) => each.join('@'))
+      .toSorted(),
+  );
 });
