@@ -14,6 +14,7 @@ import { localBases } from './support/local-bases.ts';
 import { Origin } from './support/origin.ts';
 import { type Daemon, type Finished, must, run } from './support/programs.ts';
 import { e2e, type Rig } from './support/rig.ts';
+import { seccompProfile } from './support/syscall-filter.ts';
 
 const BUILD_BOUND_MS = 400_000;
 const BOUND_MS = 60_000;
@@ -90,29 +91,34 @@ interface Inspected {
   readonly Healthcheck?: { readonly Test: string[] };
 }
 
-e2e(t, 'the image', [...ORIGIN_PROGRAMS, 'podman', 'runc', 'tar', 'curl', 'npm', 'ldd'], async (t, rig) => {
-  const podman = await Podman.create(rig);
-  await buildImage(rig, podman);
-  const [about] = JSON.parse(await podman.must('image', 'inspect', IMAGE)) as [Inspected];
-  t.equal(about.User, `${USER}:${USER}`);
-  t.match(about.Config, { Cmd: ['up'], Volumes: { '/var/lib/hawker': {} } });
-  const health = (about.Healthcheck ?? about.HealthCheck)?.Test;
-  t.equal(health?.[0], 'CMD', 'a check without a shell');
-  t.comment(`${Math.round(about.Size / MiB)} MiB`);
+e2e(
+  t,
+  'the image',
+  [...ORIGIN_PROGRAMS, 'podman', 'runc', 'tar', 'curl', 'npm', 'ldd', 'systemd-analyze'],
+  async (t, rig) => {
+    const podman = await Podman.create(rig);
+    await buildImage(rig, podman);
+    const [about] = JSON.parse(await podman.must('image', 'inspect', IMAGE)) as [Inspected];
+    t.equal(about.User, `${USER}:${USER}`);
+    t.match(about.Config, { Cmd: ['up'], Volumes: { '/var/lib/hawker': {} } });
+    const health = (about.Healthcheck ?? about.HealthCheck)?.Test;
+    t.equal(health?.[0], 'CMD', 'a check without a shell');
+    t.comment(`${Math.round(about.Size / MiB)} MiB`);
 
-  const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { version: string };
-  const told = await podman.container(...HARDENED, IMAGE, 'version');
-  t.match(told.stdout, version, told.stderr);
-  const shell = await podman.container('--entrypoint', 'sh', IMAGE, '-c', 'true');
-  t.not(shell.code, 0, 'no shell');
-  const look =
-    "console.log(JSON.stringify([fs.existsSync('/opt/hawker/node_modules/typescript'), fs.readdirSync('/opt/hawker')]))";
-  const { stdout } = await podman.container('--entrypoint', 'node', IMAGE, '--eval', look);
-  t.same(JSON.parse(stdout), [false, ['LICENSE', 'config', 'dist', 'node_modules', 'package.json']]);
+    const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+    const told = await podman.container(...HARDENED, IMAGE, 'version');
+    t.match(told.stdout, version, told.stderr);
+    const shell = await podman.container('--entrypoint', 'sh', IMAGE, '-c', 'true');
+    t.not(shell.code, 0, 'no shell');
+    const look =
+      "console.log(JSON.stringify([fs.existsSync('/opt/hawker/node_modules/typescript'), fs.readdirSync('/opt/hawker')]))";
+    const { stdout } = await podman.container('--entrypoint', 'node', IMAGE, '--eval', look);
+    t.same(JSON.parse(stdout), [false, ['LICENSE', 'config', 'dist', 'node_modules', 'package.json']]);
 
-  await servesPull(t, rig, podman, health!.slice(1));
-  await worksAsInKubernetes(t, rig, podman);
-});
+    await servesPull(t, rig, podman, health!.slice(1));
+    await worksAsInKubernetes(t, rig, podman);
+  },
+);
 
 async function servesPull(t: Test, rig: Rig, podman: Podman, health: string[]): Promise<void> {
   const origin = await Origin.start(rig);
@@ -129,7 +135,12 @@ async function servesPull(t: Test, rig: Rig, podman: Podman, health: string[]): 
   const upstreams = { 'docker.io': { url: origin.url } };
   await writeFile(join(etc, 'hawker.yaml'), JSON.stringify({ ...config, upstreams, log: { format: 'json' } }));
   const mounts = ['--volume', `${etc}:/etc/hawker:ro`, '--volume', 'hawker-store:/var/lib/hawker'];
-  const daemon = podman.daemon('image', ...HARDENED, ...mounts, IMAGE, 'up', '--config', '/etc/hawker/hawker.yaml');
+  // With no more system calls than the unit of systemd leaves to a service.
+  const unit = await readFile(join(ROOT, 'config/systemd/hawker-up.service'), 'utf8');
+  const seccomp = join(rig.dir, 'seccomp.json');
+  await writeFile(seccomp, await seccompProfile(unit));
+  const filtered = [...HARDENED, '--security-opt', `seccomp=${seccomp}`];
+  const daemon = podman.daemon('image', ...filtered, ...mounts, IMAGE, 'up', '--config', '/etc/hawker/hawker.yaml');
   const mirror = await daemon.ready('LISTENING', BOUND_MS, () => listeningAddress(daemon.log(), 'mirror'));
   const file = join(rig.dir, 'pulled');
   const url = `http://${mirror}/v2/${image.repository}/blobs/${layer}`;
