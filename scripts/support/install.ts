@@ -27,7 +27,7 @@ export const E2E_PACKAGES: Packages = {
   systemd: ['systemctl', 'systemd-analyze', 'systemd-socket-activate', 'systemd-sysusers'],
   shellcheck: ['shellcheck'],
   'golang-go': ['go'],
-  'golang-github-masterminds-sprig-dev': ['/usr/share/gocode/src/github.com/Masterminds/sprig/v3'],
+  'golang-github-masterminds-sprig-dev': ['/usr/share/gocode/src/github.com/Masterminds/sprig'],
   'golang-gopkg-yaml.v3-dev': ['/usr/share/gocode/src/gopkg.in/yaml.v3'],
 };
 
