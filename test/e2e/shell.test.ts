@@ -33,9 +33,10 @@ e2e(t, 'shellcheck finds nothing', ['shellcheck'], async (t, rig) => {
 
   const { status, out } = await runCommand(['completion', 'bash']);
   t.equal(status, 0);
+  // bash 3 has no mapfile, and IFS is a newline where words are split; `cmd= place=0` is meant.
   const completion = join(rig.dir, 'completion.bash');
   await writeFile(completion, out);
-  const checked = await run('shellcheck', [...OPTIONS, '--shell=bash', completion]);
+  const checked = await run('shellcheck', [...OPTIONS, '--shell=bash', '--exclude=SC1007,SC2207', completion]);
   t.equal(checked.code, 0, checked.stdout + checked.stderr);
 
   const faulty = join(rig.dir, 'faulty.sh');

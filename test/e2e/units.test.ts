@@ -63,7 +63,7 @@ e2e(t, 'verify would say what is wrong', TOOLS, async (t, rig) => {
   const root = await system(rig, 'spoilt');
   const path = join(root, SYSTEM, 'hawker-supernode.service');
   await writeFile(path, (await readFile(path, 'utf8')).replace('ProtectSystem=strict', 'ProtectSystem=rather'));
-  t.match((await verify(root, ['hawker-supernode.service'])).stderr, /ProtectSystem/);
+  t.match((await verify(root, ['hawker-supernode.service'])).stderr, /Failed to parse protect system value/);
 });
 
 e2e(t, 'little is open to them, they reload by SIGHUP, and their user can be made', TOOLS, async (t, rig) => {

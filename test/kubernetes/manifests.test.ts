@@ -129,7 +129,7 @@ t.test('hawker.yaml is taken by both without a warning, and names every supernod
   writeFileSync(secret, 'x'.repeat(43), { mode: 0o600 });
   const file = join(dir, 'hawker.yaml');
   writeFileSync(file, configText.replaceAll('/etc/hawker/secrets/join-secret', secret));
-  const environment = { HAWKER_PEER_ADVERTISE: '10.0.0.7:65002' };
+  const environment = { HAWKER_PEER_LISTEN: '0.0.0.0:65002', HAWKER_PEER_ADVERTISE: '10.0.0.7:65002' };
   const { config, warnings } = await loadConfig({
     file,
     flags: {},

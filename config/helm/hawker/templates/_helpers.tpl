@@ -23,7 +23,6 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 {{- end }}
 {{- $own := dict
   "cluster" (dict "secretFile" "/etc/hawker/secrets/join-secret")
-  "peer" (dict "listen" "0.0.0.0:65002")
   "store" (dict "dir" "/var/lib/hawker" "quota" .Values.store.quota)
   "supernode" (dict "listen" "0.0.0.0:6789")
   "supernodes" $supernodes
