@@ -183,8 +183,15 @@ async function worksAsInKubernetes(t: Test, rig: Rig, podman: Podman): Promise<v
   const [node, ...evaluated] = named('store').command!;
   for (const time of ['first', 'second']) {
     const made = await podman.container(
-      ...[...asRoot, '--cap-add', 'CHOWN', '--volume', `${store}:/var/lib/hawker`, '--entrypoint', node!],
-      ...[IMAGE, ...evaluated],
+      ...asRoot,
+      '--cap-add',
+      'CHOWN',
+      '--volume',
+      `${store}:/var/lib/hawker`,
+      '--entrypoint',
+      node!,
+      IMAGE,
+      ...evaluated,
     );
     t.equal(made.code, 0, `the ${time} time: ${made.stderr}`);
   }

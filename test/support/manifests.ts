@@ -57,12 +57,12 @@ export function schemaErrors(manifests: readonly Manifest[]): string[] {
     types: [],
   };
   const host = ts.createCompilerHost(options);
-  const { getSourceFile, fileExists, readFile } = host;
+  const disk = { ...host };
   const text = lines.join('\n');
-  host.fileExists = (name) => name === file || fileExists(name);
-  host.readFile = (name) => (name === file ? text : readFile(name));
+  host.fileExists = (name) => name === file || disk.fileExists(name);
+  host.readFile = (name) => (name === file ? text : disk.readFile(name));
   host.getSourceFile = (name, ...rest) =>
-    name === file ? ts.createSourceFile(name, text, options.target!) : getSourceFile(name, ...rest);
+    name === file ? ts.createSourceFile(name, text, options.target!) : disk.getSourceFile(name, ...rest);
   const program = ts.createProgram([file], options, host);
   return ts.getPreEmitDiagnostics(program).map(({ messageText, start = 0 }) => {
     const line = text.slice(0, start).split('\n').length;
