@@ -29,6 +29,9 @@ export const E2E_PACKAGES: Packages = {
   'golang-go': ['go'],
   'golang-github-masterminds-sprig-dev': ['/usr/share/gocode/src/github.com/Masterminds/sprig'],
   'golang-gopkg-yaml.v3-dev': ['/usr/share/gocode/src/gopkg.in/yaml.v3'],
+  chromium: ['chromium'],
+  // What Chromium writes with; without any, a page has no letters.
+  'fonts-liberation': ['/usr/share/doc/fonts-liberation'],
 };
 
 /** For the benchmark: what it compares with, too. */

@@ -258,6 +258,7 @@ export class Peer {
       addresses,
       zone: zone ?? '',
       uploadSlots,
+      bytes: () => metrics.byteTotals(),
     };
     const session = new PeerSession({
       urls: supernodes,

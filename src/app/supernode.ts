@@ -1,8 +1,11 @@
 import type { AddressInfo } from 'node:net';
+import type { FastifyInstance } from 'fastify';
 import { systemClock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Config } from '../config/config.ts';
 import { isLoopback } from '../config/formats.ts';
+import { loadAssets } from '../dashboard/assets.ts';
+import { dashboardRoutes } from '../dashboard/routes.ts';
 import { createApiServer } from '../http/api-server.ts';
 import type { ClusterTls } from '../p2p/protocol/cluster-tls.ts';
 import type { Membership } from '../p2p/protocol/membership.ts';
@@ -62,11 +65,13 @@ export async function startSupernodeRole(
     ask: whoamiBy(tls),
     ...(onGivingUp && { onGivingUp }),
   });
+  const assets = await loadAssets();
   const app = await lifecycle.start({
     name: 'supernode',
     start: async () => {
       const app = createApiServer({ maxConnections: MAX_CONNECTIONS, ...(tls && { https: tls.forAnyone }) });
-      await app.register(supernodeApi, { supernode, metrics, access, audit, tls, clock, log });
+      const more = (inside: FastifyInstance) => dashboardRoutes(inside, { supernode, clock, log, assets });
+      await app.register(supernodeApi, { supernode, metrics, access, audit, tls, clock, log, more });
       const where = { address: listen, key: 'supernode.listen' };
       await sockets.listen(
         'supernode',

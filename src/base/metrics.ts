@@ -5,6 +5,9 @@ export type ByteSource = (typeof BYTE_SOURCES)[number];
 
 const BYTE_SOURCES = ['store', 'peers', 'origin'] as const;
 
+/** Body bytes since this process started: sent to clients from the store, from peers and from the origin, and read from origins. */
+export type ByteTotals = readonly [store: number, peers: number, origin: number, read: number];
+
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
 /** What a registry says of the pulls that it still allows this node. */
@@ -51,6 +54,7 @@ export class RoleMetrics {
 /** The metrics of a proxy. `upstream` is the key in the configuration, so that patterns stay one series. */
 export class Metrics extends RoleMetrics {
   readonly #on = { registers: [this.registry] };
+  readonly #totals = { store: 0, peers: 0, origin: 0, read: 0 };
 
   readonly clientBytes = new Counter({
     name: 'hawker_client_bytes_total',
@@ -146,6 +150,24 @@ export class Metrics extends RoleMetrics {
     for (const direction of ['in', 'out']) this.peerBytes.inc({ direction }, 0);
     for (const reason of ['crc', 'dispute']) this.badPieces.inc({ reason }, 0);
     for (const reason of ['damaged', 'rotten']) this.storeDroppedBlobs.inc({ reason }, 0);
+  }
+
+  /** Body bytes have gone to a client. */
+  sentToClient(source: ByteSource, bytes: number): void {
+    this.clientBytes.inc({ source }, bytes);
+    this.#totals[source] += bytes;
+  }
+
+  /** Body bytes have come from an origin. */
+  readFromOrigin(upstream: string, bytes: number): void {
+    this.originBytes.inc({ upstream }, bytes);
+    this.#totals.read += bytes;
+  }
+
+  /** What the counters of these bytes add up to, without the wait for a scrape. */
+  byteTotals(): ByteTotals {
+    const { store, peers, origin, read } = this.#totals;
+    return [store, peers, origin, read];
   }
 
   /** Registers `hawker_pressure`; `shares` is asked at each scrape. */

@@ -140,7 +140,7 @@ export class FileApi {
 
   #sent(transfer: Transfer, source: ByteSource, bytes: number): void {
     transfer.sent(source, bytes);
-    this.#metrics.clientBytes.inc({ source }, bytes);
+    this.#metrics.sentToClient(source, bytes);
   }
 }
 

@@ -120,7 +120,7 @@ export class Exchange {
 
   /** Says that bytes have left. */
   sent(source: ByteSource, bytes: number): void {
-    this.#metrics.clientBytes.inc({ source }, bytes);
+    this.#metrics.sentToClient(source, bytes);
     this.sources.add(source);
     this.bytes += bytes;
   }

@@ -27,7 +27,7 @@ export class RequestCounter {
   }
 
   flush(): void {
-    if (this.#bytes > 0) this.#metrics.originBytes.inc({ upstream: this.#upstream }, this.#bytes);
+    if (this.#bytes > 0) this.#metrics.readFromOrigin(this.#upstream, this.#bytes);
     this.#bytes = 0;
   }
 }

@@ -35,3 +35,16 @@ t.test('each has a registry of its own', async (t) => {
   one.storeBytes.set(1);
   t.notMatch(await other.registry.metrics(), /hawker_store_bytes 1/);
 });
+
+t.test('what is counted by source can be asked for without a scrape', async (t) => {
+  const metrics = new Metrics();
+  metrics.sentToClient('store', 1);
+  metrics.sentToClient('peers', 2);
+  metrics.sentToClient('origin', 3);
+  metrics.sentToClient('origin', 4);
+  metrics.readFromOrigin('docker.io', 5);
+  t.same(metrics.byteTotals(), [1, 2, 7, 5]);
+  const text = await metrics.registry.metrics();
+  t.match(text, 'hawker_client_bytes_total{source="origin"} 7\n');
+  t.match(text, 'hawker_origin_bytes_total{upstream="docker.io"} 5\n');
+});

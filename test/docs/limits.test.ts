@@ -4,6 +4,7 @@ import t from 'tap';
 import * as auditFile from '../../src/app/audit-file.ts';
 import * as proxyApi from '../../src/app/proxy-api.ts';
 import * as auditLog from '../../src/base/audit-log.ts';
+import * as dashboard from '../../src/dashboard/event-hub.ts';
 import * as apiServer from '../../src/http/api-server.ts';
 import * as pieces from '../../src/p2p/peer/piece-server.ts';
 import * as protocol from '../../src/p2p/protocol/limits.ts';
@@ -17,7 +18,7 @@ import * as path from '../../src/proxy/request-path.ts';
 const MODULES: Readonly<Record<string, readonly object[]>> = {
   Mirror: [mirror, path, exchange],
   Pieces: [pieces],
-  APIs: [apiServer, proxyApi],
+  APIs: [apiServer, proxyApi, dashboard],
   Sessions: [supernode, protocol, swarm],
   Audit: [auditLog, auditFile],
 };

@@ -194,6 +194,9 @@ export class DisputeRig {
             return swarm.nextTick;
           },
           blobs: () => swarm.blobs(),
+          activeBlobs: (limit) => swarm.activeBlobs(limit),
+          blob: (digest) => swarm.blob(digest),
+          partsOf: (peer, limit) => swarm.partsOf(peer, limit),
           wholesOf: (peer) => swarm.wholesOf(peer),
           stats: () => swarm.stats(),
         };

@@ -1,5 +1,5 @@
 import type { AddressInfo } from 'node:net';
-import fastify from 'fastify';
+import fastify, { type FastifyInstance } from 'fastify';
 import type { Test } from 'tap';
 import { systemClock, type Clock } from '../../src/base/clock.ts';
 import { silentLogger, type Logger } from '../../src/base/log.ts';
@@ -47,10 +47,15 @@ export function makeSupernode(clock: Clock, options: Partial<SupernodeOptions> =
 export async function serve(
   t: Test | undefined,
   supernode: Supernode,
-  { port = 0, metrics = new Metrics() }: { port?: number; metrics?: Metrics } = {},
+  {
+    port = 0,
+    metrics = new Metrics(),
+    more,
+  }: { port?: number; metrics?: Metrics; more?: ((app: FastifyInstance) => void) | undefined } = {},
 ): Promise<{ url: string; port: number; close: () => Promise<void> }> {
   const app = fastify();
-  await app.register(supernodeApi, { supernode, metrics, access: 'loopback', clock: systemClock, log: silentLogger });
+  const deps = { supernode, metrics, clock: systemClock, log: silentLogger, more };
+  await app.register(supernodeApi, { ...deps, access: 'loopback' });
   await app.listen({ host: '127.0.0.1', port });
   const bound = (app.server.address() as AddressInfo).port;
   const close = async () => {

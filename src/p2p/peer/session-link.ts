@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
+import type { ByteTotals } from '../../base/metrics.ts';
 import { describeError } from '../../base/errors.ts';
 import { compatibility } from '../protocol/compatibility.ts';
 import { MISSED_HEARTBEATS } from '../protocol/limits.ts';
@@ -45,6 +46,8 @@ export interface SelfDescription {
   readonly addresses: readonly string[];
   readonly zone: string;
   readonly uploadSlots?: number | undefined;
+  /** Asked at each beat. */
+  readonly bytes?: () => ByteTotals;
 }
 
 export type Welcome = Message<FromSupernode, 'welcome'>;
@@ -343,7 +346,8 @@ export class SessionLink implements SocketListener {
   #beat(): void {
     this.#beats += 1;
     this.#sentAt = this.#now();
-    this.send({ t: 'beat', n: this.#beats, time: this.#clock.now() });
+    const bytes = this.#options.self.bytes?.();
+    this.send({ t: 'beat', n: this.#beats, time: this.#clock.now(), ...(bytes && { bytes: [...bytes] }) });
   }
 
   #await(step: Step, waitedMs = HELLO_STEP_MS): () => void {

@@ -159,7 +159,8 @@ const FROM_PROXY = {
     /** It only wants to know whether it could register: its piece port is tried, and it is not a peer. */
     visit: Type.Optional(Type.Boolean()),
   }),
-  beat: message('beat', beat),
+  /** With the bytes since the proxy's process started: to clients from the store, from peers, from the origin; read from origins. */
+  beat: message('beat', { ...beat, bytes: Type.Optional(Type.Tuple([SIZE, SIZE, SIZE, SIZE])) }),
   /** Asks for a test of this proxy's own piece port; `n` comes back in the answer. */
   test: message('test', { n: natural() }),
   /** Its epoch is that of the welcome: what was meant for another supernode's life is not believed. */

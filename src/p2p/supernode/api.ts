@@ -27,6 +27,8 @@ export interface SupernodeApiOptions {
   readonly log: Logger;
   /** The server was made with it (`forAnyone`); undefined: it speaks plain HTTP. */
   readonly tls?: ClusterTls | undefined;
+  /** More that is served behind the same access: the dashboard. */
+  readonly more?: ((app: FastifyInstance) => void) | undefined;
 }
 
 /**
@@ -34,7 +36,7 @@ export interface SupernodeApiOptions {
  * `/readyz`, orders to preheat (preheat-routes.ts), and sessions at `/api/v1/session`, which end with 1001 when the server closes.
  */
 export function supernodeApi(app: FastifyInstance, options: SupernodeApiOptions, done: () => void): void {
-  const { supernode, metrics, access, audit, tls, clock, log } = options;
+  const { supernode, metrics, access, audit, tls, clock, log, more } = options;
   const limits = { perAddress: MAX_STRANGERS_PER_ADDRESS, overall: MAX_STRANGERS };
   const strangers = new StrangerLimit(app.server, limits, { clock, log });
   const sessions = { loopbackOnly: access === 'loopback', needsCertificate: tls !== undefined, strangers };
@@ -48,6 +50,7 @@ export function supernodeApi(app: FastifyInstance, options: SupernodeApiOptions,
   app.get('/api/v1/peers', (_request, reply) => sendLists(reply, { ...supernode.peers() }));
   app.get('/api/v1/blobs', (_request, reply) => sendLists(reply, { blobs: supernode.blobs() }));
   preheatRoutes(app, supernode);
+  more?.(app);
   // Its hooks hold for the routes above too.
   opsRoutes(app, { metrics, access, audit, notReady: () => [], status: () => supernode.status() }, done);
 }

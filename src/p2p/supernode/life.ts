@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Audit } from '../../base/audit.ts';
 import type { Clock } from '../../base/clock.ts';
+import type { Digest } from '../../base/digest.ts';
 import type { Logger } from '../../base/log.ts';
 import { compatibility } from '../protocol/compatibility.ts';
 import { PAUSED_TODO, REFUSALS, type RefusalCode } from '../protocol/errors.ts';
@@ -22,7 +23,8 @@ import { Rotation, type RotationView, type SecretName } from './rotation.ts';
 import { Session, type SessionHost } from './session.ts';
 import { Sessions } from './sessions.ts';
 import { summaryOf } from './summary.ts';
-import type { Swarm, SwarmBlob, SwarmStats } from './swarm.ts';
+import type { PeerPart, Swarm, SwarmBlob, SwarmStats } from './swarm.ts';
+import { Traffic } from './traffic.ts';
 
 /** How often the roster looks for who was missed. */
 const ROSTER_TICK_MS = 250;
@@ -44,7 +46,10 @@ const TODO: Partial<Record<PeerState, string>> = {
 };
 
 /** The swarm, as far as the supernode needs it. */
-export type SwarmPort = Pick<Swarm, 'apply' | 'tick' | 'paused' | 'nextTick' | 'blobs' | 'stats' | 'wholesOf'>;
+export type SwarmPort = Pick<
+  Swarm,
+  'apply' | 'tick' | 'paused' | 'nextTick' | 'blobs' | 'activeBlobs' | 'blob' | 'partsOf' | 'stats' | 'wholesOf'
+>;
 
 export interface LifeDeps {
   readonly swarm: SwarmPort;
@@ -70,6 +75,7 @@ export class Life implements SessionHost {
   readonly epoch = randomBytes(8).toString('hex');
   readonly roster: Roster;
   readonly preheats: Preheats;
+  readonly traffic = new Traffic();
   readonly #deps: LifeDeps;
   readonly #clock: Clock;
   readonly #swarm: SwarmPort;
@@ -122,6 +128,20 @@ export class Life implements SessionHost {
 
   blobs(): Iterable<SwarmBlob> {
     return this.#swarm.blobs();
+  }
+
+  /** Those that somebody wants just now. */
+  activeBlobs(limit: number): SwarmBlob[] {
+    return this.#swarm.activeBlobs(limit);
+  }
+
+  blob(digest: Digest): SwarmBlob | undefined {
+    return this.#swarm.blob(digest);
+  }
+
+  /** Blobs of which a peer has a part, or all, or that it wants. */
+  partsOf(peer: PeerId, limit: number): PeerPart[] {
+    return this.#swarm.partsOf(peer, limit);
   }
 
   /** Whole blobs that a peer holds. */
@@ -235,8 +255,10 @@ export class Life implements SessionHost {
     this.#notices(this.roster.apply({ kind: 'heard', connection: session.id }, this.now()));
   }
 
-  beat(session: Session, { n }: Message<FromProxy, 'beat'>): void {
+  beat(session: Session, { n, bytes }: Message<FromProxy, 'beat'>): void {
     const now = this.now();
+    const instance = this.roster.find(session.peer)?.registration.instance;
+    if (bytes && instance !== undefined) this.traffic.told(instance, bytes, now);
     const isTime = now - session.toldPeersAt >= TELL_PEERS_MS;
     if (isTime) session.toldPeersAt = now;
     const peers = isTime ? this.#knownTo(session) : undefined;

@@ -1,8 +1,9 @@
 import type { Audit } from '../../base/audit.ts';
 import type { Clock } from '../../base/clock.ts';
+import type { Digest } from '../../base/digest.ts';
 import { asError, describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import type { RoleMetrics } from '../../base/metrics.ts';
+import type { ByteTotals, RoleMetrics } from '../../base/metrics.ts';
 import { KiB } from '../../base/units.ts';
 import { SupernodeFaulty, type RefusalCode } from '../protocol/errors.ts';
 import type { Membership } from '../protocol/membership.ts';
@@ -17,7 +18,8 @@ import { PreheatUnknown } from './preheat-errors.ts';
 import { preheatView, type PreheatSummary, type PreheatView } from './preheat-views.ts';
 import type { PreheatRequest } from './preheats.ts';
 import type { ReachabilityOptions } from './reachability.ts';
-import { Swarm, type SwarmBlob, type SwarmOptions } from './swarm.ts';
+import { Swarm, type PeerPart, type SwarmBlob, type SwarmOptions } from './swarm.ts';
+import type { TrafficView } from './traffic.ts';
 import { peersView, type PeersView } from './views.ts';
 
 /** Connections that have not registered yet. */
@@ -104,6 +106,30 @@ export class Supernode {
   /** The blobs of `/api/v1/blobs`. */
   blobs(): Iterable<SwarmBlob> {
     return this.#life.blobs();
+  }
+
+  /** At most so many of the blobs that are being downloaded. */
+  activeBlobs(limit: number): SwarmBlob[] {
+    return this.#life.activeBlobs(limit);
+  }
+
+  blob(digest: Digest): SwarmBlob | undefined {
+    return this.#life.blob(digest);
+  }
+
+  /** At most so many of the blobs that a peer has, or a part of, or wants. */
+  partsOf(peer: PeerId, limit: number): PeerPart[] {
+    return this.#life.partsOf(peer, limit);
+  }
+
+  /** What the peers have told of their bytes. */
+  traffic(): TrafficView {
+    return this.#life.traffic.view(this.#wallOffset);
+  }
+
+  /** The same of one; undefined: it has told nothing. */
+  trafficOf(instance: string): ByteTotals | undefined {
+    return this.#life.traffic.of(instance);
   }
 
   /** Has peers fetch an image. Throws PREHEAT_NO_PEERS, PREHEAT_TOO_FEW_PEERS, PREHEAT_BUSY. */

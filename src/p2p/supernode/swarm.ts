@@ -19,7 +19,7 @@ import { reject, serve, type Parts } from './parts.ts';
 import { Reports } from './reports.ts';
 import { Slots } from './slots.ts';
 import { Sources } from './sources.ts';
-import type { Wish } from './state.ts';
+import type { Blob, Wish } from './state.ts';
 import { Upstreams } from './upstreams.ts';
 import { Wishes } from './wishes.ts';
 
@@ -64,6 +64,17 @@ export interface SwarmBlob {
   readonly pieces: number | null;
   /** How many of them each of those has who download it, in the same order. */
   readonly downloaded: readonly number[];
+}
+
+/** A peer's part of a blob, as status pages show it. */
+export interface PeerPart {
+  readonly digest: Digest;
+  /** In bytes; null while nobody has said it. */
+  readonly size: number | null;
+  readonly pieces: number | null;
+  /** Pieces of it that the peer has. */
+  readonly held: number;
+  readonly downloading: boolean;
 }
 
 /**
@@ -164,18 +175,33 @@ export class Swarm {
     for (const blob of blobs.values()) {
       left -= 1;
       if (left < 0) return;
-      const { digest, pieces } = blob;
-      const members = [...blob.members.values()];
-      const wishing = members.filter((member) => member.wish);
-      yield {
-        digest,
-        size: pieces?.blobSize ?? null,
-        holders: members.filter((member) => member.whole).map((member) => member.peer.id),
-        downloading: wishing.map((member) => member.peer.id),
-        pieces: pieces?.count ?? null,
-        downloaded: wishing.map((member) => (member.whole ? blob.pieceCount : member.count)),
-      };
+      yield viewOf(blob);
     }
+  }
+
+  /** At most so many of the blobs that somebody wants. */
+  activeBlobs(limit: number): SwarmBlob[] {
+    return [...this.#parts.directory.active.values()].slice(0, limit).map(viewOf);
+  }
+
+  blob(digest: Digest): SwarmBlob | undefined {
+    const blob = this.#parts.directory.blobs.get(digest);
+    return blob && viewOf(blob);
+  }
+
+  /** At most so many of a peer's parts: those that it is downloading first. */
+  partsOf(peer: PeerId, limit: number): PeerPart[] {
+    const of = this.#parts.directory.peers.get(peer);
+    if (!of) return [];
+    const wished = of.wishes.map(({ member }) => member);
+    const others = of.members.slice(0, limit + wished.length).filter(({ wish }) => !wish);
+    return [...wished, ...others].slice(0, limit).map((member) => ({
+      digest: member.blob.digest,
+      size: member.blob.pieces?.blobSize ?? null,
+      pieces: member.blob.pieces?.count ?? null,
+      held: member.whole ? (member.blob.pieces?.count ?? 0) : member.count,
+      downloading: member.wish !== undefined,
+    }));
   }
 
   #begin(now: number): void {
@@ -283,4 +309,18 @@ export class Swarm {
       looks -= 1 + some;
     }
   }
+}
+
+function viewOf(blob: Blob): SwarmBlob {
+  const { digest, pieces } = blob;
+  const members = [...blob.members.values()];
+  const wishing = members.filter((member) => member.wish);
+  return {
+    digest,
+    size: pieces?.blobSize ?? null,
+    holders: members.filter((member) => member.whole).map((member) => member.peer.id),
+    downloading: wishing.map((member) => member.peer.id),
+    pieces: pieces?.count ?? null,
+    downloaded: wishing.map((member) => (member.whole ? blob.pieceCount : member.count)),
+  };
 }

@@ -1,4 +1,5 @@
 import t from 'tap';
+import type { ByteTotals } from '../../../src/base/metrics.ts';
 import { SessionLink, type LinkListener } from '../../../src/p2p/peer/session-link.ts';
 import { stepOf } from '../../../src/p2p/peer/session-errors.ts';
 import { Membership } from '../../../src/p2p/protocol/membership.ts';
@@ -6,7 +7,13 @@ import { ManualClock } from '../../support/manual-clock.ts';
 import { ScriptedSupernode, turns } from '../../support/scripted-supernode.ts';
 import { SECRET } from '../../support/swarm-rig.ts';
 
-function rig({ hold = false, clock = new ManualClock() } = {}) {
+interface Rig {
+  readonly hold?: boolean;
+  readonly clock?: ManualClock;
+  readonly bytes?: () => ByteTotals;
+}
+
+function rig({ hold = false, clock = new ManualClock(), bytes }: Rig = {}) {
   const events: string[] = [];
   let error: Error | undefined;
   const supernode = new ScriptedSupernode();
@@ -24,7 +31,15 @@ function rig({ hold = false, clock = new ManualClock() } = {}) {
   const link = new SessionLink({
     address: 'x:1',
     socket: supernode.near,
-    self: { peer: 'peer-a-00', instance: 'instance-1', version: '1', host: 'a', addresses: [], zone: '' },
+    self: {
+      peer: 'peer-a-00',
+      instance: 'instance-1',
+      version: '1',
+      host: 'a',
+      addresses: [],
+      zone: '',
+      ...(bytes && { bytes }),
+    },
     membership: new Membership(SECRET),
     clock,
     listener,
@@ -169,4 +184,16 @@ t.test('the clocks are compared at the welcome and by beats, less half of the wa
   supernode.say({ t: 'beat', n: n - 1, time: 0 });
   await turns();
   t.equal(link.clockSkewMs, -7000, 'the answer to an earlier beat is no measure');
+});
+
+t.test('each beat tells the bytes as they are then', async (t) => {
+  let store = 1;
+  const { supernode, clock, open, answer } = rig({ bytes: () => [store, 2, 3, 4] });
+  await open({ heartbeatMs: 1000 });
+  await clock.advance(1000);
+  t.same(supernode.last('beat')!.bytes, [1, 2, 3, 4]);
+  await answer();
+  store = 10;
+  await clock.advance(1000);
+  t.same(supernode.last('beat')!.bytes, [10, 2, 3, 4]);
 });

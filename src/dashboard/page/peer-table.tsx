@@ -1,0 +1,122 @@
+import { countText } from './format.ts';
+import type { PeerRow } from './model.ts';
+import { Ago, Cell, State, Table } from './parts.tsx';
+import { h, type JSX } from './preact.js';
+import { peerLink } from './route.ts';
+import { peerRows, type PeerColumn, type PeerQuery } from './rows.ts';
+import type { Update, ViewState } from './view-state.ts';
+
+const COLUMNS: readonly [column: PeerColumn, head: string][] = [
+  ['host', 'Peer'],
+  ['state', 'State'],
+  ['zone', 'Zone'],
+  ['version', 'Version'],
+  ['since', 'Since'],
+  ['blobs', 'Blobs'],
+];
+
+export function PeerTable({ state, update }: { state: ViewState; update: Update }): JSX.Element {
+  const { query, now } = state;
+  const { peers, counts } = state.snapshot!;
+  const known = counts.ready + counts.unreachable + counts.stale + counts.left;
+  const { rows, found, page, pages } = peerRows(peers, query);
+  const ask = (change: Partial<PeerQuery>) => update({ query: { ...query, page: 0, ...change } });
+  const heads = COLUMNS.map(([column, head]) => (
+    <Head key={column} column={column} head={head} query={query} ask={ask} />
+  ));
+  const shown = found === peers.length ? countText(found, 'peer') : `${found} of ${countText(peers.length, 'peer')}`;
+  return (
+    <section aria-labelledby="peers">
+      <h2 id="peers">Peers</h2>
+      <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
+        <label>
+          Find{' '}
+          <input
+            type="search"
+            value={query.text}
+            placeholder="host, id, zone, address, reason"
+            onInput={(event) => ask({ text: event.currentTarget.value })}
+          />
+        </label>
+        <label>
+          State{' '}
+          <select value={query.state} onChange={(event) => ask({ state: event.currentTarget.value })}>
+            <option value="">all</option>
+            {['ready', 'unreachable', 'stale', 'left'].map((name) => (
+              <option key={name} value={name}>
+                {name}
+              </option>
+            ))}
+          </select>
+        </label>
+        <span class="quiet" id="found">
+          {shown}
+          {known > peers.length ? `; ${known} are known, GET /api/v1/peers has all` : ''}
+        </span>
+      </form>
+      {rows.length > 0 && (
+        <Table name="Peers" heads={heads}>
+          {rows.map((peer) => (
+            <Row key={peer.id} peer={peer} now={now} />
+          ))}
+        </Table>
+      )}
+      {pages > 1 && (
+        <nav class="pager" aria-label="Pages of peers">
+          <button type="button" disabled={page === 0} onClick={() => ask({ page: page - 1 })}>
+            Back
+          </button>
+          <span>
+            page {page + 1} of {pages}
+          </span>
+          <button type="button" disabled={page === pages - 1} onClick={() => ask({ page: page + 1 })}>
+            Next
+          </button>
+        </nav>
+      )}
+    </section>
+  );
+}
+
+function Head(props: {
+  column: PeerColumn;
+  head: string;
+  query: PeerQuery;
+  ask: (change: Partial<PeerQuery>) => void;
+}): JSX.Element {
+  const { column, head, query, ask } = props;
+  const isSorted = query.column === column;
+  const order = isSorted ? (query.descending ? 'descending' : 'ascending') : 'none';
+  return (
+    <th role="columnheader" scope="col" aria-sort={order}>
+      <button type="button" onClick={() => ask({ column, descending: isSorted && !query.descending })}>
+        {head}
+        <span aria-hidden="true">{isSorted ? (query.descending ? ' ▼' : ' ▲') : ''}</span>
+      </button>
+    </th>
+  );
+}
+
+function Row({ peer, now }: { peer: PeerRow; now: number }): JSX.Element {
+  const { id, host, state, reason, zone, version, since, blobs } = peer;
+  return (
+    <tr role="row" data-peer={id}>
+      <Cell label="Peer">
+        <a href={peerLink(id)}>{host === '' ? id : host}</a>
+        <span class="quiet mono id">{id}</span>
+      </Cell>
+      <Cell label="State" kind="words">
+        <State state={state} />
+        {reason !== '' && <span class="reason">{reason}</span>}
+      </Cell>
+      <Cell label="Zone">{zone === '' ? '–' : zone}</Cell>
+      <Cell label="Version">{version}</Cell>
+      <Cell label="Since">
+        <Ago time={since} now={now} />
+      </Cell>
+      <Cell label="Blobs" kind="number">
+        {blobs}
+      </Cell>
+    </tr>
+  );
+}
