@@ -28,13 +28,25 @@ interface TokenFlags {
 /** Runs the command that argv asks for, and gives the exit status. What fails is one line on standard error. */
 export async function runCli(port: ProcessPort): Promise<number> {
   let status = DONE;
-  const program = createProgram(port);
+  try {
+    await createProgram(port, (result) => (status = result)).parseAsync(port.argv, { from: 'user' });
+    return status;
+  } catch (error) {
+    if (error instanceof CommanderError) return usageStatus(error, port);
+    port.complain(failureLine(error));
+    return statusOf(error);
+  }
+}
+
+/** Every command, with its arguments and flags. `done` is given the exit status of the one that is run. */
+export function createProgram(port: ProcessPort, done: (status: number) => void): Command {
+  const program = bareProgram(port);
 
   const service = (name: string, description: string, concerns: Concerns, load: () => Promise<StartService>) => {
     const command = addConfigFlags(program.command(name).description(description), concerns);
     command.action(async () => {
       const [{ runService }, start] = await Promise.all([import('./run-service.ts'), load()]);
-      status = await runService(configSources(command, port), port, start, concerns);
+      done(await runService(configSources(command, port), port, start, concerns));
     });
   };
   const ofSupernode = sections('supernode');
@@ -57,10 +69,10 @@ export async function runCli(port: ProcessPort): Promise<number> {
     async () => (await import('../app/supernode-service.ts')).startSupernode,
   );
 
-  addLooks(program, port, (result) => (status = result));
-  addPreheat(program, port, (result) => (status = result));
-  addStoreCommands(program, port, (result) => (status = result));
-  addFetches(program, port, (result) => (status = result));
+  addLooks(program, port, done);
+  addPreheat(program, port, done);
+  addStoreCommands(program, port, done);
+  addFetches(program, port, done);
 
   const doctor = program
     .command('doctor')
@@ -70,7 +82,7 @@ export async function runCli(port: ProcessPort): Promise<number> {
   addConfigFlags(doctor, () => true).option('--json', 'as JSON');
   doctor.action(async () => {
     const { runDoctor } = await import('./doctor.ts');
-    status = await runDoctor(configSources(doctor, port), port, { json: doctor.opts<{ json?: true }>().json === true });
+    done(await runDoctor(configSources(doctor, port), port, { json: doctor.opts<{ json?: true }>().json === true }));
   });
 
   const token = program
@@ -111,7 +123,7 @@ export async function runCli(port: ProcessPort): Promise<number> {
   addSetupFlags(setup);
   setup.action(async (name: RuntimeName) => {
     const { runSetup } = await import('./setup.ts');
-    status = await runSetup(name, setup.opts(), configSources(setup, port), port);
+    done(await runSetup(name, setup.opts(), configSources(setup, port), port));
   });
 
   const password = program
@@ -131,7 +143,7 @@ export async function runCli(port: ProcessPort): Promise<number> {
   addDemoFlags(demo);
   demo.action(async () => {
     const { runDemo } = await import('./demo.ts');
-    status = await runDemo(demo.opts(), port);
+    done(await runDemo(demo.opts(), port));
   });
 
   program
@@ -149,18 +161,10 @@ export async function runCli(port: ProcessPort): Promise<number> {
 
   const version = program.command('version').description('print the version').option('--json', 'as JSON');
   version.action(() => port.print(versionText(version.opts<{ json?: true }>().json === true)));
-
-  try {
-    await program.parseAsync(port.argv, { from: 'user' });
-    return status;
-  } catch (error) {
-    if (error instanceof CommanderError) return usageStatus(error, port);
-    port.complain(failureLine(error));
-    return statusOf(error);
-  }
+  return program;
 }
 
-function createProgram(port: ProcessPort): Command {
+function bareProgram(port: ProcessPort): Command {
   return new Command('hawker')
     .description('A peer-to-peer mirror for container images')
     .version(programVersion(), '--version', 'print the version number')

@@ -235,6 +235,12 @@ const FROM_PROXY = {
   error: message('error', refusal),
 };
 
+/** The schemas of all messages, by who says them and their type. */
+export const MESSAGES: Readonly<Record<'supernode' | 'proxy', Readonly<Record<string, TSchema>>>> = {
+  supernode: FROM_SUPERNODE,
+  proxy: FROM_PROXY,
+};
+
 type MessagesOf<S extends Record<string, TSchema>> = { [K in keyof S]: Static<S[K]> }[keyof S];
 
 export type FromSupernode = MessagesOf<typeof FROM_SUPERNODE>;
