@@ -1,5 +1,5 @@
 /**
- * The arrows of the architecture (README, "How it is built"): each room may import only what stands
+ * The arrows of the architecture (docs/architecture.md, "Rooms"): each room may import only what stands
  * below it. A new folder under src/ must be given its place here.
  */
 const rooms = {
@@ -12,7 +12,7 @@ const rooms = {
   'p2p/supernode': ['base', 'http', 'p2p/protocol'],
   'p2p/peer': ['base', 'http', 'store', 'registry', 'p2p/protocol'],
   dashboard: ['base', 'p2p/protocol', 'p2p/supernode'],
-  proxy: ['base', 'http', 'store', 'registry', 'p2p/protocol', 'p2p/peer'],
+  proxy: ['base', 'http', 'store', 'registry', 'p2p/peer'],
   files: ['base', 'http', 'registry', 'p2p/peer'],
   app: [
     'base',
@@ -27,9 +27,9 @@ const rooms = {
     'files',
     'dashboard',
   ],
-  doctor: ['base', 'http', 'config', 'store', 'registry', 'p2p/protocol', 'p2p/peer', 'app'],
+  doctor: ['base', 'config', 'store', 'registry', 'p2p/protocol', 'p2p/peer', 'app'],
   setup: ['base', 'config', 'registry', 'doctor'],
-  cli: ['base', 'config', 'app', 'registry', 'http', 'doctor', 'setup'],
+  cli: ['base', 'config', 'app', 'registry', 'doctor', 'setup'],
 };
 const path = (room) => `^src/${room}/`;
 const fence = Object.entries(rooms).map(([room, below]) => ({

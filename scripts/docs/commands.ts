@@ -39,8 +39,13 @@ export function commandParts(): Map<string, string> {
 }
 
 function partOf(command: Command): string {
-  const ofSettings = new Map<string, string>(SETTINGS.flatMap(({ flag, key }) => (flag === undefined ? [] : [[`--${flag}`, key] as const])));
-  const visible = command.createHelp().visibleOptions(command).filter(({ long }) => long !== '--help');
+  const ofSettings = new Map<string, string>(
+    SETTINGS.flatMap(({ flag, key }) => (flag === undefined ? [] : [[`--${flag}`, key] as const])),
+  );
+  const visible = command
+    .createHelp()
+    .visibleOptions(command)
+    .filter(({ long }) => long !== '--help');
   // `--log-level` of the demo is no setting: it has choices and a default of its own.
   const settingOf = ({ long, argChoices }: Option) => (argChoices ? undefined : ofSettings.get(long ?? ''));
   const own = visible.filter((option) => settingOf(option) === undefined);

@@ -13,8 +13,13 @@ export function code(text: string): string {
 export function prose(text: string): string {
   return text
     .split(/(`[^`]*`)/)
-    .map((part, index) => (index % 2 === 1 ? part : part.replaceAll(/[<*]/g, String.raw`\$&`)))
+    .map((part, index) => (index % 2 === 1 ? part : plain(part)))
     .join('');
+}
+
+/** Other pages are named as the program names them, from the top of the repository. */
+function plain(text: string): string {
+  return text.replaceAll(/[<*]/g, String.raw`\$&`).replaceAll(/\bdocs\/([\w-]+\.md)/g, '[$1]($1)');
 }
 
 function cellOf(text: string): string {

@@ -15,7 +15,8 @@ export function partsIn(page: string): string[] {
 export function withParts(page: string, parts: ReadonlyMap<string, string>): string {
   const there = partsIn(page);
   const missing = [...parts.keys()].filter((name) => !there.includes(name));
-  if (missing.length > 0) throw new Error(`the page has no place for ${missing.join(', ')}: add ${beginOf(missing[0]!)}`);
+  if (missing.length > 0)
+    throw new Error(`the page has no place for ${missing.join(', ')}: add ${beginOf(missing[0]!)}`);
   let rest = page;
   let written = '';
   for (const name of there) {

@@ -6,8 +6,10 @@ type Side = keyof typeof MESSAGES;
 /** What each message is for; the schemas have the rest. */
 const MEANINGS: Readonly<Record<Side, Readonly<Record<string, string>>>> = {
   supernode: {
-    challenge: 'The first word: the nonce over which membership is to be proved; the epoch of this life of the supernode.',
-    welcome: 'The proxy is registered; the proof that the supernode is a member too; whom to ask when every supernode is gone.',
+    challenge:
+      'The first word: the nonce over which membership is to be proved; the epoch of this life of the supernode.',
+    welcome:
+      'The proxy is registered; the proof that the supernode is a member too; whom to ask when every supernode is gone.',
     reject: 'It is not, and why, by code; the session ends.',
     error: 'Why the session ends.',
     beat: 'The answer to a heartbeat.',
@@ -21,7 +23,8 @@ const MEANINGS: Readonly<Record<Side, Readonly<Record<string, string>>>> = {
     hello: 'Who it is, where its pieces are, its zone and version, and its proof of membership.',
     beat: 'It lives; the bytes that it has moved since its process started.',
     test: 'Asks for a try of its own piece port.',
-    announce: 'What it holds: whole blobs and parts, with CRCs; what it holds no more. After `welcome` all, then changes.',
+    announce:
+      'What it holds: whole blobs and parts, with CRCs; what it holds no more. After `welcome` all, then changes.',
     want: 'It fetches a blob: what it has of it, which bytes are awaited, whether it may read the origin, which image it belongs to.',
     awaiting: 'Other bytes are awaited now.',
     r: 'Reports, in a batch: see below.',

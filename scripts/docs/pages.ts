@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
+import { alertsTable } from './alerts.ts';
 import { roomsTable } from './arrows.ts';
 import { commandParts } from './commands.ts';
 import { configurationParts } from './configuration.ts';
@@ -13,6 +14,7 @@ export function madeParts(root: string): ReadonlyMap<string, ReadonlyMap<string,
   return new Map([
     ['docs/commands.md', commandParts()],
     ['docs/configuration.md', configurationParts(root)],
+    ['docs/operating.md', new Map([['alerts', alertsTable(root)]])],
     ['docs/architecture.md', new Map([['rooms', roomsTable(root, ROOMS)], ...messageParts()])],
   ]);
 }

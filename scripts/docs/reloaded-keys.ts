@@ -14,7 +14,8 @@ export function reloadedKeys(root: string): ReadonlySet<string> {
     const text = readFileSync(join(app, file), 'utf8');
     const added = [...text.matchAll(ADDED)];
     const calls = [...text.matchAll(/\breloads\??\.add\(/g)].length;
-    if (calls !== added.length) throw new Error(`src/app/${file}: ${calls} parts are added, ${added.length} understood`);
+    if (calls !== added.length)
+      throw new Error(`src/app/${file}: ${calls} parts are added, ${added.length} understood`);
     return added.flatMap(([, list]) => [...list!.matchAll(/'([\w.]+)'/g)].map(([, key]) => key!));
   });
   const own = OWN.exec(readFileSync(join(root, 'src/cli/reload.ts'), 'utf8'))?.[1];
