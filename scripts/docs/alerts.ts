@@ -29,5 +29,5 @@ export function alertsTable(root: string): string {
 
 /** What Prometheus puts in: a label by its name, and a number. */
 function withoutTemplates(text: string): string {
-  return text.replaceAll(/\{\{ \$labels\.(\w+) \}\}/g, '`$1`').replaceAll(/\{\{ \$value[^}]*\}\}/g, 'N');
+  return text.replaceAll(/\{\{ \$labels\.(\w+) \}\}/g, '`$1`').replaceAll(/\{\{ \$value[^}]*\}\}B?/g, 'N');
 }

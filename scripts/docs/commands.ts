@@ -52,7 +52,7 @@ function partOf(command: Command): string {
   const settings = visible.flatMap((option) => settingOf(option) ?? []);
   const rows = [...command.registeredArguments.map(argumentRow), ...own.map(optionRow)];
   return [
-    `${code(usageOf(command))}`,
+    code(usageOf(command)),
     tableOf(['', 'meaning'], rows),
     ...(settings.length > 0 ? [settingsLine(settings)] : []),
   ].join('\n\n');
@@ -70,9 +70,11 @@ function argumentRow(argument: Argument): string[] {
 }
 
 function optionRow({ flags, description, argChoices, defaultValue, defaultValueDescription }: Option): string[] {
-  const shown = defaultValueDescription ?? (typeof defaultValue === 'boolean' ? undefined : (defaultValue as unknown));
+  // That of a switch is that it is not given.
+  const isSaid = typeof defaultValue === 'string' || typeof defaultValue === 'number';
+  const shown = defaultValueDescription ?? (isSaid ? String(defaultValue) : undefined);
   const choices = argChoices ? `: ${argChoices.map(code).join(', ')}` : '';
-  const fallback = shown === undefined ? '' : ` (default: ${String(shown)})`;
+  const fallback = shown === undefined ? '' : ` (default: ${shown})`;
   return [code(flags), `${prose(description)}${choices}${fallback}`];
 }
 
