@@ -50,7 +50,9 @@ function partOf(command: Command): string {
   const settingOf = ({ long, argChoices }: Option) => (argChoices ? undefined : ofSettings.get(long ?? ''));
   const own = visible.filter((option) => settingOf(option) === undefined);
   const settings = visible.flatMap((option) => settingOf(option) ?? []);
-  const rows = [...command.registeredArguments.map(argumentRow), ...own.map(optionRow)];
+  // Of one that says nothing of itself the usage is enough.
+  const described = command.registeredArguments.filter(({ description }) => description !== '');
+  const rows = [...described.map(argumentRow), ...own.map(optionRow)];
   return [
     code(usageOf(command)),
     tableOf(['', 'meaning'], rows),
