@@ -4,10 +4,10 @@ import type { Config } from '../config/config.ts';
 import { formatAddress } from '../config/formats.ts';
 
 /**
- * What a person sees on the terminal when Hawker is up: where it is, what to try, where data lies, how others join. Under ten
- * lines. What it says follows from what has started.
+ * What a person sees on the terminal when Hawker is up: where it is, what to try, where data lies, how others join, and the file that
+ * its settings are from. Under ten lines. What it says follows from what has started.
  */
-export function banner(version: string, config: Config, addresses: readonly ListeningAddress[]): string {
+export function banner(version: string, config: Config, addresses: readonly ListeningAddress[], file?: string): string {
   const of = (role: string) => addresses.filter((address) => address.role === role);
   const mirrors = of('mirror');
   const pieces = of('pieces').map((address) => `${formatAddress(address)} (pieces)`);
@@ -17,7 +17,7 @@ export function banner(version: string, config: Config, addresses: readonly List
   const asked = pieces.length > 0 && supernodes.length === 0 && config.supernodes.length > 0;
   const swarm = [...supernodes, ...(asked ? [`looks for ${config.supernodes.join(', ')}`] : []), ...pieces];
   return [
-    `Hawker ${version} is up`,
+    `Hawker ${version} is up${file === undefined ? '' : ` (settings: ${file})`}`,
     ...row('mirror', mirrors.map(shown)),
     ...row('swarm', swarm),
     ...row('api', of('api').map(shown)),

@@ -3,7 +3,7 @@ import { Argument, Command, CommanderError } from 'commander';
 import { programVersion } from '../app/version.ts';
 import type { RuntimeName } from '../setup/runtime.ts';
 import { completionScript, SHELLS, type Shell } from './completion.ts';
-import { addConfigFlags, configSources, sections, type Concerns } from './config-flags.ts';
+import { addConfigFlags, configSources, sections, USUAL_FILE, type Concerns } from './config-flags.ts';
 import { addDemoFlags } from './demo-flags.ts';
 import { DONE, failureLine, statusOf, usageLine, WRONG_USAGE } from './exit.ts';
 import { addFetches } from './fetches.ts';
@@ -89,7 +89,7 @@ export function createProgram(port: ProcessPort, done: (status: number) => void)
     .command('token')
     .description("make or find the cluster's join secret, and show how a node joins; or its operator token");
   token
-    .option('--config <file>', 'YAML file with settings; its cluster.secretFile is where the secret is')
+    .option('--config <file>', `YAML file with settings; its cluster.secretFile is where the secret is ${USUAL_FILE}`)
     .option(
       '--secret-file <path>',
       'where it is (default: /etc/hawker/join-secret or operator-token, or in ~/.config for a user)',

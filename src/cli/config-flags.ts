@@ -1,4 +1,6 @@
+import { existsSync } from 'node:fs';
 import { Option, type Command } from 'commander';
+import { usualConfigFile } from '../config/defaults.ts';
 import type { ConfigSources } from '../config/load.ts';
 import { SETTINGS, type Setting } from '../config/settings.ts';
 import type { ProcessPort } from './process-port.ts';
@@ -27,6 +29,10 @@ const VALUE_NAMES: Record<string, string> = {
   allow: 'url,…',
 };
 
+/** Of `--config`, for its help. */
+export const USUAL_FILE =
+  '(default: /etc/hawker/hawker.yaml where it is there, for a user ~/.config/hawker/hawker.yaml)';
+
 /** Whether a setting, by its dotted key, matters to a command. */
 export type Concerns = (key: string) => boolean;
 
@@ -37,7 +43,7 @@ export function sections(...names: readonly string[]): Concerns {
 
 /** Gives a command `--config` and a flag for every setting that concerns it and that a person sets by hand. */
 export function addConfigFlags(command: Command, concerns: Concerns): Command {
-  command.option('--config <file>', 'YAML file with settings; config/hawker.yaml shows them all');
+  command.option('--config <file>', `YAML file with settings; config/hawker.yaml shows them all ${USUAL_FILE}`);
   for (const setting of SETTINGS.filter(({ key }) => concerns(key))) {
     const option = optionOf(setting);
     if (option) command.addOption(option);
@@ -48,7 +54,7 @@ export function addConfigFlags(command: Command, concerns: Concerns): Command {
   );
 }
 
-/** Where this command's configuration comes from. */
+/** Where this command's configuration comes from. Without `--config` it is the usual file, where that is there. */
 export function configSources(command: Command, port: ProcessPort): ConfigSources {
   const given = command.opts<Record<string, string>>();
   const flags: Record<string, string> = {};
@@ -58,7 +64,12 @@ export function configSources(command: Command, port: ProcessPort): ConfigSource
     if (setting.flag !== undefined && text !== undefined) flags[setting.flag] = text;
   }
   const { environment, account, directory } = port;
-  return { file: given['config'], flags, environment, account, directory };
+  return { file: given['config'] ?? usualFile(port), flags, environment, account, directory };
+}
+
+function usualFile({ account, environment }: ProcessPort): string | undefined {
+  const file = usualConfigFile(account, environment['XDG_CONFIG_HOME']);
+  return existsSync(file) ? file : undefined;
 }
 
 function optionOf({ flag, kind, description, default: value }: Setting): Option | undefined {

@@ -56,7 +56,7 @@ export async function runService(
       const todo = 'leave its .socket unit out, or start the command that takes it';
       log.warn({ code: 'SOCKET_UNUSED', name, todo }, 'a socket was handed down that nothing here takes');
     }
-    announce(service, config, log, forPerson ? port : undefined);
+    announce(service, { config, file: sources.file }, log, forPerson ? port : undefined);
     const why = await asked.signal;
     log.info({ code: 'STOPPING', signal: why }, `${why}: ending what runs; a second signal stops at once`);
     await service.stop();
@@ -77,8 +77,13 @@ function quietStart(level: LogLevel): LogLevel {
   return level === 'info' ? 'warn' : level;
 }
 
-function announce({ addresses }: Service, config: Config, log: Logger, terminal: ProcessPort | undefined): void {
-  terminal?.print(banner(programVersion(), config, addresses));
+function announce(
+  { addresses }: Service,
+  { config, file }: { config: Config; file: string | undefined },
+  log: Logger,
+  terminal: ProcessPort | undefined,
+): void {
+  terminal?.print(banner(programVersion(), config, addresses, file));
   setLogLevel(log, config.log.level);
   for (const address of addresses) {
     const { role, upstream, tls } = address;

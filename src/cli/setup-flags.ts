@@ -1,6 +1,7 @@
 import { Argument, InvalidArgumentError, Option, type Command } from 'commander';
 import { parseAddress, type Address } from '../config/formats.ts';
 import { RUNTIME_NAMES } from '../setup/runtime.ts';
+import { USUAL_FILE } from './config-flags.ts';
 
 export interface SetupFlags {
   readonly registry?: readonly string[];
@@ -20,7 +21,10 @@ export interface SetupFlags {
 export function addSetupFlags(command: Command): void {
   command
     .addArgument(new Argument('<runtime>', 'what pulls the images').choices(RUNTIME_NAMES))
-    .option('--config <file>', 'YAML file with settings: the mirror’s addresses and the registries are taken from it')
+    .option(
+      '--config <file>',
+      `YAML file with settings: the mirror’s addresses and the registries are taken from it ${USUAL_FILE}`,
+    )
     .addOption(
       new Option(
         '--registry <host>',

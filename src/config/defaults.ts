@@ -61,3 +61,10 @@ export function defaultStoreDir(account: Account, xdgDataHome: string | undefine
   const base = xdgDataHome?.startsWith('/') ? xdgDataHome : join(account.home, '.local', 'share');
   return join(base, 'hawker');
 }
+
+/** The file that is read where no other is named: `/etc/hawker/hawker.yaml` for root, else in `$XDG_CONFIG_HOME/hawker` or `~/.config/hawker`. */
+export function usualConfigFile(account: Account, xdgConfigHome: string | undefined): string {
+  if (account.root) return '/etc/hawker/hawker.yaml';
+  const base = xdgConfigHome?.startsWith('/') ? xdgConfigHome : join(account.home, '.config');
+  return join(base, 'hawker', 'hawker.yaml');
+}

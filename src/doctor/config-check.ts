@@ -22,7 +22,7 @@ export interface ConfigLook {
 /** The configuration as the services would load it, with its warnings, and the join secret that it names. */
 export async function lookAtConfig(sources: ConfigSources): Promise<ConfigLook> {
   const { file } = sources;
-  const about = { code: 'CONFIG', title: file === undefined ? 'configuration (no --config)' : `configuration ${file}` };
+  const about = { code: 'CONFIG', title: file === undefined ? 'configuration (no file)' : `configuration ${file}` };
   const good = ok(about, 'every key is known, every value is allowed, the files that it names are there');
   try {
     const { config, warnings } = await loadConfig(sources);

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { CodedError, codedError } from '../../src/base/errors.ts';
 import { failureLine, statusOf } from '../../src/cli/exit.ts';
+import { usualConfigFile } from '../../src/config/defaults.ts';
 import { ConfigInvalid } from '../../src/config/errors.ts';
 import { SETTINGS } from '../../src/config/settings.ts';
 import { runCommand } from '../support/cli.ts';
@@ -81,6 +82,18 @@ t.test("a list's flag takes commas, or is repeated", async (t) => {
   ]) {
     t.match((await run('proxy', ...args)).err, /^hawker: CONFIG_INVALID: supernodes\[1\] .*\(--supernodes\)/);
   }
+});
+
+t.test('without --config the usual file of the account is read, where it is there', async (t) => {
+  const home = t.testdir({ '.config': { hawker: { 'hawker.yaml': 'supernodes: [nope]\n' } }, xdg: { hawker: {} } });
+  const account = { root: false, home };
+  const peers = (argv: string[], environment = {}) => runCommand(['peers', ...argv], { account, environment });
+  t.match((await peers([])).err, /^hawker: CONFIG_INVALID: supernodes\[0\] .*\.config\/hawker\/hawker\.yaml/);
+  const near = ['--supernodes', 'http://127.0.0.1:1'];
+  t.match((await peers(['--config', `${home}/nope.yaml`])).err, /^hawker: CONFIG_UNREADABLE: .*nope\.yaml/);
+  t.notMatch((await peers(near, { XDG_CONFIG_HOME: `${home}/xdg` })).err, 'CONFIG', 'where it is not there, none is');
+  t.equal(usualConfigFile({ root: true, home: '/root' }, '/root/xdg'), '/etc/hawker/hawker.yaml');
+  t.equal(usualConfigFile({ root: false, home: '/h' }, 'not/absolute'), '/h/.config/hawker/hawker.yaml');
 });
 
 t.test('version', async (t) => {

@@ -257,6 +257,7 @@ t.test('the banner: addresses, data, one docker and one curl command, the demo',
   t.match(text, 'hawker demo');
   t.match(banner('1', config, [{ role: 'mirror', host: '::', port: 1 }]), 'docker pull [::1]:1/');
   t.notMatch(banner('1', config, []), /docker pull/);
+  t.match(banner('1', config, [], '/etc/hawker/hawker.yaml'), 'Hawker 1 is up (settings: /etc/hawker/hawker.yaml)\n');
 });
 
 t.test('the banner of a node with all parts is under ten lines, and says how others join', async (t) => {

@@ -22,7 +22,7 @@ function look(
 t.test('a good configuration, or none', async (t) => {
   const { findings, config } = await look(t, undefined);
   t.match(findings, [
-    { code: 'CONFIG', status: 'ok', title: /no --config/ },
+    { code: 'CONFIG', status: 'ok', title: /no file/ },
     { code: 'JOIN_SECRET', status: 'ok' },
   ]);
   t.ok(config);
