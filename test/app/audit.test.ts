@@ -13,6 +13,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import type { AuditEvent } from '../../src/base/audit.ts';
 import { Metrics } from '../../src/base/metrics.ts';
 import type { Config } from '../../src/config/config.ts';
+import { eventually } from '../support/cluster.ts';
 
 const run = promisify(execFile);
 const MAY_MOUNT = process.platform === 'linux' && process.getuid?.() === 0;
@@ -33,15 +34,6 @@ function isJson(line: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** Waits until `condition` holds; throws after five seconds. */
-async function eventually(condition: () => Promise<boolean>): Promise<void> {
-  for (let left = 500; left > 0; left -= 1) {
-    if (await condition()) return;
-    await systemClock.sleep(10);
-  }
-  throw new Error('the condition did not come true');
 }
 
 async function start(t: Test, file: string | undefined) {
@@ -133,11 +125,11 @@ t.test(
     for (let round = 0; round < 3; round += 1) {
       const before = await lost();
       record(200);
-      await eventually(async () => (await lost()) > before);
+      await eventually('some are lost', async () => (await lost()) > before);
     }
     rmSync(filler);
     record(1);
-    await eventually(async () => lines.some((line) => line.includes('AUDIT_WRITTEN')));
+    await eventually('one is written', async () => lines.some((line) => line.includes('AUDIT_WRITTEN')));
     await lifecycle.stop();
     t.equal(lines.filter((line) => line.includes('AUDIT_LOST')).length, 1);
     t.match(lines.join(''), /"code":"AUDIT_LOST","file":"[^"]+","cause":"ENOSPC","todo":/);

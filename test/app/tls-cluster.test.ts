@@ -21,7 +21,7 @@ import { doctor, failures, listeningConfig, of } from '../support/doctor-rig.ts'
 import { TestCa } from '../support/test-ca.ts';
 
 // Whole clusters are started, which takes its time on a busy machine.
-t.setTimeout(240_000);
+t.setTimeout(900_000);
 
 const NOWHERE = 'http://127.0.0.1:1';
 

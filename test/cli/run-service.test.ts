@@ -12,6 +12,7 @@ import { runService, type StartService } from '../../src/cli/run-service.ts';
 import type { Config } from '../../src/config/config.ts';
 import { loadConfig, type ConfigSources } from '../../src/config/load.ts';
 import { createLogger, type Logger } from '../../src/base/log.ts';
+import { PATIENCE_MS } from '../support/patience.ts';
 
 interface Entry {
   level: string;
@@ -95,9 +96,9 @@ class Output {
   }
 
   async until(pattern: RegExp): Promise<void> {
-    const deadline = Date.now() + 10_000;
+    const deadline = performance.now() + PATIENCE_MS;
     while (!pattern.test(this.text)) {
-      if (Date.now() > deadline) throw new Error(`${String(pattern)} was not logged: ${this.text}`);
+      if (performance.now() > deadline) throw new Error(`${String(pattern)} was not logged: ${this.text}`);
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   }

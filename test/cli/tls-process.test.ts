@@ -21,7 +21,7 @@ function run(t: Test, ...argv: string[]) {
 }
 
 // Processes are started, which takes its time on a busy machine.
-t.setTimeout(240_000);
+t.setTimeout(900_000);
 
 const flagsOf = ({ cert, key, ca }: TlsFiles) =>
   ['--cluster-tls-cert', cert, '--cluster-tls-key', key, '--cluster-tls-ca', ca] as const;

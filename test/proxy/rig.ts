@@ -21,6 +21,7 @@ import type { BlobStore } from '../../src/store/blob-store.ts';
 import { Refs } from '../../src/store/refs.ts';
 import { HostileRegistry } from '../support/hostile-registry.ts';
 import { MemoryStore } from '../support/memory-store.ts';
+import { PATIENCE_MS } from '../support/patience.ts';
 
 /** The name under which the mirrors of these tests know the hostile registry. */
 export const REGISTRY = 'origin.test';
@@ -237,11 +238,10 @@ export function errorIn(answer: Answer): OciError {
   return (JSON.parse(answer.body.toString()) as { errors: [OciError] }).errors[0];
 }
 
-/** Waits until `condition` holds; throws after five seconds. */
+/** Waits until `condition` holds, with a bound. */
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (let left = 500; left > 0; left -= 1) {
-    if (await condition()) return;
+  for (const end = performance.now() + PATIENCE_MS; !(await condition());) {
+    if (performance.now() > end) throw new Error(`it did not come to this: ${condition.toString()}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  throw new Error('the condition did not come true');
 }

@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises';
 import { nodeFiles, type FileInfo, type FilePort, type OpenFile } from '../../src/store/files.ts';
+import { PATIENCE_MS } from '../support/patience.ts';
 
 /** One call of the port: `op` as `rename`, or `file.write` for a call on an open file. */
 export interface Call {
@@ -13,7 +14,7 @@ export function systemError(code: string): Error {
 }
 
 /** Waits until a condition holds, at most so many milliseconds. */
-export async function until(condition: () => boolean, ms = 20_000): Promise<void> {
+export async function until(condition: () => boolean, ms = PATIENCE_MS): Promise<void> {
   const end = performance.now() + ms;
   while (!condition()) {
     if (performance.now() > end) throw new Error(`waited in vain for ${condition.toString()}`);

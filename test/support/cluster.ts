@@ -5,11 +5,11 @@ import { startSupernode } from '../../src/app/supernode-service.ts';
 import { silentLogger, type Logger } from '../../src/base/log.ts';
 import { GiB } from '../../src/base/units.ts';
 import type { Config } from '../../src/config/config.ts';
+import { PATIENCE_MS } from './patience.ts';
 
 /** The registry of a test cluster, as clients spell it. */
 export const REGISTRY = 'demo.test';
 const ANY = { host: '127.0.0.1', port: 0 };
-const BOUND_MS = 15_000;
 
 /** A configuration of a node on free ports of loopback, whose one registry is at `origin`. */
 export function nodeConfig(options: {
@@ -60,7 +60,7 @@ export async function json<T>(url: string): Promise<T> {
 
 /** Waits until what is asked holds, with a bound. */
 export async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
-  for (const end = performance.now() + BOUND_MS; !(await holds());) {
+  for (const end = performance.now() + PATIENCE_MS; !(await holds());) {
     if (performance.now() > end) throw new Error(`it did not come to this: ${what}`);
     await new Promise((resolve) => {
       setTimeout(resolve, 20);

@@ -6,6 +6,7 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { digestOf, type Digest } from '../../src/base/digest.ts';
+import { PATIENCE_MS } from './patience.ts';
 import { RegistryAuth } from './registry-auth.ts';
 import { Faults, sendFaulty, use, type RequestKind } from './registry-faults.ts';
 import type { TestBlob, TestImage } from './registry-images.ts';
@@ -124,10 +125,10 @@ export class HostileRegistry {
     return this.requests.map((request) => request.connection);
   }
 
-  /** Resolves when `condition` holds; rejects after 10 s. */
+  /** Waits for a condition, with a bound. */
   async until(condition: () => boolean): Promise<void> {
-    for (let tries = 0; !condition(); tries += 1) {
-      if (tries > 1000) throw new Error('the condition was not met within 10 s');
+    for (const end = performance.now() + PATIENCE_MS; !condition();) {
+      if (performance.now() > end) throw new Error(`it did not come to this: ${condition.toString()}`);
       await sleep(10);
     }
   }

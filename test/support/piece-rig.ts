@@ -11,6 +11,7 @@ import { PieceClient, type PeerAddress } from '../../src/p2p/peer/piece-client.t
 import { PieceServer, type PieceServerOptions } from '../../src/p2p/peer/piece-server.ts';
 import type { OpenPart } from '../../src/p2p/peer/upload.ts';
 import { UploadSlots } from '../../src/p2p/peer/upload-slots.ts';
+import { PATIENCE_MS } from './patience.ts';
 import type { Ends } from './registry-client.ts';
 
 export const SERVER: PeerIdentity = { peer: 'peer-a', instance: 'a1' };
@@ -123,10 +124,10 @@ export function openPieceClient(
   return { client, metrics };
 }
 
-/** Resolves when the condition holds; rejects after 5 s. */
+/** Waits for a condition, with a bound. */
 export async function until(condition: () => boolean): Promise<void> {
-  for (let tries = 0; !condition(); tries += 1) {
-    if (tries > 500) throw new Error('the condition was not met within 5 s');
+  for (const end = performance.now() + PATIENCE_MS; !condition();) {
+    if (performance.now() > end) throw new Error(`it did not come to this: ${condition.toString()}`);
     await systemClock.sleep(10);
   }
 }

@@ -12,6 +12,7 @@ import { socketPair, type SessionSocket, type SocketListener } from '../../src/p
 import type { WhoamiAnswer } from '../../src/p2p/protocol/whoami.ts';
 import { supernodeApi } from '../../src/p2p/supernode/api.ts';
 import { Supernode, type SupernodeOptions } from '../../src/p2p/supernode/supernode.ts';
+import { PATIENCE_MS } from './patience.ts';
 
 export const SECRET = 'correct horse battery staple, and then some';
 const HOUR_MS = 3_600_000;
@@ -199,7 +200,7 @@ export function makeSession(options: ProxyOptions): PeerSession {
 
 /** Waits for a condition, with a bound. */
 export async function until(what: string, condition: () => boolean): Promise<void> {
-  for (const end = performance.now() + 8000; !condition();) {
+  for (const end = performance.now() + PATIENCE_MS; !condition();) {
     if (performance.now() > end) throw new Error(`it did not come to this: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }

@@ -1,5 +1,6 @@
 import type { Hawker } from '../../e2e/support/hawker.ts';
 import type { SupernodeRun, Swarm } from '../../e2e/support/swarm.ts';
+import { PATIENCE_MS } from '../../support/patience.ts';
 import type { Firewall } from './firewall.ts';
 import { pull } from './pull.ts';
 import type { Origin, Scene } from './scene.ts';
@@ -79,7 +80,7 @@ export async function fetched(node: Hawker, bytes: number): Promise<void> {
 
 /** Resolves once so many bytes have gone to (`out`) or come from (`in`) other peers. */
 export async function moved(node: Hawker, direction: 'in' | 'out', bytes: number): Promise<void> {
-  for (const end = performance.now() + 20_000; performance.now() < end;) {
+  for (const end = performance.now() + PATIENCE_MS; performance.now() < end;) {
     if ((await peerBytes(node, direction)) >= bytes) return;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }

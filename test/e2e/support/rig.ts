@@ -9,7 +9,7 @@ import { Daemon, must, tail } from './programs.ts';
 const REQUIRED = process.env['HAWKER_E2E_REQUIRE'] === '1';
 
 /** For one test; every wait in it has its own, shorter bound. */
-const TEST_BOUND_MS = 600_000;
+const TEST_BOUND_MS = 1_800_000;
 
 /** Why a test that needs these programs, and root, cannot run here; undefined: it can. */
 export function missing(programs: readonly string[]): string | undefined {

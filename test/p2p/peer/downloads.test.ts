@@ -17,10 +17,10 @@ import { PrivateBlobs } from '../../../src/store/private-blobs.ts';
 import { OriginNotFound } from '../../../src/registry/errors.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
+import { PATIENCE_MS } from '../../support/patience.ts';
 import { ScriptedSource } from '../../support/scripted-source.ts';
 
 const never = new AbortController().signal;
-const MANY = 2000;
 
 function rig(
   options: { quotaBytes?: number; pressure?: PressureView; privateBlobs?: PrivateBlobs; sharesPrivate?: boolean } = {},
@@ -67,7 +67,7 @@ async function readFrom(blob: OpenBlob, start: number, end = blob.size): Promise
 }
 
 async function until(t: Test, what: string, condition: () => boolean): Promise<void> {
-  for (let i = 0; i < MANY && !condition(); i += 1) {
+  for (const end = performance.now() + PATIENCE_MS; !condition() && performance.now() < end;) {
     await new Promise((resolve) => {
       setTimeout(resolve, 1);
     });

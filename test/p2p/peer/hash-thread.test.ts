@@ -11,24 +11,11 @@ import { HashThread, HASH_THREAD_LEAST_BYTES } from '../../../src/p2p/peer/hash-
 import { IncomingBytes } from '../../../src/p2p/peer/incoming-bytes.ts';
 import type { BlobSums } from '../../../src/p2p/peer/sums.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
-import { until as within5s } from '../../support/piece-rig.ts';
+import { until } from '../../support/piece-rig.ts';
 
 const blob = randomBytes(HASH_THREAD_LEAST_BYTES + 12_345);
 const digest = digestOf(blob);
 const pieces = new Pieces(blob.length);
-
-/** A thread may take long to start on a busy machine. */
-async function until(condition: () => boolean): Promise<void> {
-  for (let left = 12; left > 1; left -= 1) {
-    try {
-      await within5s(condition);
-      return;
-    } catch {
-      // Once more.
-    }
-  }
-  await within5s(condition);
-}
 
 /** A thread that is up. */
 async function started(t: Test, log = silentLogger): Promise<HashThread> {
