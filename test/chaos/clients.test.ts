@@ -2,12 +2,12 @@
  * Clients that hang up, dawdle, or come in crowds. Invariants I3 and I5: memory and descriptors are bounded, whoever behaves well gets
  * its bytes meanwhile, and the registry is read once.
  */
-import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import type { Hawker } from '../e2e/support/hawker.ts';
 import { within } from '../e2e/support/wait.ts';
 import type { TestBlob } from '../support/hostile-registry.ts';
+import { whenClosed } from '../support/when-closed.ts';
 import { beside } from './support/beside.ts';
 import { catalogue } from './support/catalogue.ts';
 import { NOBODY } from './support/claims.ts';
@@ -83,7 +83,7 @@ const ROWS: Row[] = [
       const ended = within(
         'the node closes them',
         130_000,
-        Promise.all(clients.map(({ socket }) => once(socket, 'close'))),
+        Promise.all(clients.map(({ socket }) => whenClosed(socket))),
       );
       const { pulls } = await beside(node, layer, ended, 500);
       clearInterval(drip);

@@ -8,6 +8,7 @@ import type { BulkHandler, BulkRead } from '../../src/http/bulk-reader.ts';
 import { DirectReader } from '../../src/http/direct-reader.ts';
 import { until } from '../support/piece-rig.ts';
 import { TEST_TLS } from '../support/registry-tls.ts';
+import { whenClosed } from '../support/when-closed.ts';
 
 /** An origin that answers the n-th request on all its connections with the n-th text; undefined: it says nothing. */
 class Origin {
@@ -74,7 +75,7 @@ class Got implements BulkHandler {
 
 function open(t: Test, options: { insecure?: boolean; connectTimeoutMs?: number } = {}) {
   const gate = new AddressGate({ open: undefined, allow: ['127.0.0.1', '192.0.2.1'] });
-  const { connectTimeoutMs = 5000, insecure = false } = options;
+  const { connectTimeoutMs = 60_000, insecure = false } = options;
   const reader = new DirectReader({ gate, tls: { rejectUnauthorized: !insecure }, connectTimeoutMs });
   t.teardown(() => reader.close());
   const start = (url: string, headers: Record<string, string> = {}): Got => {
@@ -136,7 +137,7 @@ t.test('what comes behind an answer never becomes the next one', async (t) => {
   t.match(await get(origin.url), { text: 'abc' });
   t.equal(origin.connections, 2);
   origin.sockets[1]!.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil');
-  await once(origin.sockets[1]!, 'close');
+  await whenClosed(origin.sockets[1]!);
   t.match(await get(origin.url), { text: 'abc' }, 'nor what comes while nothing is asked');
 });
 
@@ -169,9 +170,9 @@ t.test('paused, no more comes than had come; aborted, nothing does', async (t) =
     aborted.read!.abort();
   };
   const silent = start(origin.url);
-  while (origin.requests.length < 3) await new Promise((resolve) => setTimeout(resolve, 2));
+  await until(() => origin.requests.length === 3);
   silent.read!.abort();
-  for (const socket of origin.sockets) if (!socket.closed) await once(socket, 'close');
+  for (const socket of origin.sockets) await whenClosed(socket);
   t.match([aborted.isOver, silent.isOver, /^\d+$/.test(aborted.text)], [false, false, true]);
 });
 
@@ -193,7 +194,7 @@ t.test('an idle connection that the origin closes is not used; its word on how l
   const { get } = open(t);
   await get(origin.url);
   origin.sockets[0]!.end();
-  await once(origin.sockets[0]!, 'close');
+  await whenClosed(origin.sockets[0]!);
   t.match(await get(origin.url), { text: 'abc', error: undefined });
   t.match(await get(origin.url), { text: 'abc', error: undefined });
   t.equal(origin.connections, 3);

@@ -9,6 +9,7 @@ import { MAX_HANDSHAKES_PER_ADDRESS, TlsPort } from '../../src/http/tls-port.ts'
 import type { TlsFiles } from '../../src/p2p/protocol/tls-files.ts';
 import { until } from '../support/piece-rig.ts';
 import { TestCa } from '../support/test-ca.ts';
+import { whenClosed } from '../support/when-closed.ts';
 
 interface Rig {
   readonly ca: TestCa;
@@ -93,10 +94,10 @@ t.test('handshakes that come to nothing are told of; connections without a byte 
   await until(() => told.length === 1);
   const nonsense = connect(port, '127.0.0.1', () => nonsense.write(Buffer.from([0x16, 3, 1, 0, 5, 1, 2, 3, 4, 5])));
   nonsense.resume();
-  await once(nonsense, 'close');
+  await whenClosed(nonsense);
   await until(() => told.length === 2);
   const probe = connect(port, '127.0.0.1', () => probe.destroy());
-  await once(probe, 'close');
+  await whenClosed(probe);
   await ask({});
   t.match(told, [/^failed 127\.0\.0\.1 /, /^failed 127\.0\.0\.1 /]);
 });

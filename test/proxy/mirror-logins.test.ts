@@ -14,6 +14,7 @@ import { cheapHash } from '../support/cheap-hash.ts';
 import { ALICE_TLS, CLIENT_CA, NAMELESS_TLS } from '../support/client-certificates.ts';
 import { makeImage } from '../support/hostile-registry.ts';
 import { EXPIRED_TLS, TEST_TLS } from '../support/registry-tls.ts';
+import { whenClosed } from '../support/when-closed.ts';
 import { errorIn, REGISTRY, Rig, type Answer, type RigOptions } from './rig.ts';
 
 const SECRET = makeImage({ seed: 31, layers: [3000] });
@@ -245,7 +246,7 @@ t.test('TLS: a client is whom its certificate names, where the right authority h
   const socket = connectTcp({ host: '127.0.0.1', port: rig.port });
   socket.write('GET /v2/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n');
   socket.resume();
-  await once(socket, 'close');
+  await whenClosed(socket);
   t.pass('plain HTTP gets no answer there, and no connection that stays');
 });
 

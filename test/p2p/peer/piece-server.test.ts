@@ -15,6 +15,7 @@ import type { OpenPart } from '../../../src/p2p/peer/upload.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { partOf, RECEIVER, SERVER, startPieceServer, until } from '../../support/piece-rig.ts';
 import { sampleBlob } from '../../support/store-conformance.ts';
+import { whenClosed } from '../../support/when-closed.ts';
 
 const TOKEN = `good.${RECEIVER}.${SERVER.peer}`;
 const AUTHORIZATION = `Hawker ${TOKEN}`;
@@ -218,7 +219,7 @@ t.test('what is no HTTP gets no answer', async (t) => {
     let got = '';
     socket.on('data', (chunk) => (got += chunk.toString()));
     socket.write(bytes);
-    await once(socket, 'close');
+    await whenClosed(socket);
     t.equal(got, '', JSON.stringify(bytes.slice(0, 20)));
   }
 });
