@@ -11,8 +11,10 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import type { Clock } from '../../src/base/clock.ts';
+import { FIRST_BYTE_MS } from '../../src/proxy/exchange.ts';
 import { makeImage } from '../support/hostile-registry.ts';
-import { systemClock, type Clock } from '../../src/base/clock.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 import { errorIn, REGISTRY, Rig, until } from './rig.ts';
 
 const NS = `?ns=${REGISTRY}`;
@@ -215,17 +217,19 @@ t.test('clients that go leave no request at the origin (http-proxy’s leak)', a
 
 t.test('an origin that does not answer in time is left alone', async (t) => {
   const open = new Set<ServerResponse>();
-  const fast: Clock = { ...systemClock, after: (ms, callback) => systemClock.after(ms / 100, callback) };
+  const clock = new ManualClock();
   const { rig } = await scripted(
     t,
     (_, response) => {
       open.add(response);
       response.once('close', () => open.delete(response));
     },
-    { clock: fast },
+    { clock },
   );
-  const answer = await rig.ask(`/v2/org/app/tags/list${NS}`);
-  t.equal(errorIn(answer).detail.code, 'FIRST_BYTE_LATE');
+  const asked = rig.ask(`/v2/org/app/tags/list${NS}`);
+  await until(() => open.size > 0);
+  await clock.advance(FIRST_BYTE_MS);
+  t.equal(errorIn(await asked).detail.code, 'FIRST_BYTE_LATE');
   await until(() => open.size === 0);
   t.pass('its connection is closed');
 });
