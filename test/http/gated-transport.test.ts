@@ -8,6 +8,7 @@ import { AddressGate } from '../../src/http/address-gate.ts';
 import { gatedTransport } from '../../src/http/gated-transport.ts';
 import { MANIFEST_ACCEPT } from '../../src/registry/media-types.ts';
 import { makeImage } from '../support/hostile-registry.ts';
+import { until } from '../support/piece-rig.ts';
 import {
   failureOf,
   hastyClock,
@@ -63,9 +64,8 @@ t.test('by an egress proxy: http and https, IPv4 and IPv6, both clients', async 
 
 t.test('an egress proxy that refuses, is silent or is not there', async (t) => {
   const proxy = await egress(t);
-  const options = { limits: { connectMs: 200, headersMs: 2000 }, clock: hastyClock };
-  const opened = await openUpstream(t, { egressProxy: `http://me:pass-word@${proxy.host}` }, options);
-  opened.origin.addImage(REPO, 'v1', image);
+  const settings = { egressProxy: `http://me:pass-word@${proxy.host}` };
+  const opened = await openUpstream(t, settings, { clock: hastyClock });
   for (const status of [403, 407, 502]) {
     proxy.status = status;
     for (const attempt of [manifest, blob]) {
@@ -75,8 +75,10 @@ t.test('an egress proxy that refuses, is silent or is not there', async (t) => {
     }
   }
   proxy.status = 0;
-  t.match(await failureOf(manifest(opened)), { code: 'ORIGIN_TIMEOUT' });
-  t.match(await failureOf(blob(opened)), { code: 'ORIGIN_TIMEOUT' });
+  const limits = { connectMs: 200, headersMs: 2000 };
+  const hasty = await openUpstream(t, settings, { clock: hastyClock, limits });
+  t.match(await failureOf(manifest(hasty)), { code: 'ORIGIN_TIMEOUT' });
+  t.match(await failureOf(blob(hasty)), { code: 'ORIGIN_TIMEOUT' });
   await proxy.close();
   t.match(await failureOf(manifest(opened)), { code: 'ORIGIN_UNREACHABLE' });
   t.match(await failureOf(blob(opened)), { code: 'ORIGIN_UNREACHABLE' });
@@ -100,7 +102,7 @@ t.test('the agents stand behind the gate, whoever uses them', async (t) => {
   const gate = new AddressGate({ open: undefined, allow: [] }, (_, __, callback) =>
     callback(null, [{ address: '127.0.0.1', family: 4 }]),
   );
-  const transport = gatedTransport({ gate, connectTimeoutMs: 1000, insecure: false });
+  const transport = gatedTransport({ gate, connectTimeoutMs: 60_000, insecure: false });
   t.teardown(() => transport.close());
   const port = opened.origin.host.split(':')[1]!;
   for (const host of ['127.0.0.1', 'rebound.test']) {
@@ -133,7 +135,7 @@ t.test('idle connections are closed on demand, those in use end their request', 
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const gate = new AddressGate({ open: '127.0.0.1', allow: [] });
-  const transport = gatedTransport({ gate, connectTimeoutMs: 1000, insecure: false });
+  const transport = gatedTransport({ gate, connectTimeoutMs: 60_000, insecure: false });
   t.teardown(async () => {
     await transport.close();
     server.close();
@@ -166,12 +168,3 @@ t.test('idle connections are closed on demand, those in use end their request', 
   await until(() => open === 0);
   t.equal(await dispatched('/quick'), 'quick', 'new ones are opened');
 });
-
-async function until(condition: () => boolean): Promise<void> {
-  for (let tries = 0; !condition(); tries += 1) {
-    if (tries > 5000) throw new Error(`waited in vain for ${condition.toString()}`);
-    await new Promise((resolve) => {
-      setTimeout(resolve, 1);
-    });
-  }
-}

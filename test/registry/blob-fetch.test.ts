@@ -1,16 +1,17 @@
 import t from 'tap';
 import type { Digest } from '../../src/base/digest.ts';
 import type { ByteRange } from '../../src/http/byte-sink.ts';
+import { ORIGIN_LIMITS } from '../../src/registry/limits.ts';
 import type { OriginBlob } from '../../src/registry/upstream.ts';
 import { ABSENT_DIGEST, randomBytes, testBlob } from '../support/hostile-registry.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 import { type Ends, failureOf, KeepingSink, never, openUpstream, type Opened } from '../support/registry-client.ts';
 
 const REPO = 'library/app';
 const SIZE = 1_500_000;
 const blob = testBlob(randomBytes(1, SIZE));
-const LIMITS = { headersMs: 300, stallMs: 300, connectMs: 2000 };
 
-async function open(test: Ends, settings = {}, options: Parameters<typeof openUpstream>[2] = { limits: LIMITS }) {
+async function open(test: Ends, settings = {}, options: Parameters<typeof openUpstream>[2] = {}) {
   const opened = await openUpstream(test, settings, options);
   opened.origin.addBlob(REPO, blob);
   const source = opened.upstream.blob(REPO, blob.digest);
@@ -60,14 +61,11 @@ t.test('ranges, over warm connections', async (t) => {
 });
 
 t.test('a sink that holds back: nothing comes meanwhile, and it is no stall', async (t) => {
-  const { source } = await open(t, {}, { limits: { ...LIMITS, stallMs: 60 } });
+  const clock = new ManualClock();
+  const { source } = await open(t, {}, { clock });
   const sink = new KeepingSink({ holdEvery: 200_000 });
-  let waits = 0;
-  sink.drain = async () => {
-    waits += 1;
-    // Longer than the time without a byte that ends a read.
-    if (waits === 1) await new Promise((resolve) => setTimeout(resolve, 200));
-  };
+  // Longer than the time without a byte that ends a read.
+  sink.drain = () => clock.advance(3 * ORIGIN_LIMITS.stallMs);
   await readAll(source, { start: 0 }, sink);
   t.ok(sink.bytes.equals(blob.bytes));
   t.ok(sink.holds > 3);
@@ -199,7 +197,8 @@ t.test('Content-Encoding that nobody asked for is undone', async (t) => {
 });
 
 t.test('a body that breaks off, stalls or never begins', async (t) => {
-  const opened = await open(t);
+  const clock = new ManualClock();
+  const opened = await open(t, {}, { clock });
   const { source, origin } = opened;
   for (const reset of [false, true]) {
     origin.faults.cut = { bytes: 500_000, times: 1, reset };
@@ -211,9 +210,17 @@ t.test('a body that breaks off, stalls or never begins', async (t) => {
     t.ok(Buffer.concat([sink.bytes, rest.bytes]).equals(blob.bytes));
   }
   origin.faults.stall = { bytes: 1000, times: 1 };
-  t.match(await failureOf(readAll(source)), { code: 'ORIGIN_STALLED', final: false });
+  const begun = new KeepingSink();
+  const stalled = failureOf(readAll(source, { start: 0 }, begun));
+  await origin.until(() => begun.length === 1000);
+  await clock.advance(ORIGIN_LIMITS.stallMs);
+  t.match(await stalled, { code: 'ORIGIN_STALLED', final: false });
   origin.faults.stall = { bytes: -1, times: 1 };
-  t.match(await failureOf(readAll(source)), { code: 'ORIGIN_TIMEOUT', final: false });
+  const before = origin.requests.length;
+  const unanswered = failureOf(readAll(source));
+  await origin.until(() => origin.requests.length > before);
+  await clock.advance(ORIGIN_LIMITS.headersMs);
+  t.match(await unanswered, { code: 'ORIGIN_TIMEOUT', final: false });
   origin.faults.extraLength = 10;
   t.match(await failureOf(readAll(source)), { code: 'ORIGIN_CUT' }, 'shorter than it said');
   await origin.close();
