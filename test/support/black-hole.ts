@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process';
-import { connect, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import type { Test } from 'tap';
+import { systemClock } from '../../src/base/clock.ts';
+import { until } from './piece-rig.ts';
 
 const LISTEN = `
   const server = require('node:net').createServer();
@@ -26,20 +28,15 @@ export async function halfOpen(t: Test): Promise<{ port: number }> {
 /** A port of loopback that drops every SYN, as a firewall does (Linux): its queue of connections is full. */
 export async function blackHole(t: Test): Promise<{ port: number }> {
   const { port } = await halfOpen(t);
-  const sockets: Socket[] = [];
+  // On loopback the kernel takes or drops a SYN in the very call that sends it: the queue is full when the last of them has asked.
+  const sockets = Array.from({ length: CONNECTIONS }, () => connect({ host: '127.0.0.1', port }));
   t.teardown(() => {
     for (const socket of sockets) socket.destroy();
   });
-  for (let n = 0; n < CONNECTIONS; n += 1) {
-    const socket = connect({ host: '127.0.0.1', port });
-    socket.on('error', () => undefined);
-    sockets.push(socket);
-    await new Promise((resolve) => {
-      socket.once('connect', resolve);
-      // What is dropped tells nobody: that nothing came for a while is how it is known.
-      setTimeout(resolve, 200);
-    });
-    if (socket.connecting) return { port };
-  }
-  throw new Error('the queue of connections did not fill');
+  for (const socket of sockets) socket.on('error', () => undefined);
+  await until(() => sockets.some(({ connecting }) => !connecting));
+  // What is dropped tells nobody: that nothing comes for a while is how it is known.
+  await systemClock.sleep(200);
+  if (sockets.every(({ connecting }) => !connecting)) throw new Error('the queue of connections did not fill');
+  return { port };
 }
