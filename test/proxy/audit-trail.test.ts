@@ -94,7 +94,7 @@ t.test('pages in a browser are noted, a client that goes before anything is deci
     { role: 'mirror', client: '127.0.0.1', decision: 'denied', code: 'BROWSER_REFUSED' },
   ]);
   rig.origin.faults.on = ['manifest'];
-  rig.origin.faults.delayMs = 1000;
+  rig.origin.faults.stall = { bytes: -1, times: 1 };
   const before = await rig.metric('hawker_http_requests_total');
   const { connect } = await import('node:net');
   const socket = connect(rig.port, '127.0.0.1');
