@@ -139,7 +139,7 @@ t.test('kept, as JSON', async (t) => {
 });
 
 t.test('bars on a terminal, and a signal in the middle', async (t) => {
-  const run = new Run(['demo', '--nodes', '2', '--size', '24MiB'], true);
+  const run = new Run(['demo', '--nodes', '2', '--size', '96MiB'], true);
   run.onPrint = () => {
     if (!/node 1 .* [1-9]\d?%/.test(run.out)) return;
     run.onPrint = () => {};
