@@ -19,6 +19,7 @@ t.setTimeout(600_000);
 
 const BLOB = Buffer.from('x');
 const MANY = 100_000;
+const MEASURED_AGAIN = 4;
 /** Where files are made and removed fast, if there is such a place. */
 const MEMORY = existsSync('/dev/shm') ? '/dev/shm' : undefined;
 
@@ -159,6 +160,16 @@ async function download(t: Test, count: number) {
 t.test('a download of 10,000 pieces: the same work for each as of 1,000', async (t) => {
   const few = await download(t, 1000);
   const many = await download(t, 10_000);
+  // What grew with the square of it would take ten times as much for each. Other work on the machine makes either dearer, and comes
+  // and goes: the least of several is what counts.
+  const isLinear = () => (['written', 'taken'] as const).every((part) => many[part].us < 5 * few[part].us);
+  for (let again = 0; again < MEASURED_AGAIN && !isLinear(); again += 1) {
+    const [fewAgain, manyAgain] = [await download(t, 1000), await download(t, 10_000)];
+    for (const part of ['written', 'taken'] as const) {
+      few[part].us = Math.min(few[part].us, fewAgain[part].us);
+      many[part].us = Math.min(many[part].us, manyAgain[part].us);
+    }
+  }
   // How many records one write takes along depends on how long the writes take: hence a bound, and no comparison.
   t.ok(
     many.written.calls <= 2.1,
@@ -167,7 +178,6 @@ t.test('a download of 10,000 pieces: the same work for each as of 1,000', async 
   // What is done once a blob counts less for each piece of more.
   t.ok(many.taken.calls <= few.taken.calls, `${many.taken.calls} calls to take a piece up, of few ${few.taken.calls}`);
   for (const part of ['written', 'taken'] as const) {
-    // What grew with the square of it would take ten times as much for each.
     t.ok(many[part].us < 5 * few[part].us, `${part}: ${many[part].us} µs a piece, of few ${few[part].us}`);
   }
   t.comment(`10,000 pieces: ${JSON.stringify(many)}; 1,000: ${JSON.stringify(few)}`);

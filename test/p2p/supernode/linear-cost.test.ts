@@ -14,6 +14,8 @@ import { digest, Driver } from './driver.ts';
 
 /** The large may cost so many times what the small costs. */
 const MOST = 8;
+/** Other work on the machine makes either dearer, and comes and goes: the least of several is what counts. */
+const MEASURED_AGAIN = 4;
 const PIECE_MS = 0.2;
 
 interface Read {
@@ -127,12 +129,17 @@ function median(values: readonly number[]): number {
 t.test('1,000 swarms at once: a report costs about what it costs with 10, and a swarm takes no more', (t) => {
   // What is compiled on the way is no part of it.
   for (let n = 0; n < 5; n += 1) swarms(10).work();
-  const few = median([1, 2, 3, 4, 5].map(() => swarms(10).work()));
+  const ofFew = () => median([1, 2, 3, 4, 5].map(() => swarms(10).work()));
+  let few = ofFew();
   const before = heapBytes();
   const many = swarms(1000);
   const bytes = (heapBytes() - before) / 1000;
-  const all = many.work();
+  let all = many.work();
   t.equal(many.reports >= 1000 * 4 * 40, true, 'all have all');
+  for (let again = 0; again < MEASURED_AGAIN && all > few * MOST; again += 1) {
+    few = Math.min(few, ofFew());
+    all = Math.min(all, swarms(1000).work());
+  }
   t.comment(
     `a report: ${(few * 1000).toFixed(1)} µs with 10 swarms, ${(all * 1000).toFixed(1)} µs with 1,000; a swarm: ${Math.round(bytes)} bytes`,
   );
@@ -148,17 +155,28 @@ t.test('1,000 swarms at once: a report costs about what it costs with 10, and a 
 t.test('a blob of 10,000 pieces: a report costs the same at its begin and at its end, and as in a short one', (t) => {
   const pieces = 10_000;
   const peers = Array.from({ length: 8 }, (_, n) => `peer ${n}`);
-  const ofShort = median(
-    [1, 2, 3, 4, 5].map(() => {
-      const short = new Cluster();
-      short.want(digest('short'), 400, peers);
-      return short.work();
-    }),
-  );
-  const long = new Cluster();
-  long.want(digest('long'), (pieces * 4 * MiB) / MiB, peers);
-  const parts = Array.from({ length: 8 }, () => long.work((pieces * peers.length) / 8));
-  t.ok(long.reports >= pieces * peers.length - 8, `${long.reports} reports`);
+  const workOnShort = () =>
+    median(
+      [1, 2, 3, 4, 5].map(() => {
+        const short = new Cluster();
+        short.want(digest('short'), 400, peers);
+        return short.work();
+      }),
+    );
+  const workOnLong = () => {
+    const long = new Cluster();
+    long.want(digest('long'), (pieces * 4 * MiB) / MiB, peers);
+    const parts = Array.from({ length: 8 }, () => long.work((pieces * peers.length) / 8));
+    t.ok(long.reports >= pieces * peers.length - 8, `${long.reports} reports`);
+    return parts;
+  };
+  let ofShort = workOnShort();
+  let parts = workOnLong();
+  for (let again = 0; again < MEASURED_AGAIN && parts.some((part) => part > ofShort * MOST); again += 1) {
+    ofShort = Math.min(ofShort, workOnShort());
+    const fresh = workOnLong();
+    parts = parts.map((part, i) => Math.min(part, fresh[i]!));
+  }
   t.comment(
     `a report: ${(ofShort * 1000).toFixed(1)} µs of 400 pieces, ${parts.map((ms) => (ms * 1000).toFixed(1)).join(', ')} µs of 10,000`,
   );
