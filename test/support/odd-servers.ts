@@ -3,6 +3,8 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import type { Test } from 'tap';
 import { WebSocketServer } from 'ws';
 
+export { closedPort } from './closed-port.ts';
+
 /** Serves on a free port of loopback, or on `port`, until the test is over; the port. */
 export async function serveOn(t: Test, server: Server, port = 0): Promise<number> {
   const sockets = new Set<Socket>();
@@ -36,19 +38,6 @@ export function rubbish(t: Test, says = 'SSH-2.0-OpenSSH_9.2\r\n'): Promise<numb
 
 export function http(t: Test, answer: RequestListener): Promise<number> {
   return serveOn(t, createHttpServer(answer));
-}
-
-/** A port on which nothing listens. */
-export async function closedPort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => {
-    server.close(resolve);
-  });
-  return port;
 }
 
 export interface Odd {
