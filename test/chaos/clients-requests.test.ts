@@ -24,6 +24,8 @@ const JOBS = 2;
 const HEAVY_BOUND_MS = 150_000;
 /** Nothing has come for so long: the node waits for the rest of what was no whole request. */
 const QUIET_MS = 300;
+/** So many times as long for the rest of an answer of which a part has come. */
+const MOST_WAITS = 100;
 const WHOLE = { kind: 'whole', source: /origin|mixed|store/ } as const;
 
 async function stage(scene: Scene, size: number) {
@@ -38,6 +40,9 @@ async function fuzzOnce(node: Hawker, request: string): Promise<string[]> {
   const client = await RawClient.open(node);
   client.send(request);
   await client.over(QUIET_MS);
+  // An answer that has begun is waited for.
+  for (let waits = 0; waits < MOST_WAITS && !client.socket.destroyed && !isWhole(client.received); waits += 1)
+    await client.over(QUIET_MS);
   client.hangUp();
   const shown = JSON.stringify(request.slice(0, 300));
   try {
@@ -59,6 +64,14 @@ function answersOf(received: Buffer): RawAnswer[] {
     return answersIn(received, ['HEAD']);
   } catch {
     return answersIn(received);
+  }
+}
+
+function isWhole(received: Buffer): boolean {
+  try {
+    return answersOf(received).length >= 0;
+  } catch {
+    return false;
   }
 }
 

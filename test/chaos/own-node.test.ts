@@ -38,6 +38,14 @@ function fileOf({ storeDir }: Hawker, blob: TestBlob): string {
   return join(storeDir, 'v1/blobs/sha256', hex.slice(0, 2), hex);
 }
 
+/** Holds what the registry sends of each blob at this byte, until the function that it returns is called. */
+function gated({ registry }: Origin, bytes: number): () => void {
+  let open = () => {};
+  const until = new Promise<void>((resolve) => (open = resolve));
+  registry.faults.gate = { bytes, until };
+  return open;
+}
+
 /** Waits until a blob is in the store. */
 async function stored(node: Hawker, blob: TestBlob): Promise<void> {
   const isThere = () =>
@@ -106,11 +114,12 @@ const ROWS: Row[] = [
     async run(scene) {
       const origin = await scene.origin({ layers: [8 * MiB + 17] });
       const node = await nodeFor(scene, origin);
-      origin.registry.faults.stall = { bytes: 5 * MiB, times: 1 };
+      origin.registry.faults.gate = { bytes: 5 * MiB, until: new Promise(() => undefined) };
       const cut = pull(node, origin.layer);
       await until('four pieces are here', STEP_BOUND_MS, async () => (await inOrder(node, origin.layer)) >= 4 * MiB);
       await node.kill9();
       await cut;
+      origin.registry.faults.gate = undefined;
       await node.start();
       return { node, pulls: [await pull(node, origin.layer)] };
     },
@@ -202,10 +211,11 @@ const ROWS: Row[] = [
       const dir = await diskOf(scene, '96m');
       const origin = await scene.origin({ layers: [12 * MiB + 17] });
       const node = await nodeFor(scene, origin);
-      origin.registry.faults.bytesPerSecond = 4 * MiB;
+      const open = gated(origin, 2 * MiB);
       const pulling = pull(node, origin.layer);
       await until('it has begun', STEP_BOUND_MS, async () => (await inOrder(node, origin.layer)) >= MiB);
       await run('dd', ['if=/dev/zero', `of=${join(dir, 'other')}`, 'bs=1M', 'count=95', 'status=none']);
+      open();
       return { node, pulls: [await pulling], blamed: origin.layer.digest };
     },
   },
@@ -334,12 +344,15 @@ const ROWS: Row[] = [
       const origin = await scene.origin({ layers: Array.from({ length: 20 }, () => MiB + 17) });
       const { layers } = origin.image;
       const node = await nodeFor(scene, origin);
-      origin.registry.faults.bytesPerSecond = 256 * KiB;
+      origin.registry.faults.bytesPerSecond = 512 * KiB;
+      const open = gated(origin, 256 * KiB);
       const pulling = layers.map((layer) => pull(node, layer));
       const isEach = async () =>
         (await Promise.all(layers.map((layer) => inOrder(node, layer)))).every((bytes) => bytes > 0);
       await until('each pull has begun', STEP_BOUND_MS, isEach);
       node.terminate();
+      await until('it has heard', STEP_BOUND_MS, () => node.logged('STOPPING').length > 0);
+      open();
       const code = await node.ended(DRAIN_BOUND_MS);
       const pulls = await Promise.all(pulling);
       await node.start();

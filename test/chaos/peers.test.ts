@@ -11,11 +11,11 @@ import type { Evidence, Row } from './support/row.ts';
 import type { Scene } from './support/scene.ts';
 
 const MiB = 1024 * 1024;
-const LAYER = 6 * MiB + 77;
+const LAYER = 12 * MiB + 77;
 /** So slow that it is still sending when something happens to it. */
 const SLOWLY = { peer: { listen: '127.0.0.1:0', uploadLimit: '1MiB' } };
 /** So large that each of several holders still sends when one of them is struck. */
-const SHARED_LAYER = 12 * MiB + 77;
+const SHARED_LAYER = 24 * MiB + 77;
 const FROM_ORIGIN = { name: 'hawker_client_bytes_total', labels: { source: 'origin' }, by: { atLeast: 1 } };
 const allFromPeers = (layer: number) => ({
   name: 'hawker_client_bytes_total',

@@ -13,7 +13,7 @@ import type { Scene } from './support/scene.ts';
 import { untilSo } from './support/until-so.ts';
 
 const MiB = 1024 * 1024;
-const LAYER = 6 * MiB + 77;
+const LAYER = 12 * MiB + 77;
 const COLD = 40 * MiB;
 const NODES = 4;
 /** So slow that it is still sending when something happens. */

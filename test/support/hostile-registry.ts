@@ -8,7 +8,7 @@ import { gzipSync } from 'node:zlib';
 import { digestOf, type Digest } from '../../src/base/digest.ts';
 import { PATIENCE_MS } from './patience.ts';
 import { RegistryAuth } from './registry-auth.ts';
-import { Faults, sendFaulty, use, type RequestKind } from './registry-faults.ts';
+import { Faults, sendFaulty, use, useHtml, useStatus, type RequestKind } from './registry-faults.ts';
 import type { TestBlob, TestImage } from './registry-images.ts';
 
 export { makeImage, randomBytes, testBlob, type TestBlob, type TestImage } from './registry-images.ts';
@@ -208,7 +208,7 @@ export class HostileRegistry {
 
   #route(exchange: Exchange): Promise<void> {
     const { req, url, route, faults } = exchange;
-    if (faults?.status && use(faults.status)) {
+    if (faults?.status && useStatus(faults.status)) {
       const { code, retryAfter, body } = faults.status;
       const headers = retryAfter === undefined ? {} : { 'retry-after': retryAfter };
       if (body !== undefined) return reply(exchange, code, headers, body);
@@ -271,8 +271,8 @@ export class HostileRegistry {
   }
 
   #whole(exchange: Exchange, blob: TestBlob): Promise<void> {
-    const { faults } = exchange;
-    if (faults?.html) {
+    const { faults, req } = exchange;
+    if (useHtml(faults, req.method === 'HEAD')) {
       return reply(exchange, 200, { 'content-type': 'text/html; charset=utf-8' }, '<html>Sign in</html>', faults);
     }
     const flipped = flip(blob.bytes, faults);
