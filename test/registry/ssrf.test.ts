@@ -6,6 +6,7 @@ import { AddressGate } from '../../src/http/address-gate.ts';
 import { gatedTransport } from '../../src/http/gated-transport.ts';
 import { MANIFEST_ACCEPT } from '../../src/registry/media-types.ts';
 import { makeImage } from '../support/hostile-registry.ts';
+import { HAS_IPV6 } from '../support/ipv6.ts';
 import { failureOf, KeepingSink, never, openUpstream } from '../support/registry-client.ts';
 
 /*
@@ -60,7 +61,7 @@ async function trap(t: { teardown(callback: () => unknown): void }): Promise<{ p
     visits += 1;
     socket.destroy();
   });
-  server.listen(0, '::');
+  server.listen(0, HAS_IPV6 ? '::' : '0.0.0.0');
   await once(server, 'listening');
   t.teardown(() => server.close());
   return { port: (server.address() as AddressInfo).port, visits: () => visits };
