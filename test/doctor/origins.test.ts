@@ -9,6 +9,7 @@ import type { Finding } from '../../src/doctor/check.ts';
 import { checkOrigins } from '../../src/doctor/origins.ts';
 import { HostileRegistry, makeImage } from '../support/hostile-registry.ts';
 import { ManualClock } from '../support/manual-clock.ts';
+import { NO_SUCH_HOST } from '../support/no-such-host.ts';
 import { EgressProxy } from '../support/registry-egress.ts';
 import { EXPIRED_TLS, TEST_TLS } from '../support/registry-tls.ts';
 import { temporaryDirectory } from '../store/temporary.ts';
@@ -134,7 +135,7 @@ t.test('what stands before a registry', async (t) => {
 });
 
 t.test('a name that does not exist', async (t) => {
-  const [found] = await check(t, { url: 'https://no-such-host.invalid' });
+  const [found] = await check(t, { url: `https://${NO_SUCH_HOST}` });
   t.match(found, { status: 'failed', error: 'ORIGIN_UNREACHABLE', seen: /DNS/, todo: /resolv\.conf/ });
 });
 

@@ -7,6 +7,7 @@ import { checkHttp } from '../../src/doctor/supernode-http.ts';
 import { checkName, resolveAll } from '../../src/doctor/supernode-name.ts';
 import { checkTcp } from '../../src/doctor/supernode-tcp.ts';
 import { ManualClock } from '../support/manual-clock.ts';
+import { NO_SUCH_HOST } from '../support/no-such-host.ts';
 import { closedPort, http, oddSupernode, rubbish, silent } from '../support/odd-servers.ts';
 
 const url = (port: number, host = '127.0.0.1') => new URL(`http://${host}:${port}`);
@@ -22,11 +23,11 @@ t.test('name: all addresses; an empty answer, none, and none in time are failure
   t.equal(many.addresses.length, 8);
   t.match(many.finding.seen, /the first 8 are tried/);
   t.match(await at('http://sn:1', async () => []), { addresses: [], finding: { status: 'failed', seen: /empty/ } });
-  const none = await at('http://no-such-host.invalid:1');
+  const none = await at(`http://${NO_SUCH_HOST}:1`);
   t.match(none.finding, {
     status: 'failed',
     error: 'SUPERNODE_UNRESOLVED',
-    seen: /no-such-host\.invalid/,
+    seen: NO_SUCH_HOST,
     todo: /DNS/,
   });
   const manual = new ManualClock();

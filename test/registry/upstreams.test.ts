@@ -10,6 +10,8 @@ import { Metrics } from '../../src/base/metrics.ts';
 import { MANIFEST_ACCEPT } from '../../src/registry/media-types.ts';
 import { Upstreams, type UpstreamSettings } from '../../src/registry/upstreams.ts';
 import { makeImage } from '../support/hostile-registry.ts';
+import { HAS_IPV6 } from '../support/ipv6.ts';
+import { NO_SUCH_HOST } from '../support/no-such-host.ts';
 import { failureOf, KeepingSink, never, openUpstream, type Opened } from '../support/registry-client.ts';
 import { TEST_TLS } from '../support/registry-tls.ts';
 
@@ -155,7 +157,7 @@ t.test('a certificate that nobody checks is said at start', async (t) => {
   t.match(JSON.parse(lines[0]!), { level: 'warn', code: 'UPSTREAM_INSECURE', upstream: 'r.test' });
 });
 
-t.test('IPv6', async (t) => {
+t.test('IPv6', HAS_IPV6 ? {} : { skip: 'this machine has no ::1' }, async (t) => {
   const opened = await openUpstream(t, {}, { origin: { address: '::1' } });
   opened.origin.addImage(REPO, 'v1', image);
   opened.origin.auth.mode = 'bearer';
@@ -174,7 +176,7 @@ t.test('connections that nobody accepts, or that lead nowhere', async (t) => {
   );
   t.strictSame(await codes({ upstream: upstreams.find('r.test')! }), ['ORIGIN_TIMEOUT', 'ORIGIN_TIMEOUT']);
   await upstreams.close();
-  const nowhere = upstreamsOf({ 'r.test': { url: 'https://no-such-host.invalid' } }).find('r.test')!;
+  const nowhere = upstreamsOf({ 'r.test': { url: `https://${NO_SUCH_HOST}` } }).find('r.test')!;
   t.strictSame(await codes({ upstream: nowhere }), ['ORIGIN_UNREACHABLE', 'ORIGIN_UNREACHABLE']);
 });
 
