@@ -9,11 +9,12 @@ import { startSupernode } from '../../src/app/supernode-service.ts';
 import { digestOf } from '../../src/base/digest.ts';
 import { silentLogger as log, type Logger } from '../../src/base/log.ts';
 import { KiB, MiB } from '../../src/base/units.ts';
+import { until } from '../e2e/support/wait.ts';
 import { nodeConfig, urlOf } from '../support/cluster.ts';
-import { until } from '../support/swarm-rig.ts';
 
 const CHUNK_BYTES = 64 * KiB;
 const LAYER_BYTES = 8 * MiB;
+const BOUND_MS = 12_000;
 
 /** A registry with one image, at a bounded speed; or what one node on its way to it sees of it: a wrong byte in each MiB. */
 class Registry {
@@ -123,13 +124,11 @@ t.test(
       const answer = (await (await fetch(`${url}/api/v1/peers`)).json()) as { peers: { state: string }[] };
       return answer.peers.filter(({ state }) => state === 'ready').length;
     };
-    for (let i = 0; i < 300 && (await peers()) < proxies.length; i += 1) {
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    await until('all are ready', BOUND_MS, async () => (await peers()) === proxies.length);
     const path = `/v2/demo/app/blobs/${layer.digest}`;
     const mirrors = proxies.map((proxy) => urlOf(proxy, 'mirror'));
     const pulls = [pull(mirrors[0]!, path)];
-    await until('it reads wrong bytes', () => spoilt.bytesOut > 0);
+    await until('it reads wrong bytes', BOUND_MS, () => spoilt.bytesOut > 0);
     pulls.push(...mirrors.slice(1).map((mirror) => pull(mirror, path)));
     for (const { bytes, isWhole } of await Promise.all(pulls)) {
       t.ok(!isWhole || digestOf(bytes) === layer.digest, 'a response is right or cut short');
