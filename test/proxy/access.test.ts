@@ -5,6 +5,7 @@ import t from 'tap';
 import { RIGHT_MS } from '../../src/proxy/access.ts';
 import { MiB } from '../../src/base/units.ts';
 import { makeImage } from '../support/hostile-registry.ts';
+import { PATIENCE_MS } from '../support/patience.ts';
 import { OCI_MANIFEST, randomBytes, testBlob } from '../support/registry-images.ts';
 import { errorIn, REGISTRY, Rig, ShiftedClock } from './rig.ts';
 
@@ -88,10 +89,10 @@ t.test('a right holds for minutes, then the origin is asked again', async (t) =>
   const { rig, clock } = await start(t);
   await pull(rig);
   const before = rig.origin.requests.length;
-  clock.shift(RIGHT_MS - 10_000);
+  clock.shift(RIGHT_MS - PATIENCE_MS);
   t.equal((await rig.ask(BLOB)).status, 200);
   t.equal(rig.origin.requests.length, before);
-  clock.shift(20_000);
+  clock.shift(PATIENCE_MS + 1000);
   t.equal((await rig.ask(BLOB)).status, 200);
   t.same(
     rig.origin.requests.slice(before).map((r) => r.method),

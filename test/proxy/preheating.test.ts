@@ -3,6 +3,7 @@ import t, { type Test } from 'tap';
 import type { PreheatProgress } from '../../src/p2p/peer/preheat-orders.ts';
 import { makeImage, testBlob } from '../support/hostile-registry.ts';
 import { MemoryStore } from '../support/memory-store.ts';
+import { PATIENCE_MS } from '../support/patience.ts';
 import { REGISTRY, Rig, type RigOptions } from './rig.ts';
 
 const IMAGE = makeImage({ seed: 8, layers: [300_000, 1_500_000, 2_000] });
@@ -18,7 +19,7 @@ async function start(t: Test, options: RigOptions = {}): Promise<Rig> {
 async function preheat(rig: Rig, image = `${REGISTRY}/org/app`, platforms = ['linux/amd64'], signal?: AbortSignal) {
   const progress: PreheatProgress = { digest: undefined, blobs: 0, blobsHere: 0, bytes: 0, bytesHere: 0 };
   const work = { image, digest: undefined, platforms };
-  await rig.preheating.fetch(work, progress, signal ?? AbortSignal.timeout(20_000));
+  await rig.preheating.fetch(work, progress, signal ?? AbortSignal.timeout(PATIENCE_MS));
   return progress;
 }
 
