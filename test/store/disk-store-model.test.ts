@@ -10,6 +10,7 @@ import type { DiskStore } from '../../src/store/disk-store.ts';
 import { RECORD_BYTES } from '../../src/store/journal.ts';
 import { Layout } from '../../src/store/layout.ts';
 import { ManualClock } from '../support/manual-clock.ts';
+import { PATIENCE_MS } from '../support/patience.ts';
 import { contentOf, sampleBlob, writePieces, type SampleBlob } from '../support/store-conformance.ts';
 import { FaultyFiles, systemError } from './faulty-files.ts';
 import { bytesOnDisk, KiB4, openStore, temporaryDirectory } from './temporary.ts';
@@ -240,10 +241,9 @@ class Model {
   /** The journal is written in the background. */
   async #journalWritten(blob: SampleBlob, { known, published, journalBytes }: Incoming): Promise<void> {
     if (!known || published) return;
-    for (let turn = 0; turn < 1000; turn += 1) {
-      if ((await stat(this.#layout.incomingJournal(blob.digest))).size >= journalBytes) return;
-    }
-    assert.fail('the journal is not written');
+    const end = performance.now() + PATIENCE_MS;
+    while ((await stat(this.#layout.incomingJournal(blob.digest))).size < journalBytes)
+      assert.ok(performance.now() < end, 'the journal is written');
   }
 }
 
