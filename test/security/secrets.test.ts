@@ -173,6 +173,7 @@ t.test('no secret comes up in output, logs, metrics, answers, errors, the store 
 
   t.test('and after their life none is in the memory of a process', async (t) => {
     const lasting = scene.markers.without(...IN_CONFIGURATION, ...IN_USE);
+    await scene.quiet();
     for (const [name, program] of [
       ['supernode', scene.supernode] as const,
       ...scene.nodes.map((n, i) => [`node ${i}`, n.program] as const),

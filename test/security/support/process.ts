@@ -5,10 +5,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import { until } from '../../e2e/support/wait.ts';
+import { ALLOWANCE } from '../../support/patience.ts';
 
 const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
 const START_BOUND_MS = 60_000;
-const END_BOUND_MS = 20_000;
+const END_BOUND_MS = 20_000 * ALLOWANCE;
 const SNAPSHOT_BOUND_MS = 60_000;
 
 export interface RunOptions {

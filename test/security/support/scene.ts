@@ -8,13 +8,14 @@ import type { Test } from 'tap';
 import { Membership } from '../../../src/p2p/protocol/membership.ts';
 import { EgressProxy } from '../../support/registry-egress.ts';
 import { HostileRegistry, makeImage, type TestImage } from '../../support/hostile-registry.ts';
+import { ALLOWANCE } from '../../support/patience.ts';
 import { until } from '../../e2e/support/wait.ts';
 import { Markers } from './markers.ts';
 import { filesBelow, Program, type RunOptions } from './process.ts';
 import { Wiretap } from './wiretap.ts';
 
 const KNOWN_BOUND_MS = 60_000;
-const ANSWER_BOUND_MS = 30_000;
+const ANSWER_BOUND_MS = 30_000 * ALLOWANCE;
 /** Every upstream has the repository, each with layers of its own. */
 export const REPOSITORY = 'org/app';
 
@@ -99,6 +100,17 @@ export class Scene {
     const text = body.length < 100_000 ? body.toString() : '';
     this.answers.push(`${response.statusCode} ${JSON.stringify(response.rawHeaders)} ${text}`);
     return { status: response.statusCode!, body };
+  }
+
+  /** Until no node has a download under way, which has in memory what it reads with. */
+  async quiet(): Promise<void> {
+    await until('no download is under way', KNOWN_BOUND_MS, async () => {
+      for (const { api } of this.nodes) {
+        const { body } = await this.ask(api, '/api/v1/status');
+        if ((JSON.parse(body.toString()) as { downloads: unknown[] }).downloads.length > 0) return false;
+      }
+      return true;
+    });
   }
 
   /** What comes back to bytes that need not be HTTP. */
