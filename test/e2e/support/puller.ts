@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { get, type IncomingMessage } from 'node:http';
+import { ALLOWANCE } from '../../support/patience.ts';
 import type { Hawker } from './hawker.ts';
 import type { Published } from './images.ts';
 
 /** Before a mirror that does not answer is tried again. */
 const RETRY_MS = 50;
 /** Where nothing comes for so long a client has given up. */
-const SILENCE_MS = 30_000;
+const SILENCE_MS = 30_000 * ALLOWANCE;
 
 /**
  * A client that pulls one image after the other through one mirror, over and over, each request on a connection of its own. A
