@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 
 export const USAGE = `usage: npm run test:chaos -- [option...] [test file...]
@@ -7,7 +8,7 @@ Breaks what surrounds a node in every way that the catalogue (test/chaos) knows,
   --row TEXT   only the rows whose id has TEXT in it
   --without    takes out of each row the handling that it guards: every row must fail
   --write      fills the table in docs/reliability.md
-  --jobs N     test files at the same time (default 3)
+  --jobs N     test files at the same time (default 3, or fewer where there are fewer processors)
   --help       this
 
 HAWKER_CHAOS_SEED=N repeats what was random in a run: each run prints its own.`;
@@ -32,7 +33,7 @@ export function parseOptions(args: readonly string[], seed: string | undefined, 
       row: { type: 'string' },
       without: { type: 'boolean', default: false },
       write: { type: 'boolean', default: false },
-      jobs: { type: 'string', default: '3' },
+      jobs: { type: 'string', default: String(Math.min(3, availableParallelism())) },
     },
   });
   const { help, row, without, write, jobs } = values;

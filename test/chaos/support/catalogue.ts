@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { Test } from 'tap';
@@ -12,8 +12,8 @@ import { resultOf } from './result.ts';
 import type { Row } from './row.ts';
 import { Scene } from './scene.ts';
 
-/** Rows of one file at the same time: most of what each does is wait. */
-const JOBS = 6;
+/** Rows of one file at the same time: most of what each does is wait; but each starts processes, and the product has limits of time. */
+const JOBS = Math.min(6, 2 * availableParallelism());
 const ROW_BOUND_MS = 150_000;
 
 /** Set by scripts/chaos.ts. */
