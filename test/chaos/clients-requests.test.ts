@@ -4,6 +4,7 @@
  */
 import t from 'tap';
 import type { Hawker } from '../e2e/support/hawker.ts';
+import { ALLOWED } from '../e2e/support/wait.ts';
 import { beside } from './support/beside.ts';
 import { catalogue } from './support/catalogue.ts';
 import { NOBODY } from './support/claims.ts';
@@ -218,7 +219,7 @@ async function pipeline(
   );
   const client = await RawClient.open(node);
   client.send(`${requests.join('')}\u0000\u0001 garbage\r\n\r\n`);
-  await client.over(20_000);
+  await client.over(20_000 * ALLOWED);
   client.hangUp();
   try {
     const answers = answersIn(client.received);

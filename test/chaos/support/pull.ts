@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { get, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import type { Hawker } from '../../e2e/support/hawker.ts';
+import { ALLOWED } from '../../e2e/support/wait.ts';
 import type { TestBlob } from '../../support/hostile-registry.ts';
 
 /** Where nothing comes for so long a client has given up: containerd's patience, and some more, for this is no claim. */
-const SILENCE_MS = 40_000;
+const SILENCE_MS = 40_000 * ALLOWED;
 const MAX_KEPT_BYTES = 64 * 1024;
 
 /** How an answer ended: whole; with a FIN or a RST before its end; or the client had waited too long. */

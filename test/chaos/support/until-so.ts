@@ -1,10 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ALLOWANCE } from '../../support/patience.ts';
+import { ALLOWED } from '../../e2e/support/wait.ts';
 
 const POLL_MS = 100;
-
-/** Without its handling a row is to find fault: there is no use in being patient. */
-const ALLOWED = process.env['HAWKER_CHAOS_WITHOUT'] === '1' ? 1 : ALLOWANCE;
 
 /** Looks until there is nothing to find fault with, for so long at most (on a machine of one's own): what the last look found. */
 export async function untilSo(boundMs: number, look: () => Promise<string[]>): Promise<string[]> {

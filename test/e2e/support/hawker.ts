@@ -5,7 +5,7 @@ import type { Daemon } from './programs.ts';
 import type { Rig } from './rig.ts';
 
 export const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
-const START_BOUND_MS = 20_000;
+const START_BOUND_MS = 60_000;
 const STOP_BOUND_MS = 10_000;
 /** A second name for the same origin, without a port: podman and skopeo could not put one into a path. */
 export const SECOND_UPSTREAM = 'registry.test';

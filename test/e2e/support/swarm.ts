@@ -4,7 +4,7 @@ import { type Daemon, type Finished, must, run } from './programs.ts';
 import type { Rig } from './rig.ts';
 import { until } from './wait.ts';
 
-const START_BOUND_MS = 20_000;
+const START_BOUND_MS = 60_000;
 /** For what the supernode is to know by itself. */
 const KNOWN_BOUND_MS = 15_000;
 
