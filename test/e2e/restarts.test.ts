@@ -2,7 +2,10 @@
  * A node is started anew while clients pull (I2): on sockets that systemd's tool hands down no connection is refused and no pull fails; without, the
  * next process takes the ports at once and serves while the one before it ends what it has begun.
  */
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
+import { get, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import t from 'tap';
 import { ORIGIN_PROGRAMS } from './support/clients/all.ts';
@@ -39,6 +42,29 @@ async function pull(rig: Rig, url: string, digest: string, name: string, rate?: 
   if (code !== 0) return `curl ended with ${code}: ${stderr}`;
   const got = await hashFile(file);
   return got === digest ? '' : `other bytes: ${got}`;
+}
+
+/** A client that reads nothing until it is told: of a blob that is larger than what is in the sockets between. */
+class HeldPull {
+  readonly #answer: IncomingMessage;
+
+  private constructor(answer: IncomingMessage) {
+    this.#answer = answer;
+  }
+
+  static async start(url: string): Promise<HeldPull> {
+    const [answer] = (await once(get(url, { agent: false }), 'response')) as [IncomingMessage];
+    // It may be broken off before somebody reads it.
+    answer.on('error', () => undefined);
+    return new HeldPull(answer);
+  }
+
+  /** The digest of all of it. */
+  async rest(): Promise<string> {
+    const hash = createHash('sha256');
+    for await (const chunk of this.#answer as AsyncIterable<Buffer>) hash.update(chunk);
+    return `sha256:${hash.digest('hex')}`;
+  }
 }
 
 const blobOf = ({ repository }: Published, digest: string) => `/v2/${repository}/blobs/${digest}`;
@@ -133,8 +159,7 @@ e2e(
       return (status as { downloads: unknown[] }).downloads.length === 0;
     });
 
-    let ended = false;
-    const slow = pull(rig, url, layer, 'slow', '1M').finally(() => (ended = true));
+    const held = await HeldPull.start(url);
     await until('it is under way', BOUND_MS, async () => {
       const metrics = await (await fetch(`http://${before.api}/metrics`)).text();
       return /hawker_client_bytes_total\{source="store"\} [1-9]/.test(metrics);
@@ -142,10 +167,9 @@ e2e(
     before.terminate();
     // The same ports, the same store.
     await before.start();
-    t.equal(await pull(rig, url, layer, 'meanwhile'), '', 'the new process serves');
-    t.equal(ended, false, 'while the old one still sends');
+    t.equal(await pull(rig, url, layer, 'meanwhile'), '', 'the new process serves, while the old one still sends');
     t.equal(before.logged('STORE_HANDOVER').length, 1);
-    t.equal(await slow, '', 'the pull that was under way is whole');
+    t.equal(await held.rest(), layer, 'the pull that was under way is whole');
     await until('the store has changed hands', BOUND_MS, () => before.logged('STORE_OPENED').length === 1);
     const last = await run('curl', ['--silent', '--fail', '--output', '/dev/null', '--dump-header', '-', url]);
     t.match(last.stdout, /x-hawker-source: store/i, 'and what it had is served from it');
