@@ -53,7 +53,7 @@ export class Hearsay {
     this.#heard.set(keyOf(scope, digest), { link, until: this.#clock.monotonic() + REMEMBERED_MS });
     this.#log.debug(
       { upstream: scope.upstream.key, digest, peer },
-      'the origin cannot be asked, a peer vouches for it',
+      'a peer vouches for what the origin is not asked for',
     );
     return link;
   }

@@ -16,6 +16,7 @@ import type { HashThread } from './hash-thread.ts';
 import type { PartialBlob } from './inventory.ts';
 import type { OpenPart } from './upload.ts';
 import type { PrivateBlobs } from '../../store/private-blobs.ts';
+import { storedWitness } from './witness.ts';
 
 /** Blobs coming in at the same time, those included that nobody reads just now. */
 export const MAX_DOWNLOADS = 1000;
@@ -100,7 +101,7 @@ export class Downloads {
    */
   async open(request: DownloadRequest, range: AskedRange | undefined, signal: AbortSignal): Promise<OpenBlob> {
     for (let wasWrong = false; ;) {
-      const stored = await this.#openStored(request.digest);
+      const stored = await this.stored(request.digest);
       if (stored) return this.#serveStored(stored, request, signal);
       signal.throwIfAborted();
       // It may have been published while the shelves were asked.
@@ -156,12 +157,13 @@ export class Downloads {
 
   async #serveStored(stored: StoredBlob, request: DownloadRequest, signal: AbortSignal): Promise<OpenBlob> {
     try {
-      await request.confirm?.();
+      await request.confirm?.(storedWitness(stored));
     } catch (error) {
       await stored.close();
       throw error;
     }
-    return new StoredBody(stored, (error, from) => this.#replace(request, stored, error, from, signal));
+    const allowed = { ...request, confirm: undefined };
+    return new StoredBody(stored, (error, from) => this.#replace(allowed, stored, error, from, signal));
   }
 
   async #join(
@@ -171,21 +173,16 @@ export class Downloads {
     from?: number,
   ): Promise<OpenBlob> {
     const download = this.#table.get(request.digest) ?? this.#begin(request);
-    const joined = download.join(request, range, signal, from);
-    if (!request.confirm) return joined;
-    // Both go on at the same time; a failure of the one that is not waited for yet is not lost.
-    joined.catch(() => undefined);
-    if (await download.isFrom(request.origin.name)) return joined;
+    const reader = await download.join(request, range, signal, from);
     try {
-      await request.confirm();
+      await download.askLeave(reader).catch(async (error: unknown) => {
+        if (!(await download.goesAlone(reader, error))) throw error;
+      });
+      return reader;
     } catch (error) {
-      joined.then(
-        (body) => body.close(),
-        () => undefined,
-      );
+      reader.close();
       throw error;
     }
-    return joined;
   }
 
   #begin(request: DownloadRequest): Download {
@@ -229,7 +226,8 @@ export class Downloads {
     throw new TooManyDownloads({ limit: MAX_DOWNLOADS });
   }
 
-  async #openStored(digest: Digest): Promise<StoredBlob | undefined> {
+  /** A blob that is here, verified; undefined: it is not. To be closed. */
+  async stored(digest: Digest): Promise<StoredBlob | undefined> {
     for (const shelf of this.#shelves) {
       const blob = await shelf.open(digest);
       if (blob) return blob;
