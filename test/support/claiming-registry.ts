@@ -99,7 +99,9 @@ export class ClaimingRegistry {
         break;
       case 'all of other bytes':
         return void response.writeHead(200, { 'content-type': type, 'content-length': bytes.length }).end(bytes);
-      default:
+      case 'other bytes':
+      case 'another size':
+      case 'too little':
     }
     const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(range ?? '') ?? [];
     if (first === undefined) {
