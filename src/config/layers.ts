@@ -4,8 +4,8 @@ import { readUpTo } from '../base/read-up-to.ts';
 import { check, type PlaceOf } from './check.ts';
 import { ConfigInvalid, ConfigSyntax, ConfigUnknownKey, ConfigUnreadable } from './errors.ts';
 import { defaultSettings } from './defaults.ts';
-import type { Settings } from './schema.ts';
-import { ROOT, SETTINGS, type SchemaNode, type Setting } from './settings.ts';
+import type { Settings, WrittenSettings } from './schema.ts';
+import { dotted, ROOT, SETTINGS, type SchemaNode, type Setting } from './settings.ts';
 import { nearest } from './suggest.ts';
 import { parseYaml, type Path } from './yaml.ts';
 
@@ -77,6 +77,11 @@ export function mergeLayers(layers: readonly Layer[]): Merged {
     settings: settings as unknown as Settings,
     placeOf: (path) => layers.findLast(({ value }) => has(value, path))?.placeOf(path, 'value') ?? 'the default',
   };
+}
+
+/** The defaults with one layer over them, which is none of the operator's. Throws CONFIG_UNKNOWN_KEY, CONFIG_INVALID. */
+export function settingsOf(written: WrittenSettings): Settings {
+  return mergeLayers([layer(structuredClone(written), (path) => `what is set for ${dotted(path)}`, '/')]).settings;
 }
 
 function settingLayer(setting: Setting, text: string, name: string, directory: string): Layer {

@@ -315,6 +315,12 @@ export const ConfigSchema = Type.Partial(
   { ...map('the configuration', { ...sections, supernodes: Supernodes, upstreams: Upstreams }) },
 );
 
+/** A layer as it is written. */
+export type WrittenSettings = Readonly<Omit<Static<typeof ConfigSchema>, 'upstreams'>> & {
+  /** `false` takes one off the built-in list, at `*` all of them. */
+  readonly upstreams?: Readonly<Record<string, Static<typeof Upstream> | false>>;
+};
+
 /** All layers together, as written: every key that has a default is there. */
 export interface Settings {
   proxy: Static<typeof sections.proxy>;

@@ -3,13 +3,13 @@ import { startProxyService } from '../../src/app/proxy-service.ts';
 import type { Service } from '../../src/app/service.ts';
 import { startSupernode } from '../../src/app/supernode-service.ts';
 import { silentLogger, type Logger } from '../../src/base/log.ts';
-import { GiB } from '../../src/base/units.ts';
 import type { Config } from '../../src/config/config.ts';
+import { configOf } from '../../src/config/to-config.ts';
 import { PATIENCE_MS } from './patience.ts';
 
 /** The registry of a test cluster, as clients spell it. */
 export const REGISTRY = 'demo.test';
-const ANY = { host: '127.0.0.1', port: 0 };
+const ANY = '127.0.0.1:0';
 
 /** A configuration of a node on free ports of loopback, whose one registry is at `origin`. */
 export function nodeConfig(options: {
@@ -18,36 +18,18 @@ export function nodeConfig(options: {
   supernodes?: readonly string[];
   files?: readonly string[];
 }): Config {
-  return {
-    proxy: {
-      listen: ANY,
-      listeners: [],
-      defaultUpstream: REGISTRY,
-      staleTagsMs: 3_600_000,
-      tls: { cert: undefined, key: undefined, clientCa: undefined },
-      usersFile: undefined,
-      login: false,
-      rules: [],
-      names: [],
-    },
-    audit: { file: undefined },
+  const config = configOf({
+    proxy: { listen: ANY, defaultUpstream: REGISTRY },
+    peer: { listen: ANY },
     api: { listen: ANY },
-    peer: {
-      listen: ANY,
-      advertise: [],
-      zone: undefined,
-      uploadBytesPerSecond: undefined,
-      downloadBytesPerSecond: undefined,
-      uploadSlots: 4,
-    },
-    supernode: { listen: ANY, heartbeatMs: 5000 },
-    supernodes: options.supernodes ?? ['http://127.0.0.1:0'],
-    cluster: { secretFile: undefined, operatorTokenFile: undefined },
-    store: { dir: options.dir, quotaBytes: GiB, containerd: undefined },
-    upstreams: { [REGISTRY]: { url: options.origin, insecure: false, allow: [] } },
-    files: { allow: options.files ?? [], ca: undefined },
-    log: { level: 'info', format: 'json' },
-  };
+    supernode: { listen: ANY },
+    store: { dir: options.dir, quota: '1GiB' },
+    upstreams: { '*': false, [REGISTRY]: { url: options.origin } },
+    files: { allow: [...(options.files ?? [])] },
+    log: { format: 'json' },
+  });
+  // Not as it is written: a test may name one that cannot be there.
+  return { ...config, supernodes: options.supernodes ?? config.supernodes };
 }
 
 export function urlOf(service: Service, role: string): string {

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import type { Logger } from '../../base/log.ts';
-import { GiB } from '../../base/units.ts';
 import { formatAddress } from '../../config/formats.ts';
 import type { Config } from '../../config/config.ts';
+import { configOf } from '../../config/to-config.ts';
 import { startProxyService } from '../proxy-service.ts';
 import type { Service } from '../service.ts';
 import { startSupernode } from '../supernode-service.ts';
@@ -10,7 +10,7 @@ import { DemoNotReady } from './errors.ts';
 
 /** The registry's name as clients would spell it; no such host is asked for anything. */
 const REGISTRY = 'demo.test';
-const LOOPBACK = { host: '127.0.0.1', port: 0 };
+const LOOPBACK = '127.0.0.1:0';
 /** Until every node is known to the supernode and has been reached by it. */
 const READY_WITHIN_MS = 10_000;
 const LOOK_EVERY_MS = 20;
@@ -57,11 +57,11 @@ export class DemoCluster {
   }): Promise<DemoCluster> {
     const { dir, nodes, origin, log, signal } = options;
     // Nobody can be coming back to a supernode that has never run.
-    const supernode = await startSupernode(configOf({ dir, origin, supernodes: [] }), { log, settleMs: 0 });
+    const supernode = await startSupernode(nodeConfig({ dir, origin, supernodes: [] }), { log, settleMs: 0 });
     const supernodes = [urlOf(supernode, 'supernode')];
     const started = await Promise.allSettled(
       Array.from({ length: nodes }, (_, index) =>
-        startProxyService(configOf({ dir: join(dir, `node-${index + 1}`), origin, supernodes }), { log }),
+        startProxyService(nodeConfig({ dir: join(dir, `node-${index + 1}`), origin, supernodes }), { log }),
       ),
     );
     const proxies = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
@@ -121,37 +121,17 @@ interface PeersAnswer {
   readonly rejected: readonly { readonly message: string }[];
 }
 
-function configOf(of: { dir: string; origin: string; supernodes: readonly string[] }): Config {
-  return {
-    proxy: {
-      listen: LOOPBACK,
-      listeners: [],
-      defaultUpstream: REGISTRY,
-      staleTagsMs: 3_600_000,
-      tls: { cert: undefined, key: undefined, clientCa: undefined },
-      usersFile: undefined,
-      login: false,
-      rules: [],
-      names: [],
-    },
-    audit: { file: undefined },
-    peer: {
-      listen: LOOPBACK,
-      advertise: [],
-      zone: undefined,
-      uploadBytesPerSecond: undefined,
-      downloadBytesPerSecond: undefined,
-      uploadSlots: 4,
-    },
+function nodeConfig(of: { dir: string; origin: string; supernodes: string[] }): Config {
+  return configOf({
+    proxy: { listen: LOOPBACK, defaultUpstream: REGISTRY },
+    peer: { listen: LOOPBACK },
     api: { listen: LOOPBACK },
-    supernode: { listen: LOOPBACK, heartbeatMs: 5000 },
+    supernode: { listen: LOOPBACK },
     supernodes: of.supernodes,
-    cluster: { secretFile: undefined, operatorTokenFile: undefined },
-    store: { dir: of.dir, quotaBytes: 8 * GiB, containerd: undefined },
-    upstreams: { [REGISTRY]: { url: of.origin, insecure: false, allow: [] } },
-    files: { allow: [], ca: undefined },
-    log: { level: 'info', format: 'json' },
-  };
+    store: { dir: of.dir, quota: '8GiB' },
+    upstreams: { '*': false, [REGISTRY]: { url: of.origin } },
+    log: { format: 'json' },
+  });
 }
 
 function addressOf(service: Service, role: string): string {
