@@ -126,7 +126,7 @@ export const PreheatAnswer = Type.Object({
   id: Text,
   image: Text,
   digest: Type.Union([Text, Type.Null()]),
-  state: Type.Union([Type.Literal('running'), Type.Literal('done'), Type.Literal('failed')]),
+  state: Type.Union(['running', 'done', 'failed', 'cancelled'].map((state) => Type.Literal(state))),
   peers: Type.Array(
     Type.Object({
       id: Text,

@@ -56,8 +56,13 @@ export function commandService<T extends TSchema>(
   return exchange(address, path, { method: 'POST', body: JSON.stringify(body) }, schema, timeoutMs);
 }
 
+/** Takes something away from a running service: what it answers. Rejects as `commandService`. */
+export function deleteAt<T extends TSchema>(address: ServiceAddress, path: string, schema: T): Promise<Static<T>> {
+  return exchange(address, path, { method: 'DELETE', body: undefined }, schema, TIMEOUT_MS);
+}
+
 interface Command {
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'POST' | 'DELETE';
   readonly body: string | undefined;
 }
 

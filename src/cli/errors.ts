@@ -54,9 +54,9 @@ export const PasswordNotTaken = codedError('PASSWORD_NOT_TAKEN', {
 });
 
 export const Interrupted = codedError('INTERRUPTED', {
-  message: (p: { signal: string; left?: string }) =>
+  message: (p: { signal: string; left?: string; todo?: string }) =>
     `stopped by ${p.signal} before it was done; ${p.left ?? 'what it had made is removed'}`,
-  todo: 'start it again',
+  todo: ({ todo = 'start it again' }) => todo,
 });
 
 /** A service says no: its own code, words and what to do. */

@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { loadConfig } from '../config/load.ts';
 import { addConfigFlags, configSources } from './config-flags.ts';
 import type { ProcessPort } from './process-port.ts';
@@ -10,6 +10,7 @@ export interface PreheatFlags {
   readonly all?: true;
   readonly platform?: string;
   readonly timeout?: string;
+  readonly cancel?: string;
   readonly wait?: boolean;
   readonly json?: true;
 }
@@ -19,7 +20,7 @@ export function addPreheat(program: Command, port: ProcessPort, done: (status: n
   const command = program
     .command('preheat')
     .description('have peers fetch an image before anybody pulls it; fails unless every one of them has it')
-    .argument('<image>', 'as docker names it: docker.io/library/alpine:3');
+    .argument('[image]', 'as docker names it: docker.io/library/alpine:3');
   addConfigFlags(command, (key) => key === 'supernodes' || key.startsWith('cluster.'))
     .option('--zone <name>', 'only peers of this zone')
     .option('--peers <number>', 'so many peers, always the same ones for an image')
@@ -28,8 +29,17 @@ export function addPreheat(program: Command, port: ProcessPort, done: (status: n
     .option('--timeout <time>', 'who is not done by then has failed (default: 1h)')
     .option('--wait', 'until it is done (the default)')
     .option('--no-wait', 'only order it, and print its id')
+    .addOption(
+      new Option('--cancel <id>', 'end this order: peers fetch no more of it, and keep what has come').conflicts([
+        'zone',
+        'peers',
+        'all',
+        'platform',
+        'timeout',
+      ]),
+    )
     .option('--json', 'as JSON');
-  command.action(async (image: string) => {
+  command.action(async (image: string | undefined) => {
     const { config } = await loadConfig({ ...configSources(command, port), withoutFiles: true });
     const { runPreheat } = await import('./preheat.ts');
     done(await runPreheat(image, command.opts<PreheatFlags>(), config, port));

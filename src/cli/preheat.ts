@@ -2,11 +2,20 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { PreheatAnswer } from '../app/answers.ts';
 import { formatSize, parseTime, TIME_FORMAT } from '../base/units.ts';
 import type { Config } from '../config/config.ts';
+import { unlessAborted } from '../proxy/unless-aborted.ts';
 import { parsePlatform } from '../registry/platform.ts';
 import { parseReference } from '../registry/reference.ts';
-import { askService, commandService, firstSupernode, supernodeAt, type ServiceAddress } from './api-client.ts';
+import {
+  askService,
+  commandService,
+  deleteAt,
+  firstSupernode,
+  supernodeAt,
+  type ServiceAddress,
+} from './api-client.ts';
 import { PreheatIncomplete, ServiceUnreachable, UsageWrong } from './errors.ts';
 import { DONE, FAILED, failureLine } from './exit.ts';
+import { interruptible } from './interrupt.ts';
 import { peerNames } from './names.ts';
 import type { PreheatFlags } from './preheat-flags.ts';
 import type { ProcessPort } from './process-port.ts';
@@ -23,7 +32,12 @@ const MOST_BARS = 16;
 
 type Peer = PreheatAnswer['peers'][number];
 
-const STATE_COLOURS: Readonly<Record<string, Colour>> = { done: 'green', failed: 'red', left: 'yellow' };
+const STATE_COLOURS: Readonly<Record<string, Colour>> = {
+  done: 'green',
+  failed: 'red',
+  cancelled: 'yellow',
+  left: 'yellow',
+};
 const COLUMNS = [
   { title: 'PEER' },
   { title: 'ZONE' },
@@ -35,13 +49,18 @@ const COLUMNS = [
   { title: 'REASON' },
 ] as const;
 
-/** Orders the image, and unless told not to, waits until every peer has it or has failed. The exit status. */
+/**
+ * Orders the image, and unless told not to, waits until every peer has it or has failed; or cancels an order. The exit status. Told to
+ * stop while it waits, it leaves the order running: others may count on it, and the terminal may just have gone away.
+ */
 export async function runPreheat(
-  image: string,
+  image: string | undefined,
   flags: PreheatFlags,
   config: Pick<Config, 'supernodes' | 'cluster'>,
   port: ProcessPort,
 ): Promise<number> {
+  if ((image === undefined) === (flags.cancel === undefined)) throw wrong('name an image, or an order with --cancel');
+  if (image === undefined) return await cancel(flags.cancel!, flags, config, port);
   const order = orderOf(image, flags);
   const { url, answer } = await firstSupernode(config, (address) =>
     commandService(address, '/api/v1/preheat', order, PreheatAnswer),
@@ -51,20 +70,40 @@ export async function runPreheat(
     port.print(flags.json === true ? `${JSON.stringify(answer)}\n` : line);
     return DONE;
   }
+  const todo = `end it with hawker preheat --cancel ${printable(answer.id)}, or follow it at ${url}/api/v1/preheats/${printable(answer.id)}`;
+  const { signal, done } = interruptible(port, 'the order goes on', todo);
   const look = flags.json === true ? undefined : terminalLook(port);
   const progress = look && new Progress((text) => port.print(text), look);
   let shown = answer;
   progress?.show(() => barsOf(shown));
   let last: PreheatAnswer;
   try {
-    last = await untilOver(supernodeAt(url, config), answer, (next) => (shown = next));
+    last = await untilOver(supernodeAt(url, config), answer, signal, (next) => (shown = next));
   } finally {
+    done();
     progress?.clear();
   }
   port.print(flags.json === true ? `${JSON.stringify(last)}\n` : preheatText(last, { colour: hasColour(port) }));
   const error = incompleteOf(last);
   if (error) port.complain(failureLine(error));
   return error ? FAILED : DONE;
+}
+
+async function cancel(
+  id: string,
+  flags: PreheatFlags,
+  config: Pick<Config, 'supernodes' | 'cluster'>,
+  port: ProcessPort,
+): Promise<number> {
+  const path = `/api/v1/preheat/${encodeURIComponent(id)}`;
+  const { answer } = await firstSupernode(config, (address) => deleteAt(address, path, PreheatAnswer));
+  const text = () => `${endOf(answer)}\n${preheatText(answer, { colour: hasColour(port) })}`;
+  port.print(flags.json === true ? `${JSON.stringify(answer)}\n` : text());
+  return DONE;
+}
+
+function endOf({ id, state }: PreheatAnswer): string {
+  return state === 'cancelled' ? `Cancelled: ${printable(id)}` : `It was over already (${state}): ${printable(id)}`;
 }
 
 /** The body of the request. Throws USAGE_WRONG. */
@@ -87,14 +126,15 @@ function wrong(why: string): Error {
 async function untilOver(
   address: ServiceAddress,
   order: PreheatAnswer,
+  signal: AbortSignal,
   seen: (answer: PreheatAnswer) => void,
 ): Promise<PreheatAnswer> {
   let answer = order;
   let awaySince: number | undefined;
   while (answer.state === 'running') {
-    await sleep(ASK_MS);
     try {
-      answer = await askService(address, `/api/v1/preheats/${order.id}`, PreheatAnswer);
+      await unlessAborted(sleep(ASK_MS), signal);
+      answer = await unlessAborted(askService(address, `/api/v1/preheats/${order.id}`, PreheatAnswer), signal);
       awaySince = undefined;
       seen(answer);
     } catch (error) {

@@ -5,6 +5,14 @@ import { withoutUserinfo } from '../base/userinfo.ts';
 
 const ASKS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 
+/** What commands name whose body does not say it. */
+const subjects = new WeakMap<FastifyRequest, string>();
+
+/** For the line about a command: the image that it turned out to be about. */
+export function commandIsAbout(request: FastifyRequest, image: string): void {
+  subjects.set(request, image);
+}
+
 /** Who has given a command, and what came of it. */
 interface Given {
   readonly client: string;
@@ -20,7 +28,11 @@ interface Given {
 export function auditCommand(audit: Audit, request: FastifyRequest, { client, by, status }: Given): void {
   const { method, url, body, is404 } = request;
   if (ASKS.has(method) || is404) return;
-  const { image, what = image, dryRun } = (typeof body === 'object' && body !== null ? body : {}) as CommandBody;
+  const {
+    image = subjects.get(request),
+    what = image,
+    dryRun,
+  } = (typeof body === 'object' && body !== null ? body : {}) as CommandBody;
   const about = typeof what === 'string' ? what : undefined;
   const digest = about === undefined ? undefined : parseDigest(about);
   audit.record({

@@ -63,7 +63,7 @@ export interface MirrorOptions {
   /** Undefined: plain HTTP. */
   readonly tls?: MirrorTls | undefined;
   readonly upstreams: Pick<Upstreams, 'find'>;
-  readonly downloads: Pick<Downloads, 'open' | 'sizeOf' | 'settled' | 'stored'>;
+  readonly downloads: Pick<Downloads, 'open' | 'sizeOf' | 'settled' | 'stored' | 'abandon'>;
   readonly refs: Refs;
   /** What room the store has, for images that are to be fetched whole. */
   readonly room: StoreRoom;

@@ -54,14 +54,14 @@ export class Preheating {
   readonly #upstreams: Pick<Upstreams, 'find'>;
   readonly #manifests: Manifests;
   readonly #blobs: Blobs;
-  readonly #downloads: Pick<Downloads, 'sizeOf' | 'settled'>;
+  readonly #downloads: Pick<Downloads, 'sizeOf' | 'settled' | 'abandon'>;
   readonly #room: StoreRoom;
 
   constructor(deps: {
     upstreams: Pick<Upstreams, 'find'>;
     manifests: Manifests;
     blobs: Blobs;
-    downloads: Pick<Downloads, 'sizeOf' | 'settled'>;
+    downloads: Pick<Downloads, 'sizeOf' | 'settled' | 'abandon'>;
     room: StoreRoom;
   }) {
     this.#upstreams = deps.upstreams;
@@ -167,7 +167,15 @@ export class Preheating {
     }
   }
 
-  async #fetchBlob(asker: Asker, { digest, size }: ManifestChild, progress: PreheatProgress): Promise<void> {
+  async #fetchBlob(asker: Asker, blob: ManifestChild, progress: PreheatProgress): Promise<void> {
+    try {
+      await this.#readBlob(asker, blob, progress);
+    } finally {
+      if (asker.signal.aborted) this.#downloads.abandon(blob.digest);
+    }
+  }
+
+  async #readBlob(asker: Asker, { digest, size }: ManifestChild, progress: PreheatProgress): Promise<void> {
     const blob = await this.#blobs.open(asker, digest);
     const hangUp = (): void => blob.close();
     asker.signal.addEventListener('abort', hangUp, { once: true });

@@ -45,8 +45,10 @@ t.test('commands: preheat, pin, unpin, rm, gc', async (t) => {
   t.match(await run('unpin', image), { status: 0 });
   t.match(await run('gc', '--keep', '1B', '--dry-run'), { status: 0 });
   t.match(await run('rm', image), { status: 0 });
+  const { id } = JSON.parse((await run('preheat', image, '--no-wait', '--json')).out) as { id: string };
+  t.match(await run('preheat', '--cancel', id), { status: 0 });
   const told = { client: '127.0.0.1', decision: 'allowed', method: 'POST', reference: image };
-  await eventually('all is written', async () => lines('api').length >= 6);
+  await eventually('all is written', async () => lines('api').length >= 8);
   t.match(lines('api'), [
     { ...told, path: '/api/v1/preheat', status: 202 },
     { ...told, path: '/api/v1/store/pin', status: 200 },
@@ -54,8 +56,10 @@ t.test('commands: preheat, pin, unpin, rm, gc', async (t) => {
     { ...told, path: '/api/v1/store/unpin', status: 200 },
     { path: '/api/v1/store/gc', dryRun: true, status: 200 },
     { ...told, path: '/api/v1/store/rm', status: 200 },
+    { ...told, path: '/api/v1/preheat', status: 202 },
+    { ...told, method: 'DELETE', path: `/api/v1/preheat/${id}`, status: 200 },
   ]);
-  t.equal(lines('api').length, 6, 'each once');
+  t.equal(lines('api').length, 8, 'each once');
 });
 
 t.test('files: those that are not for everybody, without their queries', async (t) => {

@@ -9,16 +9,22 @@ import { curl } from './support/clients/curl.ts';
 import { docker } from './support/clients/docker.ts';
 import { podman } from './support/clients/podman.ts';
 import type { Hawker } from './support/hawker.ts';
-import { publishIndex } from './support/images.ts';
+import { publishIndex, publishLarge } from './support/images.ts';
 import { Origin } from './support/origin.ts';
 import { Relay } from './support/relay.ts';
 import { e2e } from './support/rig.ts';
 import { Swarm } from './support/swarm.ts';
+import { until } from './support/wait.ts';
 
 interface View {
   readonly state: string;
   readonly digest: string;
   readonly peers: readonly { state: string; blobs: number; blobsHere: number; bytes: number }[];
+}
+
+async function downloadsOf({ api }: Hawker): Promise<number> {
+  const answer = await fetch(`http://${api}/api/v1/status`);
+  return ((await answer.json()) as { downloads: unknown[] }).downloads.length;
 }
 
 e2e(
@@ -57,6 +63,23 @@ e2e(
       t.same(await client.pull(image, 'docker.io'), client.expected(image), client.name);
       t.equal(bytes() - before, 0, `${client.name}: no byte of it left the registry`);
     }
+
+    const clean = bytes();
+    relay.paceTo(3_000_000);
+    const large = await publishLarge(rig, origin, 'library/large', 60_000_000);
+    const order = [`docker.io/${large.repository}:v1`, '--platform', 'all', '--json'];
+    const { id } = JSON.parse((await swarm.ask('preheat', ...order, '--no-wait')).stdout) as { id: string };
+    await until('bytes of it leave the registry', 20_000, () => bytes() > clean + 1_000_000);
+    const cancelled = await swarm.ask('preheat', '--cancel', id, '--json');
+    t.equal(cancelled.code, 0, cancelled.stderr);
+    t.match(JSON.parse(cancelled.stdout), { state: 'cancelled', counts: { cancelled: 4, running: 0 } });
+    await until('no node fetches it any more', 20_000, async () => {
+      const statuses = await Promise.all(proxies.map((proxy) => downloadsOf(proxy)));
+      return statuses.every((count) => count === 0);
+    });
+    const left = bytes() - clean;
+    t.ok(left < 40_000_000, `${left} bytes of 60 MB left the registry`);
+    relay.paceTo(Infinity);
 
     const none = await swarm.ask('preheat', `docker.io/${image.repository}:none`);
     t.equal(none.code, 1);

@@ -192,9 +192,12 @@ async function tryEverything(at: Scene): Promise<string[][]> {
   await column(async ({ from, api }) =>
     outcome((await cluster.ask(cluster.supernode, '/api/v1/blobs', { from, ...header(api) })).status),
   );
-  await column(async ({ from, api }) =>
-    entered((await cluster.ask(cluster.supernode, '/api/v1/preheat', { from, method: 'POST', ...header(api) })).status),
-  );
+  await column(async ({ from, api }) => {
+    const command = async (method: string, path: string) =>
+      entered((await cluster.ask(cluster.supernode, path, { from, method, ...header(api) })).status);
+    const cells = [await command('POST', '/api/v1/preheat'), await command('DELETE', '/api/v1/preheat/none')];
+    return [...new Set(cells)].join(' or ');
+  });
   await column(async ({ from, api }) =>
     outcome((await cluster.ask(one.api, '/api/v1/status', { from, ...header(api) })).status),
   );

@@ -96,6 +96,7 @@ t.test('a port in use is said, and nothing is left listening', async (t) => {
       sizeOf: () => undefined,
       settled: async () => undefined,
       stored: async () => undefined,
+      abandon: () => undefined,
     },
     refs,
     room: PLENTY,

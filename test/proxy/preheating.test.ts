@@ -4,7 +4,7 @@ import type { PreheatProgress } from '../../src/p2p/peer/preheat-orders.ts';
 import { makeImage, testBlob } from '../support/hostile-registry.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { PATIENCE_MS } from '../support/patience.ts';
-import { REGISTRY, Rig, type RigOptions } from './rig.ts';
+import { REGISTRY, Rig, until, type RigOptions } from './rig.ts';
 
 const IMAGE = makeImage({ seed: 8, layers: [300_000, 1_500_000, 2_000] });
 const [AMD64, ARM64] = IMAGE.manifests as [(typeof IMAGE.manifests)[0], (typeof IMAGE.manifests)[0]];
@@ -128,6 +128,19 @@ t.test('told to stop in the middle it stops, and what came is kept', async (t) =
   const fetching = preheat(rig, undefined, undefined, stop.signal);
   setImmediate(() => stop.abort(new Error('enough')));
   await t.rejects(fetching, { message: 'enough' });
+});
+
+t.test('told to stop, nothing more is asked for of a blob that nobody else reads', async (t) => {
+  const rig = await start(t);
+  rig.origin.faults.on = ['blob'];
+  rig.origin.faults.bytesPerSecond = 200_000;
+  const stop = new AbortController();
+  const fetching = preheat(rig, undefined, undefined, stop.signal);
+  await until(() => rig.origin.of('blob', 'GET').length >= 3);
+  t.notOk(rig.lines.some((line) => line.includes('nobody reads this blob')));
+  stop.abort(new Error('enough'));
+  await t.rejects(fetching, { message: 'enough' });
+  await until(() => rig.lines.some((line) => line.includes('nobody reads this blob')));
 });
 
 t.test('an index of indexes has an end', async (t) => {

@@ -44,7 +44,7 @@ export interface RejectedRow {
 export interface PreheatRow {
   readonly id: string;
   readonly image: string;
-  readonly state: 'running' | 'done' | 'failed';
+  readonly state: 'running' | 'done' | 'failed' | 'cancelled';
   readonly at: string;
   readonly counts: Readonly<Record<string, number>>;
 }

@@ -262,6 +262,13 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
     else this.readers.demand.tell(this.#fetching);
   }
 
+  /** Nobody who has left comes back: without readers it finishes its pieces and stops asking now, not after a while. */
+  abandon(): void {
+    if (!this.isIdle) return;
+    this.#cancelIdle?.();
+    void this.#leaveIdle();
+  }
+
   left(): void {
     if (!this.isIdle) this.needsChanged();
     else if (this.#over) void this.#closeBytes();

@@ -143,6 +143,11 @@ export class Downloads {
     await this.#table.get(digest)?.published();
   }
 
+  /** Who read the blob has given it up for good: where nobody else reads it, no more of it is asked for. */
+  abandon(digest: Digest): void {
+    this.#table.get(digest)?.abandon();
+  }
+
   /** What comes in now: for status pages. */
   list(): DownloadStatus[] {
     return [...this.#table.values()].map((download) => download.status());

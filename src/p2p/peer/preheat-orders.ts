@@ -118,6 +118,19 @@ export class PreheatOrders {
     this.#startNext();
   }
 
+  /** The order is called off: it ends, what has come stays. Nobody waits for word of it. */
+  cancelled(id: string): void {
+    const order = this.#kept.get(id);
+    if (!order || isOver(order)) return;
+    this.#drop(order);
+    const { image } = order.work;
+    this.#log.info(
+      { code: 'PREHEAT_CANCELLED', image, order: id },
+      'the supernode has called off its order to fetch an image',
+    );
+    this.#startNext();
+  }
+
   /** Ends what runs; what has come stays. */
   close(): void {
     this.#closed = true;
@@ -128,7 +141,7 @@ export class PreheatOrders {
   #makeRoom(): boolean {
     if (this.#kept.size < MAX_KEPT) return true;
     for (const order of this.#kept.values()) {
-      if (order.state !== 'done' && order.state !== 'failed') continue;
+      if (!isOver(order)) continue;
       this.#kept.delete(order.id);
       return true;
     }
@@ -217,6 +230,10 @@ export class PreheatOrders {
     order.said = said;
     link.send(message);
   }
+}
+
+function isOver({ state }: Kept): boolean {
+  return state === 'done' || state === 'failed';
 }
 
 /** The registry's own word, where it is behind it, says more than that no source has the blob. */

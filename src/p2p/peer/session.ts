@@ -46,7 +46,7 @@ export interface PeerSessionOptions {
   readonly membership: Membership;
   readonly inventory: Inventory;
   /** Orders to fetch images; undefined: none is taken. */
-  readonly preheats?: Pick<PreheatOrders, 'opened' | 'lost' | 'ordered'> | undefined;
+  readonly preheats?: Pick<PreheatOrders, 'opened' | 'lost' | 'ordered' | 'cancelled'> | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -201,6 +201,7 @@ export class PeerSession {
       this.#compareClocks(link);
     } else if (message.t === 'tested') this.#dialBacks.answered(message);
     else if (message.t === 'preheat') this.#options.preheats?.ordered(message);
+    else if (message.t === 'cancel') this.#options.preheats?.cancelled(message.id);
     else if (message.t === 'dial') void this.#dialer.dial(message).then((answer) => link.send(answer));
   }
 

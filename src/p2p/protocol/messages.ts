@@ -119,6 +119,8 @@ const FROM_SUPERNODE = {
     /** From now on. */
     timeoutMs: natural(MAX_PREHEAT_MS),
   }),
+  /** An order to fetch an image is called off. One that is not known, or is over, stays as it is. */
+  cancel: message('cancel', { id: ID }),
   a: message('a', {
     /** Introductions: the numbers of peers that the fetches of this and later messages name. */
     p: some(Type.Tuple([PEER, ID, ID, list(ADDRESS, MAX_ADDRESSES)])),

@@ -161,6 +161,11 @@ export class Life implements SessionHost {
     return this.preheats.order(randomBytes(8).toString('hex'), request, there, this.now());
   }
 
+  /** As `Preheats.cancel`. */
+  cancelPreheat(id: string): Order | undefined {
+    return this.preheats.cancel(id, this.now());
+  }
+
   /** Takes a connection from `from`, and speaks first. */
   accept(socket: SessionSocket, from: string): void {
     this.#lastConnection += 1;

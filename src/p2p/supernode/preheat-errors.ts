@@ -35,6 +35,11 @@ export const PreheatTimeout = codedError('PREHEAT_TIMEOUT', {
   todo: 'order it again, what has come is kept; with a longer time (--timeout) where the image is large or the way is slow',
 });
 
+export const PreheatCancelled = codedError('PREHEAT_CANCELLED', {
+  message: () => 'the order was cancelled before it was done',
+  todo: 'nothing: what has come is kept, and an order again goes on from there',
+});
+
 export const PreheatPeerLeft = codedError('PREHEAT_PEER_LEFT', {
   message: (p: { reason: string; seconds: number }) =>
     `the peer left and was not back within ${p.seconds} s: ${p.reason}`,

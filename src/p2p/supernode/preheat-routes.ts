@@ -3,6 +3,7 @@ import { Value } from '@sinclair/typebox/value';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { CodedError, describeError } from '../../base/errors.ts';
 import { parseTime, TIME_FORMAT } from '../../base/units.ts';
+import { commandIsAbout } from '../../http/command-audit.ts';
 import { MAX_IMAGE_CHARACTERS, MAX_PLATFORM_CHARACTERS, MAX_PLATFORMS, MAX_PREHEAT_MS } from '../protocol/limits.ts';
 import { PreheatBusy, PreheatInvalid, PreheatNoPeers, PreheatTooFewPeers, PreheatUnknown } from './preheat-errors.ts';
 import type { PreheatRequest } from './preheats.ts';
@@ -40,7 +41,8 @@ const STATUS: ReadonlyMap<string, number> = new Map([
 
 /**
  * `POST /api/v1/preheat` with `{image, zone?, peers?, platforms?, timeout?}`: 202 and how it stands, with its place in `Location`.
- * `GET /api/v1/preheats` lists orders, `GET /api/v1/preheats/<id>` tells how each peer stands. Errors are `{code, message, todo}`.
+ * `GET /api/v1/preheats` lists orders, `GET /api/v1/preheats/<id>` tells how each peer stands. `DELETE` of either address of an order
+ * cancels it: 200 and how it stands, as for one that is over. Errors are `{code, message, todo}`.
  */
 export function preheatRoutes(app: FastifyInstance, supernode: Supernode): void {
   app.post('/api/v1/preheat', { bodyLimit: MAX_BODY_BYTES, errorHandler: unreadable }, (request, reply) =>
@@ -53,6 +55,18 @@ export function preheatRoutes(app: FastifyInstance, supernode: Supernode): void 
   app.get<{ Params: { id: string } }>('/api/v1/preheats/:id', (request, reply) =>
     answer(reply, () => reply.send(supernode.preheatOf(request.params.id))),
   );
+  for (const path of ['/api/v1/preheat/:id', '/api/v1/preheats/:id']) {
+    app.delete<{ Params: { id: string } }>(
+      path,
+      { bodyLimit: MAX_BODY_BYTES, errorHandler: unreadable },
+      (request, reply) =>
+        answer(reply, () => {
+          const view = supernode.cancelPreheat(request.params.id);
+          commandIsAbout(request, view.image);
+          return reply.send(view);
+        }),
+    );
+  }
 }
 
 /** No JSON, not said to be JSON, too long: fastify's own word for it. */

@@ -1,4 +1,4 @@
-import { stateOf, type Order, type PreheatFailure, type ShareState } from './preheats.ts';
+import { stateOf, type Order, type OrderState, type PreheatFailure, type ShareState } from './preheats.ts';
 
 /** An order as the API gives it. Times are ISO 8601; what is not known (yet) is null. */
 export interface PreheatView {
@@ -10,7 +10,7 @@ export interface PreheatView {
   readonly platforms: readonly string[];
   readonly zone: string | null;
   /** `failed` where not all of them have it, once all are done with it. */
-  readonly state: 'running' | 'done' | 'failed';
+  readonly state: OrderState;
   readonly at: string;
   readonly finishedAt: string | null;
   /** Who is not done by then has failed. */
@@ -45,7 +45,7 @@ export interface PreheatPeerView {
 export function preheatView(order: Order, wallOffset: number): PreheatView {
   const wall = (time: number) => new Date(Math.round(time + wallOffset)).toISOString();
   const { id, request, digest = null, at, finishedAt, deadline, shares } = order;
-  const counts = { waiting: 0, running: 0, done: 0, failed: 0, left: 0 };
+  const counts = { waiting: 0, running: 0, done: 0, failed: 0, cancelled: 0, left: 0 };
   const peers = Array.from(shares.values(), ({ peer, instance: _, since, failure = null, ...share }) => {
     counts[share.state] += 1;
     return { id: peer, ...share, since: wall(since), failure };

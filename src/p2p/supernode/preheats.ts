@@ -5,6 +5,7 @@ import type { FromProxy, FromSupernode, Message } from '../protocol/messages.ts'
 import type { PeerId } from './events.ts';
 import {
   PreheatBusy,
+  PreheatCancelled,
   PreheatNoPeers,
   PreheatPeerLeft,
   PreheatPeerRestarts,
@@ -55,7 +56,7 @@ export interface PreheatFailure {
 }
 
 /** `waiting`: it has not been told yet; `left`: it is away, and may come back. */
-export type ShareState = 'waiting' | 'running' | 'done' | 'failed' | 'left';
+export type ShareState = 'waiting' | 'running' | 'done' | 'failed' | 'cancelled' | 'left';
 
 /** One peer's part in an order. */
 export interface Share {
@@ -111,7 +112,7 @@ class OpenOrder implements Order {
 }
 
 /** What is to be said to a peer, if it has a session. False: it has none. */
-type Say = (peer: PeerId, message: Message<FromSupernode, 'preheat'>) => boolean;
+type Say = (peer: PeerId, message: Message<FromSupernode, 'preheat' | 'cancel'>) => boolean;
 
 /**
  * Orders to fetch an image, and how each peer stands with it. One peer finds out what the tag stands for; all others are told the
@@ -135,6 +136,21 @@ export class Preheats {
     this.#orders.set(id, order);
     this.#forget();
     this.#lead(order, now);
+    return order;
+  }
+
+  /** Ends an order: who is not done with it is told. One that is over stays as it is. Undefined: it is not known. */
+  cancel(id: string, now: number): Order | undefined {
+    const order = this.#orders.get(id);
+    if (!order || order.finishedAt !== undefined) return order;
+    const failure = failureOf(new PreheatCancelled({}));
+    for (const share of order.shares.values()) {
+      if (isOver(share)) continue;
+      if (share.state === 'running') this.#say(share.peer, { t: 'cancel', id });
+      share.failure = failure;
+      move(share, 'cancelled', now);
+    }
+    this.#finish(order, now);
     return order;
   }
 
@@ -183,8 +199,10 @@ export class Preheats {
   told(peer: PeerId, message: Message<FromProxy, 'preheating'>, now: number): void {
     const order = this.#orders.get(message.id);
     const share = order?.shares.get(peer);
-    if (!order || !share || isOver(share)) return;
     const { state, digest, failure } = message;
+    // It was away when the order was cancelled, or the two have crossed.
+    if (share?.state === 'cancelled' && state === 'running') this.#say(peer, { t: 'cancel', id: message.id });
+    if (!order || !share || isOver(share)) return;
     if (digest !== undefined && order.digest !== undefined && digest !== order.digest) {
       // The tag was moved between two leaders' questions.
       this.#tell(order, share, now);
@@ -286,10 +304,13 @@ export class Preheats {
   }
 }
 
-/** `failed` where any peer has failed, once all are over. */
-export function stateOf(order: Order): 'running' | 'done' | 'failed' {
+export type OrderState = 'running' | 'done' | 'failed' | 'cancelled';
+
+/** Once all are over: `cancelled` where that was the end of any peer's part, `failed` where any has failed. */
+export function stateOf(order: Order): OrderState {
   if (order.finishedAt === undefined) return 'running';
-  return [...order.shares.values()].every(({ state }) => state === 'done') ? 'done' : 'failed';
+  const states = new Set(Array.from(order.shares.values(), ({ state }) => state));
+  return states.has('cancelled') ? 'cancelled' : states.has('failed') ? 'failed' : 'done';
 }
 
 /** Those that others can fetch from come first; then always the same ones for an image, so that an order again finds it there. */
@@ -328,7 +349,7 @@ function move(share: Share, state: ShareState, now: number): void {
 }
 
 function isOver({ state }: Share): boolean {
-  return state === 'done' || state === 'failed';
+  return state === 'done' || state === 'failed' || state === 'cancelled';
 }
 
 function failureOf(error: CodedError): PreheatFailure {

@@ -137,6 +137,13 @@ export class Supernode {
     return preheatView(this.#life.preheat(request), this.#wallOffset);
   }
 
+  /** Ends an order, unless it is over. Throws PREHEAT_UNKNOWN. */
+  cancelPreheat(id: string): PreheatView {
+    const order = this.#life.cancelPreheat(id);
+    if (!order) throw new PreheatUnknown({ id });
+    return preheatView(order, this.#wallOffset);
+  }
+
   /** As `/api/v1/preheats` gives them: the newest first. */
   preheats(): PreheatSummary[] {
     return this.#life.preheats.all().map((order) => {

@@ -379,6 +379,25 @@ t.test('a client that hangs up: others get theirs; after a while nobody is serve
   t.ok(blob.source.given < 20 * MiB + chunkBytes, 'nothing came twice');
 });
 
+t.test('who gives a blob up for good ends it at once, unless others read it', async (t) => {
+  const { downloads } = rig();
+  const blob = blobOf(20 * MiB);
+  blob.source.holdAt = 3 * MiB + 10;
+  const first = await downloads.open(request(blob), undefined, never);
+  const second = await downloads.open(request(blob), undefined, never);
+  first.close();
+  downloads.abandon(blob.digest);
+  t.ok((await readFrom(second, 0, 3 * MiB)).equals(blob.bytes.subarray(0, 3 * MiB)));
+  second.close();
+  downloads.abandon(blob.digest);
+  downloads.abandon(digestOf('another'));
+  blob.source.release();
+  await until(t, 'the read ends', () => blob.source.open === 0);
+  await until(t, 'the download is gone', () => downloads.list().length === 0);
+  const { chunkBytes } = blob.source;
+  t.ok(blob.source.given < 4 * MiB + chunkBytes, 'with the piece that it was at');
+});
+
 t.test('hanging up before the first byte is no error of the others', async (t) => {
   const { downloads } = rig();
   const blob = blobOf(2 * MiB);

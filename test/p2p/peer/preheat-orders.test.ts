@@ -94,6 +94,30 @@ t.test('another digest than was found out here: begun anew', async (t) => {
   t.match(said.at(-1), { state: 'done', digest });
 });
 
+t.test('called off: what runs ends, what waits does not begin, and nothing is said of it', async (t) => {
+  const { clock, orders, said, runs, fetch, order } = rig();
+  orders.fetchBy(fetch);
+  for (const id of ['order-01', 'order-02', 'order-03', 'order-04']) order(id);
+  said.length = 0;
+  orders.cancelled('order-03');
+  orders.cancelled('order-01');
+  await turns();
+  t.equal(runs[0]!.signal.aborted, true);
+  t.same(
+    runs.map(({ signal }) => signal.aborted),
+    [true, false, false],
+    'the next one that is wanted has its place',
+  );
+  runs[1]!.end();
+  await turns();
+  orders.cancelled('order-02');
+  orders.cancelled('order-none');
+  await clock.advance(60_000);
+  await turns();
+  t.notOk(said.some(({ id }) => id === 'order-01' || id === 'order-03'));
+  t.match(said.findLast(({ id }) => id === 'order-02'), { state: 'done' }, 'what is over stays');
+});
+
 t.test('its time, too many of them, and the end of the process', async (t) => {
   const { clock, orders, said, runs, fetch, order } = rig();
   orders.fetchBy(fetch);

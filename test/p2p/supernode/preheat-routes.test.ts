@@ -14,6 +14,8 @@ import { askFrom, makeSupernode, SECRET, serve, until, type Phonebook } from '..
 const digest = digestOf('an image');
 const COUNTS = { blobs: 3, blobsHere: 3, bytes: 30, bytesHere: 30 };
 
+const PATHS = { GET: '/api/v1/preheats', POST: '/api/v1/preheat', DELETE: '/api/v1/preheat/order-01' } as const;
+
 async function rig(t: Test) {
   const clock = new ManualClock();
   const book: Phonebook = new Map();
@@ -84,6 +86,36 @@ t.test('over the wire: an order, a peer that leaves, one that is started anew, a
   t.equal(stateOf(leader).state, 'done', 'what is over stays');
 });
 
+t.test('an order is cancelled: its peers are told, also one that was away', async (t) => {
+  const { url, supernode, join, order } = await rig(t);
+  const one = await join('peer-aaaa');
+  const two = await join('peer-bbbb');
+  const id = await order({ image: 'x/y:1' });
+  const cancel = (path: string, headers: Record<string, string> = {}) =>
+    fetch(`${url}${path}`, { method: 'DELETE', headers });
+  const say = (client: Client) => client.say({ t: 'preheating', id, state: 'running', ...COUNTS, digest });
+  const leader = [one, two].find(({ got }) => got.some(({ t }) => t === 'preheat')) ?? one;
+  await leader.next('preheat');
+  say(leader);
+  const other = leader === one ? two : one;
+  await other.next('preheat');
+  other.ws.terminate();
+  await until('it is away', () => supernode.preheatOf(id).counts.left === 1);
+  const foreign = await cancel(`/api/v1/preheat/${id}`, { origin: 'http://evil.test' });
+  t.match([foreign.status, await foreign.json()], [403, { code: 'BROWSER_REFUSED' }]);
+  const first = await cancel(`/api/v1/preheat/${id}`);
+  t.equal(first.status, 200);
+  t.match(await first.json(), { id, state: 'cancelled', counts: { cancelled: 2, running: 0 }, finishedAt: String });
+  t.equal((await leader.next('cancel')).id, id);
+  const again = await cancel(`/api/v1/preheats/${id}`);
+  t.match([again.status, await again.json()], [200, { state: 'cancelled' }], 'by its own address, and again');
+  const back = await join(other === one ? 'peer-aaaa' : 'peer-bbbb');
+  say(back);
+  t.equal((await back.next('cancel')).id, id);
+  const none = await cancel('/api/v1/preheat/none');
+  t.match([none.status, await none.json()], [404, { code: 'PREHEAT_UNKNOWN' }]);
+});
+
 t.test('beyond loopback members ask, and only operators order', async (t) => {
   const clock = new ManualClock();
   const supernode = makeSupernode(clock);
@@ -91,13 +123,14 @@ t.test('beyond loopback members ask, and only operators order', async (t) => {
   const access = new ApiAccess({ operator: ['operator'.repeat(5)], reader: ['reader'.repeat(6)] });
   await app.register(supernodeApi, { supernode, metrics: new Metrics(), access, clock, log: silentLogger });
   t.teardown(() => app.close());
-  const ask = async (method: 'GET' | 'POST', token?: string) => {
+  const ask = async (method: keyof typeof PATHS, token?: string) => {
     const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
-    const url = method === 'GET' ? '/api/v1/preheats' : '/api/v1/preheat';
+    const url = PATHS[method];
     return (await app.inject({ method, url, headers, ...(method === 'POST' && { payload: { image: 'x/y' } }) }))
       .statusCode;
   };
-  t.same([await ask('GET'), await ask('POST')], [401, 401]);
-  t.same([await ask('GET', 'reader'.repeat(6)), await ask('POST', 'reader'.repeat(6))], [200, 401]);
-  t.same([await ask('GET', 'operator'.repeat(5)), await ask('POST', 'operator'.repeat(5))], [200, 409]);
+  const all = async (token?: string) => [await ask('GET', token), await ask('POST', token), await ask('DELETE', token)];
+  t.same(await all(), [401, 401, 401]);
+  t.same(await all('reader'.repeat(6)), [200, 401, 401]);
+  t.same(await all('operator'.repeat(5)), [200, 409, 404]);
 });

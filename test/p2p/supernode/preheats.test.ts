@@ -36,7 +36,7 @@ const candidates = (count: number): PreheatCandidate[] =>
     };
   });
 
-type Said = Message<FromSupernode, 'preheat'> & { to: string };
+type Said = Message<FromSupernode, 'preheat' | 'cancel'> & { to: string };
 
 function rig(count: number) {
   const said: Said[] = [];
@@ -51,7 +51,8 @@ function rig(count: number) {
     const counts = { blobs: 3, blobsHere: 1, bytes: 300, bytesHere: 100 };
     preheats.told(peer, { t: 'preheating', id: 'order-01', state: 'running', ...counts, ...fields }, now);
   };
-  const take = () => said.splice(0).map(({ to, digest }) => `${to}${digest === undefined ? '?' : ''}`);
+  const take = () =>
+    said.splice(0).map((one) => `${one.to}${one.t === 'cancel' ? '!' : one.digest === undefined ? '?' : ''}`);
   return { preheats, said, take, away, order, tell };
 }
 
@@ -170,6 +171,44 @@ t.test('the leader leaves before it knows, and nobody else is there: who comes f
   t.equal(stateOf(placed), 'done');
 });
 
+t.test('cancelled: who is not done is told, also who was away; what is over stays', async (t) => {
+  const { order, tell, take, preheats, away } = rig(4);
+  const placed = order();
+  for (const peer of placed.shares.keys()) tell(peer, { digest });
+  const [first, second, third, fourth] = [...placed.shares.keys()] as [string, string, string, string];
+  tell(first, { digest, state: 'done' });
+  tell(second, { digest, state: 'failed', failure: FAILURE });
+  away.add(fourth);
+  preheats.gone(fourth, 'left', 1);
+  take();
+  t.equal(preheats.cancel('order-01', 5), placed);
+  t.same(take(), [`${third}!`], 'only who is at it');
+  t.same([stateOf(placed), placed.finishedAt], ['cancelled', 5]);
+  t.match(states(placed), { [first]: 'done', [second]: 'failed', [third]: 'cancelled', [fourth]: 'cancelled' });
+  t.equal(placed.shares.get(fourth)!.failure?.code, 'PREHEAT_CANCELLED');
+  tell(third, { digest, state: 'running' });
+  t.same(take(), [`${third}!`], 'it had not heard');
+  tell(third, { digest, state: 'done' });
+  t.match(states(placed), { [third]: 'cancelled' }, 'late');
+  away.clear();
+  preheats.connected(fourth, `i-${fourth.slice(5)}`, 6);
+  t.same(take(), [], 'it is not ordered again');
+  tell(fourth, { digest, state: 'running' });
+  t.same(take(), [`${fourth}!`]);
+  t.equal(preheats.cancel('order-01', 7)?.finishedAt, 5, 'again: nothing');
+  t.same(take(), []);
+  t.equal(preheats.cancel('order-none', 8), undefined);
+});
+
+t.test('what is done cannot be cancelled', async (t) => {
+  const { order, tell, take, preheats } = rig(1);
+  const placed = order();
+  tell('peer-0', { digest, state: 'done' });
+  take();
+  preheats.cancel('order-01', 5);
+  t.same([stateOf(placed), take()], ['done', []]);
+});
+
 t.test('an order has its time', async (t) => {
   const { order, preheats } = rig(2);
   const placed = order({ timeoutMs: 1000 });
@@ -195,7 +234,7 @@ t.test('bounds: so many at once, so many remembered', async (t) => {
 t.test('whatever happens in whatever order, it ends, and nobody is told after its end', async () => {
   const peers = 4;
   const act = fc.record({
-    kind: fc.constantFrom('told', 'done', 'failed', 'gone', 'connected', 'tick'),
+    kind: fc.constantFrom('told', 'done', 'failed', 'gone', 'connected', 'tick', 'cancel'),
     peer: fc.integer({ min: 0, max: peers }).map((i) => `peer-${i}`),
     other: fc.boolean(),
     ms: fc.integer({ min: 0, max: 20_000 }),
@@ -208,7 +247,7 @@ t.test('whatever happens in whatever order, it ends, and nobody is told after it
       for (const { kind, peer, other, ms } of acts) {
         now += ms;
         const over = new Set(
-          [...placed.shares.values()].filter(({ state }) => /done|failed/.test(state)).map((s) => s.peer),
+          [...placed.shares.values()].filter(({ state }) => /done|failed|cancelled/.test(state)).map((s) => s.peer),
         );
         const before = said.length;
         const found = other ? digestOf('other') : digest;
@@ -217,11 +256,14 @@ t.test('whatever happens in whatever order, it ends, and nobody is told after it
         else if (kind === 'failed') tell(peer, { state: 'failed', failure: FAILURE }, now);
         else if (kind === 'gone') preheats.gone(peer, 'left', now);
         else if (kind === 'connected') preheats.connected(peer, other ? 'new' : 'old', now);
+        else if (kind === 'cancel') preheats.cancel('order-01', now);
         else preheats.tick(now);
-        if (said.slice(before).some(({ to }) => over.has(to))) return false;
+        const after = said.slice(before).filter(({ t }) => t === 'preheat');
+        if (after.some(({ to }) => over.has(to))) return false;
+        if (kind === 'cancel' && placed.finishedAt === undefined) return false;
       }
       preheats.tick(REQUEST.timeoutMs + now);
-      const digests = new Set(said.flatMap((one) => one.digest ?? []));
+      const digests = new Set(said.flatMap((one) => (one.t === 'preheat' ? (one.digest ?? []) : [])));
       return placed.finishedAt !== undefined && stateOf(placed) !== 'running' && digests.size <= 1;
     }),
   );
