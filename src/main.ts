@@ -32,6 +32,13 @@ const port: ProcessPort = {
   isTerminal: process.stdout.isTTY,
   columns: () => process.stdout.columns,
   print: (text) => void process.stdout.write(text),
+  write: (bytes) =>
+    new Promise((resolve, reject) => {
+      process.stdout.write(bytes, (error) => {
+        if (error) reject(error);
+        else resolve();
+      });
+    }),
   complain: (text) => void process.stderr.write(text),
   ...(process.stdin.isTTY && process.stdout.isTTY && { ask }),
   readSecret: (question) => readSecret(process.stdin, question, (text) => void process.stderr.write(text)),

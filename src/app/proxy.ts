@@ -3,7 +3,6 @@ import { systemClock } from '../base/clock.ts';
 import type { Digest } from '../base/digest.ts';
 import type { Logger } from '../base/log.ts';
 import type { Config } from '../config/config.ts';
-import { AllowList } from '../files/allow-list.ts';
 import { FileApi } from '../files/file-api.ts';
 import { FileServers } from '../files/file-servers.ts';
 import { Files } from '../files/files.ts';
@@ -98,10 +97,7 @@ export async function startProxy(
   reloads.add({ keys: ['upstreams'], take: async (next) => upstreams.change(next.upstreams) });
   const fileServers = await lifecycle.start({
     name: 'file servers',
-    start: async () => {
-      const { allow, ca } = config.files;
-      return new FileServers({ allow: new AllowList(allow), ca }, { metrics, clock });
-    },
+    start: async () => new FileServers(config.files, { metrics, clock }),
     stop: (servers) => servers.close(),
   });
   resources.watchDisk(() => store.disk());

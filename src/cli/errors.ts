@@ -96,10 +96,21 @@ export const GetNotWritten = codedError('GET_NOT_WRITTEN', {
   todo: 'name a file in a directory that this user may write to, with room for it: -o FILE',
 });
 
+export const GetStreamBroken = codedError('GET_STREAM_BROKEN', {
+  message: (p: { bytes: number }) =>
+    `the file broke off after ${p.bytes} bytes of it had gone to standard output, and is not sure to be the same when it is asked for again`,
+  todo: 'do not use what has come; ask again, with -o FILE where its server breaks off often',
+});
+
+export const GetLoginUnusable = codedError('GET_LOGIN_UNUSABLE', {
+  message: (p: { file: string; why: string }) => `${p.file} cannot be used for a login: ${p.why}`,
+  todo: 'give a file of mode 0600, with lines as in `Authorization: Bearer …` (--header-file) or `machine HOST login NAME password …` (--netrc-file)',
+});
+
 export const GetWrongDigest = codedError('GET_WRONG_DIGEST', {
   message: (p: { file: string; expected: string; actual: string }) =>
     `what has come for ${p.file} has the SHA-256 ${p.actual}, not ${p.expected}`,
-  todo: 'nothing of it was kept: ask again; if it happens again, look at the disk of this machine',
+  todo: 'nothing of it was kept, and the end of it did not go to standard output: ask again; if it happens again, look at the disk of this machine',
 });
 
 export const GetNotTheSame = codedError('GET_FILE_KEEPS_CHANGING', {

@@ -34,18 +34,34 @@ export function addFetches(program: Command, port: ProcessPort, done: (status: n
     .description("fetch any file through this node's proxy and the other nodes (files.allow of the proxy says which)")
     .argument('<url>', 'http:// or https://', urlIn);
   addConfigFlags(get, only('api.listen'))
-    .requiredOption('-o, --output <file>', 'where it is to be; what was there goes when the new file is whole')
+    .requiredOption(
+      '-o, --output <file>',
+      'where it is to be; what was there goes when the new file is whole. -: standard output; with --sha256 its last bytes go out when all of it is right (else exit status 1), without it nothing is checked',
+    )
     .addOption(
       new Option(
         '--sha256 <hex>',
         'what it is to hash to: then any server will do, and any node may give it',
       ).argParser(sha256In),
     )
+    .option('--header <line>', "a header for its server, 'Name: value'; other users see what is written here", collect)
+    .option('--header-file <file>', 'a file (mode 0600) with such lines: a login stays out of the list of processes')
+    .option('--netrc-file <file>', 'a netrc (mode 0600) with a login for its server')
+    .addHelpText('after', LOGIN_HELP)
     .option('--json', 'as JSON');
   get.action(async (url: string) => {
     const [{ runGet }, config] = await Promise.all([import('./get.ts'), loaded(get)]);
     done(await runGet(url, get.opts<GetFlags>(), config, port));
   });
+}
+
+const LOGIN_HELP = `
+Headers and logins go to the server of the URL alone, to no other that it leads to. A file that was asked for with one comes straight
+from its server and is kept from other users; with --sha256, and a strong ETag and size from the server, nodes share it with those
+whose own login gets the same answer.`;
+
+function collect(line: string, lines: readonly string[] = []): string[] {
+  return [...lines, line];
 }
 
 function only(name: string): Concerns {

@@ -1,6 +1,7 @@
 import { Type, type Static } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { Client } from 'undici';
+import { encodeFileHeaders, FILE_HEADERS, type FileHeaders } from '../files/file-headers.ts';
 import { backoffMs, type Backoff } from '../base/backoff.ts';
 import { systemClock } from '../base/clock.ts';
 import { codeOf, describeError } from '../base/errors.ts';
@@ -9,11 +10,12 @@ import {
   GetBroken,
   GetNotTheSame,
   GetNotWritten,
+  GetStreamBroken,
   GetWrongDigest,
   ServiceRefused,
   ServiceUnreachable,
 } from './errors.ts';
-import { PartFile } from './part-file.ts';
+import type { Part } from './part-file.ts';
 import type { BarSource } from './progress.ts';
 
 /** Tries go on for so long without a byte: a proxy that is started again is back by then. */
@@ -34,7 +36,7 @@ const LOOK_MS = 250;
 const LAST_LOOKS = 20;
 /** What trying again does not mend. */
 const FINAL =
-  /^(?:FILE_(?:URL_INVALID|DIGEST_INVALID|NOT_ALLOWED|BAD_REQUEST|DIGEST_MISMATCH)|ORIGIN_(?:UNAUTHORIZED|DENIED|NOT_FOUND|TLS|REDIRECT_REFUSED|BAD_RESPONSE)|ADDRESS_REFUSED|BROWSER_REFUSED|HOST_REFUSED)$/;
+  /^(?:FILE_(?:URL_INVALID|DIGEST_INVALID|HEADER_INVALID|NOT_ALLOWED|BAD_REQUEST|DIGEST_MISMATCH)|ORIGIN_(?:UNAUTHORIZED|DENIED|NOT_FOUND|TLS|REDIRECT_REFUSED|BAD_RESPONSE)|ADDRESS_REFUSED|BROWSER_REFUSED|HOST_REFUSED)$/;
 
 const Refusal = Type.Object({ code: Type.String(), message: Type.String(), todo: Type.Optional(Type.String()) });
 const TransferAnswer = Type.Object({
@@ -66,8 +68,11 @@ export interface GetOptions {
   /** The proxy's API. */
   readonly api: string;
   readonly url: string;
-  /** Absolute. */
+  /** What messages call the place where it is to be. */
   readonly file: string;
+  readonly open: () => Promise<Part>;
+  /** For its server. */
+  readonly headers?: FileHeaders | undefined;
   /** In hex. */
   readonly sha256: string | undefined;
   readonly signal: AbortSignal;
@@ -99,8 +104,8 @@ export class FileGetter {
    * right file nothing is left under its name.
    */
   async get(): Promise<GotFile> {
-    const { file, sha256, signal } = this.#options;
-    const part = await PartFile.of(file);
+    const { file, open, sha256, signal } = this.#options;
+    const part = await open();
     try {
       await this.#fetch(part);
       const actual = part.sha256;
@@ -121,14 +126,14 @@ export class FileGetter {
     return codeOf(error) !== 'FILE_DIGEST_MISMATCH';
   }
 
-  async #fetch(part: PartFile): Promise<void> {
+  async #fetch(part: Part): Promise<void> {
     const { signal } = this.#options;
     let lastByteAt = systemClock.monotonic();
     for (let tries = 0, beginnings = 0; ; tries += 1) {
       const before = this.coming.received;
       const { error, hasBegun, hasAnswered } = await this.#try(part);
       if (error === undefined) return;
-      if (signal.aborted || error instanceof GetNotWritten || FINAL.test(codeOf(error))) throw error;
+      if (signal.aborted || isOwn(error) || FINAL.test(codeOf(error))) throw error;
       if (hasBegun) beginnings += 1;
       if (beginnings >= MAX_BEGINNINGS) throw new GetNotTheSame({ times: beginnings }, { cause: error });
       if (this.coming.received !== before) {
@@ -145,7 +150,7 @@ export class FileGetter {
   }
 
   /** One answer of the proxy. `hasBegun`: from the front. */
-  async #try(part: PartFile): Promise<{ error: unknown; hasBegun: boolean; hasAnswered: boolean }> {
+  async #try(part: Part): Promise<{ error: unknown; hasBegun: boolean; hasAnswered: boolean }> {
     const { signal } = this.#options;
     const state = { hasBegun: false, hasAnswered: false };
     let transfer: string | undefined;
@@ -170,13 +175,14 @@ export class FileGetter {
     watching.abort();
     if (transfer !== undefined && !signal.aborted) {
       const said = await this.#settled(transfer);
-      if (error !== undefined && !(error instanceof GetNotWritten) && said) error = said;
+      if (error !== undefined && !isOwn(error) && said) error = said;
     }
     return { error, ...state };
   }
 
-  async #ask(headers: Record<string, string> = {}): ReturnType<Client['request']> {
-    const { api, url, sha256, signal } = this.#options;
+  async #ask(range: Record<string, string> = {}): ReturnType<Client['request']> {
+    const { api, url, sha256, headers: login, signal } = this.#options;
+    const headers = { ...range, ...(login && { [FILE_HEADERS]: encodeFileHeaders(login) }) };
     const query = new URLSearchParams({ url, ...(sha256 !== undefined && { sha256 }) });
     try {
       return await this.#client.request({ method: 'GET', path: `/api/v1/files?${query.toString()}`, headers, signal });
@@ -186,7 +192,7 @@ export class FileGetter {
     }
   }
 
-  async #open(part: PartFile, resumeAt: number | undefined, headers: Record<string, unknown>): Promise<void> {
+  async #open(part: Part, resumeAt: number | undefined, headers: Record<string, unknown>): Promise<void> {
     const { coming } = this;
     const length = headers['content-length'];
     if (resumeAt === undefined) {
@@ -202,7 +208,7 @@ export class FileGetter {
     coming.received = part.size;
   }
 
-  async #take(part: PartFile, body: AsyncIterable<Buffer>): Promise<void> {
+  async #take(part: Part, body: AsyncIterable<Buffer>): Promise<void> {
     let chunks: Buffer[] = [];
     let length = 0;
     const flush = async (): Promise<void> => {
@@ -266,6 +272,11 @@ export class FileGetter {
     }
     return status;
   }
+}
+
+/** What this end has to say is not what the proxy has. */
+function isOwn(error: unknown): boolean {
+  return error instanceof GetNotWritten || error instanceof GetStreamBroken;
 }
 
 async function wordsOf(body: AsyncIterable<Buffer>): Promise<string> {

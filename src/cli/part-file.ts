@@ -11,11 +11,29 @@ const NAME_CHARACTERS = 40;
 /** What is never resumed: nothing says which version it is of. */
 const NO_VERSION = 'none';
 
+/** A file on its way to where it is to be. */
+export interface Part {
+  /** Of which version what is here is, and how much of it; undefined: nothing that can be gone on with. */
+  kept(): Promise<{ etag: string; size: number } | undefined>;
+  /** Starts afresh, with a version's ETag (undefined: it has none). */
+  begin(etag: string | undefined): Promise<void>;
+  /** Goes on from `at`. */
+  resume(at: number): Promise<void>;
+  write(bytes: Buffer): Promise<void>;
+  readonly size: number;
+  /** SHA-256 of all of it, in hex. */
+  readonly sha256: string;
+  /** It is whole and right. */
+  finish(): Promise<void>;
+  discard(): Promise<void>;
+  close(): Promise<void>;
+}
+
 /**
  * A file on its way to disk: beside the place where it is to be, under a name that tells which version it is of, until it is whole.
  * All of its methods throw GET_NOT_WRITTEN.
  */
-export class PartFile {
+export class PartFile implements Part {
   readonly #file: string;
   readonly #prefix: string;
   #path: string | undefined;

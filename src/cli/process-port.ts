@@ -19,6 +19,8 @@ export interface ProcessPort {
   columns?(): number | undefined;
   /** Writes to standard output. */
   print(text: string): void;
+  /** Writes bytes to standard output; resolves when they have been taken, rejects where nobody takes them any more. */
+  write(bytes: Uint8Array): Promise<void>;
   /** Writes to standard error. */
   complain(text: string): void;
   /** Asks the person at the terminal, and gives the line that they type. Absent: nobody can be asked. */

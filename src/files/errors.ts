@@ -10,10 +10,21 @@ export const FileDigestInvalid = codedError('FILE_DIGEST_INVALID', {
   todo: 'give its 64 hexadecimal digits, as sha256sum prints them',
 });
 
+/** Repeats no value: it may be a password. */
+export const FileHeaderInvalid = codedError('FILE_HEADER_INVALID', {
+  message: (p: { why: string }) => `these headers cannot be sent to a file's server: ${p.why}`,
+  todo: "give each as in 'Authorization: Bearer …', in a line of its own of --header-file FILE",
+});
+
 export const FileNotAllowed = codedError('FILE_NOT_ALLOWED', {
   message: (p: { server: string }) =>
     `this node fetches nothing like that from ${p.server}: no pattern of files.allow fits`,
   todo: (p) => `if it should, add a pattern to files.allow of the proxy's configuration: ${p.server}/**`,
+});
+
+export const FilesCaUnusable = codedError('FILES_CA_UNUSABLE', {
+  message: (p: { file: string; why: string }) => `the certificates of files.ca, ${p.file}, cannot be used: ${p.why}`,
+  todo: 'put PEM certificates there that Hawker can read, and start the proxy, or send it SIGHUP again: until then those from before count',
 });
 
 /** Of a file that was asked for by its digest. */

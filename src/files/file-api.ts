@@ -10,6 +10,7 @@ import { contentRange, parseRange, resolveRange, type Slice } from '../http/rang
 import { DownloadsClosed } from '../p2p/peer/errors.ts';
 import { isOriginError } from '../registry/errors.ts';
 import { FileBadRequest } from './errors.ts';
+import { decodeFileHeaders, FILE_HEADERS } from './file-headers.ts';
 import { auditFile } from './file-audit.ts';
 import { failureOfFile, parseAsked, type AskedFile, type Files } from './files.ts';
 import { sendStraight } from './straight.ts';
@@ -23,6 +24,7 @@ const STATUSES: Readonly<Record<string, number>> = {
   FILE_URL_INVALID: 400,
   FILE_DIGEST_INVALID: 400,
   FILE_BAD_REQUEST: 400,
+  FILE_HEADER_INVALID: 400,
   FILE_NOT_ALLOWED: 403,
   TOO_MANY_FILES: 503,
   TOO_MANY_DOWNLOADS: 503,
@@ -30,11 +32,12 @@ const STATUSES: Readonly<Record<string, number>> = {
 };
 
 /**
- * `GET /api/v1/files?url=URL[&sha256=HEX]` of a proxy's own API: any file through the swarm. Answers 200, or 206 to a `Range` (with
+ * `GET /api/v1/files?url=URL[&sha256=HEX]` of a proxy's own API: any file through the swarm; `X-Hawker-File-Headers` (file-headers.ts) has
+ * what its server is to be sent. Answers 200, or 206 to a `Range` (with
  * an `If-Range` of the ETag that was given before, where it is still that file), with
  *
  *     X-Hawker-Transfer  where `GET /api/v1/files/transfers/ID` says how it stands, and why it broke off
- *     X-Hawker-Shared    `no` where it comes straight from its server, because nothing says which version it is
+ *     X-Hawker-Shared    `no` where it comes straight from its server, because nothing says which version it is, or it is behind a login
  *     X-Hawker-Source    where the first byte comes from, as on the mirror
  *
  * An error before the first byte is `{code, message, todo}`; after it the connection ends early.
@@ -74,7 +77,7 @@ export class FileApi {
     const { remoteAddress: client } = socket;
     try {
       if (isPage) throw new FileBadRequest({ why: 'it comes from a web page' });
-      asked = askedIn(query);
+      asked = { ...askedIn(query), headers: decodeFileHeaders(request.headers[FILE_HEADERS]) };
       transfer = this.#transfers.begin();
       const { signal } = transfer;
       onClientGone(response, (reason) => transfer!.abort(reason));

@@ -23,13 +23,13 @@ interface Outcome {
 }
 
 /**
- * Notes what came of a request for a file that is not for everybody: its URL has a query, which is what one is signed by, or its server
+ * Notes what came of a request for a file that is not for everybody: its URL has a query, which is what one is signed by, it was asked for with a login, or its server
  * or this node's configuration refuses it. Of a URL host and path are noted; the query never is.
  */
 export function auditFile(audit: Audit, outcome: Outcome): void {
   const { client, method, asked, transfer, error, isGiven, status, isPage } = outcome;
   const { url } = asked ?? {};
-  if (!isPage && (!url || (url.search === '' && !isRefusal(error)))) return;
+  if (!isPage && (!url || (url.search === '' && !asked?.headers && !isRefusal(error)))) return;
   if (!isGiven && error instanceof ClientGone) return;
   const sources = Object.entries(transfer?.sources ?? {}).filter(([, bytes]) => bytes > 0);
   audit.record({

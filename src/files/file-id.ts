@@ -1,7 +1,13 @@
 import { fileIdOf, type Digest } from '../base/digest.ts';
 
-/** Which bytes a file has: those of a digest, or those that its server gives under a strong ETag, so many of them. */
-export type FileVersion = { readonly sha256: Digest } | { readonly etag: string; readonly size: number };
+/**
+ * Which bytes a file has: those of a digest, or those that its server gives under a strong ETag, so many of them. All three are of a
+ * file behind a login: who has another answer from its server, as a page that asks for the login, has another id.
+ */
+export type FileVersion =
+  | { readonly sha256: Digest }
+  | { readonly etag: string; readonly size: number }
+  | { readonly login: true; readonly sha256: Digest; readonly etag: string; readonly size: number };
 
 /**
  * Parameters by which storage services sign URLs. They differ from node to node and from day to day, and the file does not; that the
@@ -32,8 +38,12 @@ const SIGNATURES: readonly { readonly marks: readonly string[]; readonly drops: 
  * a node gives it to nobody before the URL has been asked for just this version of it.
  */
 export function fileId(url: URL, version: FileVersion): Digest {
-  const of = 'sha256' in version ? ['sha256', version.sha256] : ['etag', version.etag, version.size];
-  return fileIdOf(`hawker file 1\0${JSON.stringify([unsigned(url), ...of])}`);
+  return fileIdOf(`hawker file 1\0${JSON.stringify([unsigned(url), ...partsOf(version)])}`);
+}
+
+function partsOf(version: FileVersion): (string | number)[] {
+  if ('login' in version) return ['login', version.sha256, version.etag, version.size];
+  return 'sha256' in version ? ['sha256', version.sha256] : ['etag', version.etag, version.size];
 }
 
 /** The URL without fragment, user and signature. */

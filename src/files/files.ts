@@ -6,6 +6,7 @@ import type { PieceSource } from '../p2p/peer/piece-source.ts';
 import { isOriginError } from '../registry/errors.ts';
 import { MAX_URL_CHARACTERS } from './allow-list.ts';
 import { FileDigestInvalid, FileDigestMismatch, FileNotAllowed, FileUrlInvalid } from './errors.ts';
+import type { FileHeaders } from './file-headers.ts';
 import { fileId } from './file-id.ts';
 import { nameOf, type FileHead, type FileServers } from './file-servers.ts';
 
@@ -14,13 +15,15 @@ export interface AskedFile {
   readonly url: URL;
   /** What it is to hash to, where the asker says. */
   readonly sha256: Digest | undefined;
+  /** What the asker has for the file's server. */
+  readonly headers?: FileHeaders | undefined;
 }
 
 /** Where a file's bytes come from. */
 export type FoundFile =
   /** Through store and swarm, where it has this id. */
   | { readonly kind: 'shared'; readonly id: Digest; readonly size: number | undefined }
-  /** Straight from its server: nothing says of two answers that they are of the same file. */
+  /** Straight from its server: nothing says of two answers that they are of the same file, or it is for its asker alone. */
   | { readonly kind: 'straight'; readonly size: number | undefined };
 
 /**
@@ -55,39 +58,44 @@ export class Files {
 
   /**
    * Finds out which file is at a URL now. It is asked each time: that its server gives it to this node is what lets this node
-   * give it away, and lets it take the bytes from others. Throws FILE_NOT_ALLOWED, OriginErrors, and the signal's reason.
+   * give it away, and lets it take the bytes from others. A file behind a login is kept out of store and swarm, unless its digest is
+   * known: under one URL others may be given something else. Throws FILE_NOT_ALLOWED, OriginErrors, and the signal's reason.
    */
-  async find({ url, sha256 }: AskedFile, signal: AbortSignal): Promise<FoundFile & { readonly source: PieceSource }> {
+  async find(
+    { url, sha256, headers }: AskedFile,
+    signal: AbortSignal,
+  ): Promise<FoundFile & { readonly source: PieceSource }> {
     if (!this.#servers.allows(url)) throw new FileNotAllowed({ server: url.origin });
-    const head = await this.#ask({ url, sha256 }, signal);
-    const { etag, size } = head;
-    if (sha256) {
+    const { etag, size } = await this.#ask({ url, sha256, headers }, signal);
+    if (sha256 && !headers) {
       const id = fileId(url, { sha256 });
-      return { kind: 'shared', id, size, source: this.#servers.file(url, undefined) };
+      return { kind: 'shared', id, size, source: this.#servers.file(url, undefined, undefined) };
     }
-    if (etag === undefined || size === undefined)
-      return { kind: 'straight', size, source: this.#servers.file(url, etag) };
-    return { kind: 'shared', id: fileId(url, { etag, size }), size, source: this.#servers.file(url, etag) };
+    const source = this.#servers.file(url, etag, headers);
+    if (etag === undefined || size === undefined || (headers && !sha256)) return { kind: 'straight', size, source };
+    const id = fileId(url, sha256 ? { login: true, sha256, etag, size } : { etag, size });
+    return { kind: 'shared', id, size, source };
   }
 
   /** Opens what `find` has found, as `Downloads.open` does. Rejects as that, with FILE_DIGEST_MISMATCH where the file is another. */
   open(
-    { url, sha256 }: AskedFile,
+    { url, sha256, headers }: AskedFile,
     { id, size, source }: { id: Digest; size: number | undefined; source: PieceSource },
     range: Slice | undefined,
     signal: AbortSignal,
   ): Promise<OpenBlob> {
-    // What is signed into a URL is for who has it.
-    const isPrivate = url.search !== '';
+    // What is signed into a URL is for who has it, and so is what a login opens.
+    const isPrivate = url.search !== '' || headers !== undefined;
     return this.#downloads.open({ digest: id, content: sha256, origin: source, size, isPrivate }, range, signal);
   }
 
   /** While its server does not answer, what was read from this URL before and has its digest is still that file. */
-  async #ask({ url, sha256 }: AskedFile, signal: AbortSignal): Promise<FileHead> {
+  async #ask({ url, sha256, headers }: AskedFile, signal: AbortSignal): Promise<FileHead> {
     try {
-      return await this.#servers.ask(url, signal);
+      return await this.#servers.ask(url, headers, signal);
     } catch (error) {
-      const here = sha256 && url.search === '' ? this.#downloads.sizeOf(fileId(url, { sha256 })) : undefined;
+      const here =
+        sha256 && url.search === '' && !headers ? this.#downloads.sizeOf(fileId(url, { sha256 })) : undefined;
       const isSilent = isOriginError(error) && !error.final;
       if (here === undefined || !isSilent || error.answer !== undefined) throw error;
       return { etag: undefined, size: here };

@@ -54,6 +54,8 @@ export interface FilePlace {
   /** Names it without secrets, its server first. */
   readonly name: string;
   readonly url: URL;
+  /** For the very server of the URL, as a login is. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   /** See `ReadProgress`. */
   readonly check: (head: ResponseHead) => void;
   /** Throws where a redirect must not lead. */
@@ -177,6 +179,7 @@ export class RegistryBlob implements OriginBlob {
   ): Promise<ReadOutcome> {
     const range = this.#rangesWork ? rangeHeader(progress) : undefined;
     const headers = {
+      ...(mayCarryAuthorization(this.#origin.baseUrl, url) && this.#file?.headers),
       ...(range === undefined ? {} : { range }),
       ...(authorization === undefined ? {} : { authorization }),
     };

@@ -5,6 +5,9 @@ const SECRET_FIELDS = ['password', 'refresh_token'] as const;
 /** What a token endpoint is asked by (distribution's token spec). All else in a query may be a signature. */
 const OPEN_PARAMETERS: ReadonlySet<string> = new Set(['service', 'scope']);
 
+/** Headers whose values everybody may know. */
+const OPEN_HEADERS: ReadonlySet<string> = new Set(['accept', 'accept-encoding', 'content-type', 'range', 'user-agent']);
+
 /** What a request carries. */
 export interface Sent {
   readonly url: URL;
@@ -16,7 +19,8 @@ export interface Sent {
 export function secretsIn({ url, headers, form }: Sent): string[] {
   const signatures = [...url.searchParams].filter(([name]) => !OPEN_PARAMETERS.has(name)).map(([, value]) => value);
   const fields = SECRET_FIELDS.map((name) => form?.[name] ?? '');
-  const secrets = [...signatures, ...fields, ...inAuthorization(headers?.['authorization'] ?? '')];
+  const others = Object.entries(headers ?? {}).filter(([name]) => !OPEN_HEADERS.has(name));
+  const secrets = [...signatures, ...fields, ...others.flatMap(([name, value]) => inHeader(name, value))];
   const forms = new Set(secrets.filter((secret) => secret.length >= MIN_CHARACTERS).flatMap(formsOf));
   return [...forms].toSorted((a, b) => b.length - a.length);
 }
@@ -24,6 +28,12 @@ export function secretsIn({ url, headers, form }: Sent): string[] {
 /** `words` without the secrets. */
 export function withoutSecrets(words: string, secrets: readonly string[]): string {
   return secrets.reduce((text, secret) => text.replaceAll(secret, '…'), words);
+}
+
+/** Of a header that nobody here knows: all of it, and each value of a cookie. */
+function inHeader(name: string, value: string): string[] {
+  if (name === 'authorization') return inAuthorization(value);
+  return [value, ...value.split(/;\s*/).map((part) => part.slice(part.indexOf('=') + 1))];
 }
 
 function inAuthorization(authorization: string): string[] {

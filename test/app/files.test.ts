@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pino } from 'pino';
 import t, { type Test } from 'tap';
 import { startProxyService } from '../../src/app/proxy-service.ts';
 import type { Service } from '../../src/app/service.ts';
 import { digestOf } from '../../src/base/digest.ts';
 import { silentLogger } from '../../src/base/log.ts';
 import { MiB } from '../../src/base/units.ts';
+import { encodeFileHeaders, FILE_HEADERS } from '../../src/files/file-headers.ts';
 import { eventually, json, nodeConfig, startCluster, urlOf } from '../support/cluster.ts';
 import { FileServer } from '../support/file-server.ts';
 
@@ -259,6 +261,83 @@ t.test('what is signed into a URL stays on this node, where the cluster has no s
   t.equal(server.bytesOut, 2 * server.bytes.length, 'the other node has read it for itself');
   const { blobs } = await json<{ blobs: unknown[] }>(`${supernode}/api/v1/blobs`);
   t.same(blobs, [], 'nobody else was told');
+});
+
+t.test('a file behind a login: with its digest for those whose own login opens it, else for nobody else', async (t) => {
+  const server = await FileServer.start(t, 2 * MiB);
+  const lines: string[] = [];
+  const log = pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) });
+  const files = [`${server.url}/**`];
+  const { proxies } = await startCluster(t, { origin: NO_REGISTRY, nodes: 1, files, log });
+  const [proxy] = proxies as [Service];
+  const url = `${server.url}/private/x`;
+  server.authorization = 'Bearer alice-s-own-token';
+  const login = (value: string) => ({ [FILE_HEADERS]: encodeFileHeaders({ authorization: value }) });
+  const get = async (headers: Record<string, string>, sha256?: string) => {
+    const answer = await ask(proxy, url, { headers, ...(sha256 !== undefined && { sha256 }) });
+    const { status } = answer;
+    const bytes = await bytesOf(answer);
+    return {
+      status,
+      shared: answer.headers.get('x-hawker-shared'),
+      is: digestOf(bytes),
+      text: bytes.toString('latin1'),
+    };
+  };
+  const alice = login(server.authorization);
+  const bob = login('Bearer bob-s-other-token');
+  const { sha256 } = server;
+  const size = server.bytes.length;
+
+  t.match(await get(alice), { status: 200, shared: 'no', is: sha256 });
+  t.match(await get(alice), { status: 200, shared: 'no', is: sha256 });
+  t.equal(server.bytesOut, 2 * size, 'each time from its server: nothing was kept');
+  t.match(await get(alice, sha256.slice(7)), { status: 200, shared: 'yes', is: sha256 });
+  t.match(await get(alice, sha256.slice(7)), { status: 200, shared: 'yes', is: sha256 });
+  t.equal(server.bytesOut, 3 * size, 'with its digest once');
+  for (const [headers, digest] of [[{}], [{}, sha256.slice(7)], [bob], [bob, sha256.slice(7)]] as const) {
+    const refused = await get(headers, digest);
+    t.match(refused, { status: 401, text: /ORIGIN_UNAUTHORIZED.*--header-file/ });
+    t.notMatch(refused.text, 'bob-s-other-token');
+  }
+  server.loginPage = 'please log in';
+  for (const headers of [{}, bob]) {
+    const page = await ask(proxy, url, { headers, sha256: sha256.slice(7) }).then(bytesOf, () => Buffer.from('cut'));
+    t.notOk(page.equals(server.bytes), 'a page for people who log in opens nothing');
+    t.ok(page.length < 1000);
+  }
+  server.loginPage = undefined;
+  server.status = 503;
+  for (const headers of [{}, bob, alice]) {
+    server.authorization = undefined;
+    t.match(await get(headers, sha256.slice(7)), { status: 502 }, 'while its server is silent nobody gets it');
+  }
+  for (const secret of ['alice-s-own-token', 'bob-s-other-token']) t.notOk(lines.some((line) => line.includes(secret)));
+  const bad = await ask(proxy, url, { headers: { [FILE_HEADERS]: encodeFileHeaders({ host: 'other.test' }) } });
+  t.match([bad.status, await bad.json()], [400, { code: 'FILE_HEADER_INVALID' }]);
+});
+
+t.test('a login goes to the server of the URL, and nowhere that it leads to', async (t) => {
+  const elsewhere = await FileServer.start(t, 1000);
+  const server = await FileServer.start(t, 1000);
+  const files = [`${server.url}/**`, `${elsewhere.url}/**`];
+  const { proxies } = await startCluster(t, { origin: NO_REGISTRY, nodes: 1, files });
+  server.location = `${elsewhere.url}/moved/x`;
+  const headers = { [FILE_HEADERS]: encodeFileHeaders({ authorization: 'Bearer secret', 'private-token': 'secret' }) };
+  for (const sha256 of [undefined, elsewhere.sha256.slice(7)]) {
+    const answer = await ask(proxies[0]!, `${server.url}/x`, { headers, ...(sha256 !== undefined && { sha256 }) });
+    t.equal(digestOf(await bytesOf(answer)), elsewhere.sha256);
+  }
+  t.ok(server.requests.every(({ headers }) => headers['private-token'] === 'secret'));
+  t.ok(elsewhere.requests.length > 2);
+  t.notMatch(JSON.stringify(elsewhere.requests), 'secret');
+  server.location = `${server.url}/moved/x`;
+  const near = server.requests.length;
+  t.equal((await ask(proxies[0]!, `${server.url}/x`, { headers })).status, 200);
+  t.ok(
+    server.requests.slice(near).every(({ headers }) => headers['private-token'] === 'secret'),
+    'on its own server it does',
+  );
 });
 
 t.test('the store cannot take it: it streams through, and is checked', async (t) => {

@@ -41,6 +41,8 @@ const CASES: readonly [line: string, offered: readonly string[], not: readonly s
   ['hawker up --store-', ['--store-dir', '--store-quota', '--store-containerd'], ['--undo']],
   ['hawker demo --log-level wa', ['warn'], ['debug', '--log-level']],
   ['hawker completion ', ['bash', 'zsh', 'fish'], ['up']],
+  ['hawker preheat x --ca', ['--cancel'], ['--all']],
+  ['hawker get --header', ['--header', '--header-file'], ['--output']],
   ['hawker help pee', ['peers'], ['up']],
 ];
 

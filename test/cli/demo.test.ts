@@ -23,6 +23,7 @@ class Run implements ProcessPort {
     this.isTerminal = isTerminal;
   }
 
+  async write(): Promise<void> {}
   print(text: string): void {
     this.out += text;
     this.onPrint();

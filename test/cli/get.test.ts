@@ -116,6 +116,71 @@ t.test('what fails leaves nothing under the file’s name, and says why in one l
   t.match(await get(`${server.url}/x`, '-o', 'x', '--sha256', 'abc'), { status: 2, err: /64 hexadecimal/ });
 });
 
+t.test('to standard output: with a digest the end comes when it is right, and only then', async (t) => {
+  const at = await scene(t, 3 * MiB + 7);
+  const { server, get, dir } = at;
+  const url = `${server.url}/x`;
+  const latin = server.bytes.toString('latin1');
+  for (const more of [[], ['--sha256', server.sha256]]) {
+    const { status, out, err } = await get(url, '-o', '-', ...more);
+    t.same({ status, err, right: out === latin }, { status: 0, err: '', right: true });
+  }
+  const wrong = await get(url, '-o', '-', '--sha256', digestOf('another').slice(7));
+  t.match(wrong, { status: 1, err: /^hawker: FILE_DIGEST_MISMATCH: / });
+  t.ok(wrong.out.length < latin.length, 'not all of it');
+  server.etag = undefined;
+  server.authorization = 'Bearer x';
+  const login = ['--header', 'Authorization: Bearer x'];
+  const straight = await get(url, '-o', '-', ...login, '--sha256', digestOf('another').slice(7));
+  t.match(straight, { status: 1, err: /^hawker: GET_WRONG_DIGEST: .*standard output/ });
+  t.ok(latin.startsWith(straight.out) && straight.out.length <= latin.length - 16 * 1024, 'the end is held back');
+  t.ok((await get(url, '-o', '-', ...login)).out === latin);
+  server.cutAfter = 2 * MiB;
+  server.stepMs = 2;
+  const cut = await get(url, '-o', '-', ...login);
+  t.match(cut, { status: 1, err: /^hawker: GET_STREAM_BROKEN: / }, 'what has gone out cannot be taken back');
+  t.ok(latin.startsWith(cut.out));
+  t.match(await get(url, '-o', '-', '--json'), { status: 2, err: /--json/ });
+  t.same(readdirSync(dir), []);
+  const write = () => Promise.reject(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
+  const closed = await runCommand(['get', '--api-listen', at.api, url, '-o', '-', ...login], { write });
+  t.match(closed, { status: 1, err: /GET_NOT_WRITTEN: standard output/ });
+});
+
+t.test('a login from a file, a netrc or a header; it comes up nowhere', async (t) => {
+  const at = await scene(t, 100_000);
+  const { server, get, dir } = at;
+  const url = `${server.url}/x`;
+  const secret = 'the-token-of-alice';
+  const put = (name: string, text: string, mode = 0o600) => writeFileSync(join(dir, '..', name), text, { mode });
+  put('headers', `# mine\nAuthorization: Bearer ${secret}\n`);
+  put('netrc', `machine other.test login bob password no\nmachine 127.0.0.1 login alice password ${secret}\n`);
+  put('open', `Authorization: Bearer ${secret}\n`, 0o644);
+  const fails = async (error: RegExp, status: number, ...args: string[]) => {
+    const got = await get(url, '-o', 'x', ...args);
+    t.match(got, { status, err: error });
+    t.notMatch(got.err + got.out, secret);
+  };
+  server.authorization = `Bearer ${secret}`;
+  await fails(/ORIGIN_UNAUTHORIZED/, 1);
+  const got = await get(url, '-o', 'x', '--header-file', '../headers');
+  t.match(got, { status: 0, err: '', out: /kept from other users/ });
+  right(t, at, 'x');
+  t.match(await get(url, '-o', 'y', '--header', `authorization: Bearer ${secret}`), { status: 0 });
+  t.match(await get(url, '-o', 'z', '--header-file', '../headers', '--sha256', server.sha256), { status: 0, err: '' });
+  await fails(/GET_LOGIN_UNUSABLE: .*mode 0644/, 1, '--header-file', '../open');
+  await fails(/GET_LOGIN_UNUSABLE: .*ENOENT/, 1, '--header-file', '../none');
+  await fails(/FILE_HEADER_INVALID: .*host/, 1, '--header', `Host: ${secret}`);
+  await fails(/USAGE: .*Name: value/, 2, '--header', secret);
+  server.authorization = `Basic ${Buffer.from(`alice:${secret}`).toString('base64')}`;
+  t.match(await get(url, '-o', 'n', '--netrc-file', '../netrc'), { status: 0, err: '' });
+  put('netrc', `machine other.test login bob password ${secret}\n`);
+  await fails(/GET_LOGIN_UNUSABLE: .*no login for 127\.0\.0\.1/, 1, '--netrc-file', '../netrc');
+  t.match(await runCommand(['get', '--help']), {
+    out: /--header-file <file>[^]*--netrc-file <file>[^]*to no other that it leads to/,
+  });
+});
+
 t.test('no proxy: it says how to have one', async (t) => {
   const at = await scene(t, 1000);
   await at.proxy.stop();

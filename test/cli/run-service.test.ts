@@ -49,6 +49,7 @@ class FakeProcess implements ProcessPort {
   readonly #listeners = new Map<Signal, () => void>();
   crash: (error: unknown) => void = () => {};
 
+  async write(): Promise<void> {}
   print(text: string): void {
     this.printed += text;
   }

@@ -26,6 +26,8 @@ t.test('what was sent is not told, although it is said again', async (t) => {
     { url: URL_OF_BLOB, headers: { authorization: basic(`ann:${password}`) } },
     { url: URL_OF_BLOB, form: { username: 'ann', password } },
     { url: URL_OF_BLOB, form: { refresh_token: password } },
+    { url: URL_OF_BLOB, headers: { 'private-token': password, range: 'bytes=0-0' } },
+    { url: URL_OF_BLOB, headers: { cookie: `theme=dark; session=${password}` } },
     { url: new URL(`?X-Amz-Signature=${encodeURIComponent(password)}`, URL_OF_BLOB) },
   ];
   for (const sent of sents) {

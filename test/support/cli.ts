@@ -14,6 +14,7 @@ export async function runCommand(
     directory: '/',
     isTerminal: false,
     print: (text) => void (result.out += text),
+    write: async (bytes) => void (result.out += Buffer.from(bytes).toString('latin1')),
     complain: (text) => void (result.err += text),
     readSecret: async () => ({ text: '', isTyped: false }),
     onSignal: () => {},

@@ -21,6 +21,9 @@ export class FileServer {
   /** Where it leads instead. */
   location: string | undefined;
   headers: Record<string, string> = {};
+  /** Who sends another `Authorization` is answered 401, or, where there is one, with the page for people who log in. */
+  authorization: string | undefined;
+  loginPage: string | undefined;
   /** So many requests end with their connection, as on one that was idle for too long. */
   cutRequests = 0;
   /** A body breaks off after so many bytes, once. */
@@ -71,6 +74,13 @@ export class FileServer {
     if (this.cutRequests > 0) {
       this.cutRequests -= 1;
       response.destroy();
+      return;
+    }
+    if (this.authorization !== undefined && headers.authorization !== this.authorization) {
+      const page = this.loginPage;
+      if (page === undefined) response.writeHead(401).end(`not with ${headers.authorization ?? 'nothing'}`);
+      else
+        response.writeHead(200, { etag: '"login"', 'content-length': page.length }).end(method === 'HEAD' ? '' : page);
       return;
     }
     if (this.location !== undefined && !url.startsWith('/moved')) {
