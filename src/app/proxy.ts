@@ -100,6 +100,7 @@ export async function startProxy(
     start: async () => new FileServers(config.files, { metrics, clock }),
     stop: (servers) => servers.close(),
   });
+  reloads.add({ keys: ['files.allow', 'files.ca'], take: async (next) => fileServers.change(next.files) });
   resources.watchDisk(() => store.disk());
   const pool = new BufferPool();
   resources.hold(pool);

@@ -6,10 +6,48 @@ import { createLogger } from '../../src/base/log.ts';
 import { GiB } from '../../src/base/units.ts';
 import type { Config } from '../../src/config/config.ts';
 import { eventually, json, nodeConfig, urlOf } from '../support/cluster.ts';
+import { FileServer } from '../support/file-server.ts';
 
 const ROOT = resolve(import.meta.dirname, '../../..');
 const SECRET = 'the join secret of a test, long enough for it';
 const NEW = 'the secret that comes, which is long enough too';
+
+t.test('files.allow and files.ca: at once, also for the redirects of what comes just now', async (t) => {
+  const server = await FileServer.start(t, 3_000_000);
+  const dir = t.testdir({ store: {}, 'ca.pem': 'no certificate' });
+  const config = nodeConfig({ dir: join(dir, 'store'), origin: 'http://127.0.0.1:1', files: [`${server.url}/old/**`] });
+  const lines: string[] = [];
+  const log = createLogger({ level: 'info', format: 'json', destination: { write: (text) => void lines.push(text) } });
+  const service = await startUp(config, { log });
+  t.teardown(() => service.stop());
+  const ask = (path: string) =>
+    fetch(`${urlOf(service, 'api')}/api/v1/files?url=${encodeURIComponent(server.url + path)}`);
+  const withFiles = (allow: readonly string[], ca?: string): Config => ({ ...config, files: { allow, ca } });
+  let goOn: () => void = () => undefined;
+  server.holdAt = 1_000_000;
+  server.hold = () =>
+    new Promise((resolve) => {
+      goOn = resolve;
+    });
+  const coming = await ask('/old/x');
+  t.equal(coming.status, 200);
+  t.equal((await ask('/new/x')).status, 403);
+
+  t.same((await service.reload(withFiles([`${server.url}/new/**`]))).errors, []);
+  t.equal((await ask('/old/y')).status, 403);
+  server.holdAt = Infinity;
+  goOn();
+  t.equal((await coming.arrayBuffer()).byteLength, 3_000_000, 'what was coming goes on');
+  const now = await ask('/new/x');
+  t.equal((await now.arrayBuffer()).byteLength, 3_000_000);
+
+  const faulty = await service.reload(withFiles([`${server.url}/old/**`], join(dir, 'none.pem')));
+  t.match(faulty.errors, [{ code: 'FILES_CA_UNUSABLE', message: /ENOENT/ }]);
+  t.notOk(faulty.keys.includes('files.allow'));
+  t.match((await service.reload(withFiles([], join(dir, 'ca.pem')))).errors, [{ code: 'FILES_CA_UNUSABLE' }]);
+  t.equal((await ask('/old/z')).status, 403, 'all stays as it was');
+  t.equal((await ask('/new/z')).status, 200);
+});
 
 t.test('what SIGHUP takes up is what the documents say', async (t) => {
   const dir = t.testdir({ secret: `${SECRET}\n` });
