@@ -1,11 +1,13 @@
 import { Argument, InvalidArgumentError, Option, type Command } from 'commander';
-import { parseAddress, type Address } from '../config/formats.ts';
+import { parseAddress } from '../config/formats.ts';
+import type { NamedAddress } from '../setup/registries.ts';
 import { RUNTIME_NAMES } from '../setup/runtime.ts';
 import { USUAL_FILE } from './config-flags.ts';
 
 export interface SetupFlags {
   readonly registry?: readonly string[];
-  readonly mirror?: Address;
+  readonly mirror?: NamedAddress;
+  readonly mirrorCa?: string;
   readonly root: string;
   readonly yes?: true;
   readonly dryRun?: true;
@@ -32,10 +34,12 @@ export function addSetupFlags(command: Command): void {
       ).argParser(collect),
     )
     .addOption(
-      new Option('--mirror <url>', 'the mirror, where it is not proxy.listen: http://host:port').argParser(
-        mirrorAddress,
-      ),
+      new Option(
+        '--mirror <url>',
+        'the mirror, where it is not proxy.listen: http://host:port, or https://host:port',
+      ).argParser(mirrorAddress),
     )
+    .option('--mirror-ca <file>', 'of a mirror over TLS: a PEM file, certificates that the runtime is to trust there')
     .option('--root <dir>', 'the root of the system whose files are changed: an image, a chroot', '/')
     .option('--yes', 'write without asking')
     .option('--dry-run', 'only show what would be written')
@@ -59,9 +63,10 @@ function collect(text: string, before: readonly string[] | undefined): readonly 
   return [...(before ?? []), text.toLowerCase()];
 }
 
-function mirrorAddress(text: string): Address {
-  const [, place = ''] = /^http:\/\/([^/]+)\/?$/.exec(text) ?? [];
-  const address = parseAddress(place);
-  if (!address || address.port === 0) throw new InvalidArgumentError('Allowed: http://host:port, without a path.');
-  return address;
+function mirrorAddress(text: string): NamedAddress {
+  const [, scheme, place = ''] = /^(https?):\/\/([^/]+)\/?$/.exec(text) ?? [];
+  const listen = parseAddress(place);
+  if (!listen || listen.port === 0)
+    throw new InvalidArgumentError('Allowed: http://host:port or https://host:port, without a path.');
+  return { listen, tls: scheme === 'https' };
 }

@@ -1,22 +1,28 @@
 import { resolve } from 'node:path';
 import { systemClock } from '../base/clock.ts';
-import { CodedError, describeError } from '../base/errors.ts';
+import { CodedError, codeOf, describeError } from '../base/errors.ts';
+import { readUpTo } from '../base/read-up-to.ts';
+import { MiB } from '../base/units.ts';
 import { loadConfig, type ConfigSources } from '../config/load.ts';
 import { activate, type Activated } from '../setup/activate.ts';
 import { apply } from '../setup/apply.ts';
 import { diffOf, type Change } from '../setup/change.ts';
-import { NoRecord, NotConfirmed, NotVerified, UndoConflict } from '../setup/errors.ts';
+import { MirrorAddress, NoRecord, NotConfirmed, NotVerified, UndoConflict } from '../setup/errors.ts';
 import { readRecord, recordPath } from '../setup/record.ts';
 import { withMirror } from '../setup/registries.ts';
 import type { Activation, RuntimeName, SetupAround } from '../setup/runtime.ts';
 import { prepare, RUNTIMES } from '../setup/setup.ts';
 import { forget, planUndo, undo } from '../setup/undo.ts';
 import { TRIAL_IMAGE, verify, type Verification } from '../setup/verify.ts';
+import { UsageWrong } from './errors.ts';
 import { DONE } from './exit.ts';
 import type { ProcessPort } from './process-port.ts';
 import type { SetupFlags } from './setup-flags.ts';
 import { paint, printable } from './table.ts';
 import { hasColour } from './terminal.ts';
+
+/** Of a file of certificates. */
+const MAX_CA_BYTES = MiB;
 
 /** What has come of it, as `--json` gives it. */
 interface Outcome {
@@ -46,10 +52,30 @@ export async function runSetup(
     account: port.account,
     clock: systemClock,
     registries: flags.registry,
+    mirrorCa: await mirrorCaIn(flags.mirrorCa, port),
   };
+  if (around.mirrorCa !== undefined && around.config.proxy.tls.cert === undefined) {
+    throw new UsageWrong({ why: '--mirror-ca is for a mirror over TLS (--mirror https://…)', command: 'hawker setup' });
+  }
   const run = new SetupRun(name, flags, around, port);
   await run.toEnd(flags.undo === true ? () => run.undo() : () => run.setUp());
   return DONE;
+}
+
+async function mirrorCaIn(file: string | undefined, port: ProcessPort): Promise<string | undefined> {
+  if (file === undefined) return undefined;
+  const unusable = (why: string) =>
+    new MirrorAddress({
+      why: `${file} ${why}`,
+      todo: 'name a PEM file with the certificate of its authority: --mirror-ca FILE',
+    });
+  const bytes = await readUpTo(resolve(port.directory, file), MAX_CA_BYTES).catch((error: unknown) => {
+    throw unusable(`cannot be read (${codeOf(error)})`);
+  });
+  const text = bytes?.toString() ?? '';
+  if (!text.includes('-----BEGIN CERTIFICATE-----')) throw unusable('holds no certificate');
+  if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)) throw unusable('holds a private key, which is for nobody else');
+  return text;
 }
 
 class SetupRun {

@@ -8,10 +8,12 @@ import { criPlugin, newConfig, section, setConfigPath, versionOf } from './confi
 import { FileForm, FileInvalid, OldMirrors } from './errors.ts';
 import { isThere, readFileWithin, resolveWithin } from './files.ts';
 import { planHosts } from './hosts-files.ts';
+import { caEdits, caNotes, caPath, isCaFile } from './mirror-ca.ts';
 import { EVERY_REGISTRY, facesOf, patternsOf, registriesOf } from './registries.ts';
 import type { Activation, Edit, Plan, Pull, Runtime, SetupAround } from './runtime.ts';
 
-const CONFIG = '/etc/containerd/config.toml';
+const DIR = '/etc/containerd';
+const CONFIG = `${DIR}/config.toml`;
 /** Where nerdctl looks, and containerd's own docs/hosts.md puts it. */
 const USUAL_DIR = '/etc/containerd/certs.d';
 const CRI_PLUGINS = [1, 2, 3].map(criPlugin);
@@ -27,11 +29,15 @@ async function plan(around: SetupAround): Promise<Plan> {
   const faces = facesOf(around);
   const registries = registriesOf(around);
   const { dirs, edit, cri } = await lookAtConfig(around);
-  const hosts = await planHosts(around, { dirs, registries, faces, client: 'containerd' });
+  const [face] = faces.faces;
+  const ca = await caEdits(around, face!, caPath(DIR));
+  const mirrorCa = face!.tls && around.mirrorCa !== undefined ? caPath(DIR) : undefined;
+  const hosts = await planHosts(around, { dirs, registries, faces, client: 'containerd', mirrorCa });
   const patterns = registries.includes(EVERY_REGISTRY) || around.registries ? [] : patternsOf(around.config);
   return {
-    edits: [...(edit ? [edit] : []), ...hosts],
+    edits: [...(edit ? [edit] : []), ...ca, ...hosts],
     notes: [
+      ...caNotes(around, face!),
       ...(cri
         ? []
         : ['its CRI plugin is off, so no config_path is needed: nerdctl looks into that directory by itself']),
@@ -46,7 +52,7 @@ async function plan(around: SetupAround): Promise<Plan> {
 }
 
 async function activation({ root }: SetupAround, paths: readonly string[]): Promise<Activation> {
-  if (paths.every((path) => basename(path) === 'hosts.toml'))
+  if (paths.every((path) => basename(path) === 'hosts.toml' || isCaFile(path)))
     return { kind: 'none', command: '', why: 'hosts.toml is read at each pull' };
   const refusal = await socketRefusal(join(root, SOCKET), ASK_BOUND_MS);
   if (refusal !== undefined && refusal !== 'EACCES') {

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { join } from 'node:path';
 import { describeError } from '../base/errors.ts';
 import { askDocker } from '../doctor/docker.ts';
-import { hostPort, parseMirror, type MirrorFaces } from '../doctor/mirror-faces.ts';
+import { hostPort, parseMirror, schemeOf, urlOf, type MirrorFaces } from '../doctor/mirror-faces.ts';
 import { textOf } from '../doctor/node-files.ts';
 import { tableOf } from '../doctor/toml.ts';
 import { callSocket } from '../doctor/unix-api.ts';
@@ -11,7 +11,8 @@ import { FileInvalid, MirrorAddress, RegistryRefused, SetupConflict } from './er
 import { readFileWithin } from './files.ts';
 import { planHosts } from './hosts-files.ts';
 import { putFirst } from './json-members.ts';
-import { beyondLoopback, boundFace, facesOf, mirrorUrl, registriesOf } from './registries.ts';
+import { caEdits, caNotes, certsPath } from './mirror-ca.ts';
+import { beyondLoopback, boundFace, facesOf, registriesOf } from './registries.ts';
 import type { Activation, Edit, Plan, Pull, Runtime, SetupAround } from './runtime.ts';
 import { signalDaemon } from './signal.ts';
 
@@ -59,22 +60,29 @@ async function plan(around: SetupAround): Promise<Plan> {
       todo: `pull its images by a longer name, which reaches the mirror as it is: docker pull ${hostPort(face)}/${others[0]}/REPOSITORY`,
     });
   }
-  const insecure = beyondLoopback(face) ? hostPort(face) : undefined;
-  const edit = await planDaemonFile(around, { faces, url: mirrorUrl(face), insecure });
+  const insecure = beyondLoopback(face) && !face.tls ? hostPort(face) : undefined;
+  // dockerd reads it at each pull (docs.docker.com, “Verify repository client with certificates”).
+  const ca = await caEdits(around, face, certsPath(HOSTS_DIR, face));
+  const [first] = faces.faces;
+  const hostsCa = readsHosts && first !== face ? await caEdits(around, first!, certsPath(HOSTS_DIR, first!)) : [];
+  const mirrorCa = first!.tls && around.mirrorCa !== undefined ? certsPath(HOSTS_DIR, first!) : undefined;
+  const edit = await planDaemonFile(around, { faces, url: urlOf(face), insecure });
   const hosts = readsHosts
     ? await planHosts(around, {
         dirs: [HOSTS_DIR],
         registries: wanted,
         faces,
         client: 'docker',
+        mirrorCa,
         onlyThere: [DOCKER_HUB],
       })
     : [];
   if (edit) await refuseFlag(around);
-  const edits = [...(edit ? [edit] : []), ...hosts];
+  const edits = [...(edit ? [edit] : []), ...ca, ...hostsCa, ...hosts];
   return {
     edits,
     notes: [
+      ...caNotes(around, face),
       ...(readsHosts
         ? [`dockerd ${info.version} keeps images in containerd’s store: it reads ${HOSTS_DIR} for every registry`]
         : [
@@ -88,7 +96,7 @@ async function plan(around: SetupAround): Promise<Plan> {
 }
 
 async function activation(around: SetupAround, paths: readonly string[]): Promise<Activation> {
-  if (!paths.includes(FILE)) return { kind: 'none', command: '', why: 'hosts.toml is read at each pull' };
+  if (!paths.includes(FILE)) return { kind: 'none', command: '', why: 'it is read at each pull' };
   const daemon = await askDocker(around);
   if (daemon.kind !== 'info') {
     return { kind: 'none', command: '', why: `dockerd reads the file when it starts (${daemon.why})` };
@@ -127,7 +135,8 @@ async function planDaemonFile(
 
 function isOurs(mirror: string, faces: MirrorFaces): boolean {
   const named = parseMirror(mirror, 'https');
-  return named?.scheme === 'http' && faces.find(named.address) !== undefined;
+  const face = named && faces.find(named.address);
+  return face !== undefined && named?.scheme === schemeOf(face);
 }
 
 /** dockerd takes a file of blanks for none (moby, daemon/config). */

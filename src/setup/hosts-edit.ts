@@ -5,11 +5,18 @@ import { readToml, tableOf } from '../doctor/toml.ts';
 const HOST_TABLE = /^[ \t]*\[[ \t]*(?:host|"host"|'host')[ \t]*[.\]]/;
 const CAPABILITIES = ['pull', 'resolve'];
 
+/** The mirror as a hosts.toml names it. */
+export interface HostMirror {
+  readonly url: string;
+  /** A file with certificates to trust there. */
+  readonly ca?: string | undefined;
+}
+
 /**
  * A new hosts.toml (containerd, docs/hosts.md): the mirror first, the registry itself where the mirror does not answer. `server`
  * is left out for all registries at once, each of which then falls back to itself.
  */
-export function newHostsToml(mirror: string, fallback: { url: string; ca?: string } | undefined): string {
+export function newHostsToml(mirror: HostMirror, fallback: { url: string; ca?: string } | undefined): string {
   const lines = [
     '# Pulls go to this node’s Hawker first, and to the registry itself where that does not answer.',
     ...(fallback ? [`server = ${quoted(fallback.url)}`] : []),
@@ -21,15 +28,16 @@ export function newHostsToml(mirror: string, fallback: { url: string; ca?: strin
 }
 
 /** The lines for the mirror, without the last line break. Without capabilities containerd would push to it, too. */
-export function hostTable(mirror: string): string {
-  return `[host.${quoted(mirror)}]\n  capabilities = ["pull", "resolve"]`;
+export function hostTable({ url, ca }: HostMirror): string {
+  const trust = ca === undefined ? '' : `\n  ca = ${quoted(ca)}`;
+  return `[host.${quoted(url)}]\n  capabilities = ["pull", "resolve"]${trust}`;
 }
 
 /**
  * The mirror in front of the hosts that a hosts.toml names, which are asked in the order of its lines; everything else stays
  * as it is written. Undefined where the file is written in a form into which no table can be put. `text` must be valid.
  */
-export function insertHost(text: string, mirror: string): string | undefined {
+export function insertHost(text: string, mirror: HostMirror): string | undefined {
   const eol = text.includes('\r\n') ? '\r\n' : '\n';
   const block = hostTable(mirror).split('\n');
   const lines = text.split(eol);
@@ -48,13 +56,16 @@ export function insertHost(text: string, mirror: string): string | undefined {
 }
 
 /** The mirror has come in front, and nothing else has changed. */
-function isRight(before: string, after: string, mirror: string): boolean {
+function isRight(before: string, after: string, { url, ca }: HostMirror): boolean {
   const [old, now] = [readToml(before), readToml(after)];
   if (!('table' in old) || !('table' in now)) return false;
   const { host: oldHosts, ...oldRest } = old.table;
   const { host: nowHosts, ...nowRest } = now.table;
   const entries = Object.entries(tableOf(nowHosts));
-  const expected = [[mirror, { capabilities: CAPABILITIES }], ...Object.entries(tableOf(oldHosts))];
+  const expected = [
+    [url, { capabilities: CAPABILITIES, ...(ca !== undefined && { ca }) }],
+    ...Object.entries(tableOf(oldHosts)),
+  ];
   return isDeepStrictEqual(plain(entries), plain(expected)) && isDeepStrictEqual(plain(nowRest), plain(oldRest));
 }
 

@@ -1,13 +1,13 @@
 import { basename, dirname, join } from 'node:path';
 import { isPattern } from '../config/formats.ts';
 import { judgeHostsToml } from '../doctor/hosts-toml.ts';
-import type { MirrorFaces } from '../doctor/mirror-faces.ts';
+import { urlOf, type MirrorFaces } from '../doctor/mirror-faces.ts';
 import { namesIn } from '../doctor/node-files.ts';
 import { readToml } from '../doctor/toml.ts';
 import { FileForm, FileInvalid, SetupConflict } from './errors.ts';
 import { isThere, readFileWithin, resolveWithin } from './files.ts';
-import { hostTable, insertHost, newHostsToml } from './hosts-edit.ts';
-import { EVERY_REGISTRY, fallbackOf, mirrorUrl } from './registries.ts';
+import { hostTable, insertHost, newHostsToml, type HostMirror } from './hosts-edit.ts';
+import { EVERY_REGISTRY, fallbackOf } from './registries.ts';
 import type { Edit, SetupAround } from './runtime.ts';
 
 const DEFAULT = '_default';
@@ -21,6 +21,8 @@ export interface HostsWish {
   readonly registries: readonly string[];
   readonly faces: MirrorFaces;
   readonly client: 'containerd' | 'docker';
+  /** The file with the mirror's authorities; undefined: those that the client trusts anyway. */
+  readonly mirrorCa?: string | undefined;
   /** Those for which a file is changed where one counts, and none made. */
   readonly onlyThere?: readonly string[];
 }
@@ -32,7 +34,7 @@ export interface HostsWish {
 export async function planHosts(around: SetupAround, wish: HostsWish): Promise<Edit[]> {
   const { root, config } = around;
   const { dirs, registries, faces } = wish;
-  const mirror = mirrorUrl(faces.faces[0]!);
+  const mirror = { url: urlOf(faces.faces[0]!), ca: wish.mirrorCa };
   const edits = new Map<string, Edit>();
   for (const registry of await withOwnFiles(around, dirs, registries)) {
     // A registry that has no file of its own keeps whatever the one for all of them says.
@@ -53,7 +55,7 @@ export async function planHosts(around: SetupAround, wish: HostsWish): Promise<E
 /** The text with the mirror in it; undefined where it is in it already. */
 function changed(
   text: string,
-  { path, registry, mirror, wish }: { path: string; registry: string; mirror: string; wish: HostsWish },
+  { path, registry, mirror, wish }: { path: string; registry: string; mirror: HostMirror; wish: HostsWish },
 ): string | undefined {
   const read = readToml(text);
   if (!('table' in read)) throw new FileInvalid({ path, why: `line ${read.line} is no TOML: ${read.why}` });

@@ -23,6 +23,30 @@ export function putEndpoints(text: string, wishes: readonly EndpointWish[]): str
   return edited === text ? undefined : edited;
 }
 
+/**
+ * The file with the authorities of a host (`configs`); undefined where it is named there. Throws `NoPlace` where another is.
+ */
+export function putAuthority(text: string, host: string, file: string): string | undefined {
+  const document = parseDocument(text);
+  const root = mapOrNothing(document.contents, 'it');
+  const configs = mapOrNothing(root?.get('configs', true), 'configs');
+  const config = mapOrNothing(configs?.get(host, true), `configs."${host}"`);
+  const tls = mapOrNothing(config?.get('tls', true), `configs."${host}".tls`);
+  const there: unknown = tls?.get('ca_file');
+  if (there === file) return undefined;
+  if (there !== undefined) throw new NoPlace(`configs."${host}".tls names another ca_file`);
+  const hasConfigs = root?.has('configs') === true;
+  document.setIn(['configs', host, 'tls', 'ca_file'], quotedScalar(file));
+  const expected: unknown = document.toJS();
+  if (!hasConfigs && root?.flow !== true) {
+    const eol = text.includes('\r\n') ? '\r\n' : '\n';
+    const lines = ['configs:', `  "${host}":`, '    tls:', `      ca_file: "${file}"`];
+    const byLines = insert(text, text.length, lines, eol);
+    if (isDeepStrictEqual(valueOf(byLines), expected)) return byLines;
+  }
+  return document.toString({ lineWidth: 0 });
+}
+
 function putEndpoint(text: string, wish: EndpointWish): string {
   const document = parseDocument(text);
   const at = placeOf(document, wish.registry);

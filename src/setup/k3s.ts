@@ -1,13 +1,15 @@
 import { parseDocument } from 'yaml';
-import { parseMirror, type MirrorFaces } from '../doctor/mirror-faces.ts';
+import { hostPort, parseMirror, schemeOf, urlOf, type MirrorFaces } from '../doctor/mirror-faces.ts';
 import { pullByCri } from './crictl.ts';
 import { FileForm, FileInvalid } from './errors.ts';
 import { readFileWithin } from './files.ts';
-import { NoPlace, putEndpoints } from './k3s-edit.ts';
-import { EVERY_REGISTRY, facesOf, mirrorUrl, patternsOf, registriesOf } from './registries.ts';
+import { NoPlace, putAuthority, putEndpoints } from './k3s-edit.ts';
+import { caEdits, caNotes, caPath } from './mirror-ca.ts';
+import { EVERY_REGISTRY, facesOf, patternsOf, registriesOf } from './registries.ts';
 import type { Activation, Edit, Plan, Runtime, SetupAround } from './runtime.ts';
 
-const FILE = '/etc/rancher/k3s/registries.yaml';
+const DIR = '/etc/rancher/k3s';
+const FILE = `${DIR}/registries.yaml`;
 
 /** k3s makes its containerd's hosts.toml files out of registries.yaml when it starts, and falls back to the registry by itself. */
 export const k3s: Runtime = {
@@ -23,8 +25,9 @@ async function plan(around: SetupAround): Promise<Plan> {
   const edit = await planFile(around, faces, registries);
   const patterns = registries.includes(EVERY_REGISTRY) || around.registries ? [] : patternsOf(around.config);
   return {
-    edits: edit ? [edit] : [],
+    edits: [...(edit ? [edit] : []), ...(await caEdits(around, faces.faces[0]!, caPath(DIR)))],
     notes: [
+      ...caNotes(around, faces.faces[0]!),
       'every node of the cluster has such a file of its own',
       ...(patterns.length === 0
         ? []
@@ -45,7 +48,7 @@ async function activation({ root }: SetupAround): Promise<Activation> {
 }
 
 async function planFile(
-  { root }: SetupAround,
+  { root, mirrorCa }: SetupAround,
   faces: MirrorFaces,
   registries: readonly string[],
 ): Promise<Edit | undefined> {
@@ -56,16 +59,19 @@ async function planFile(
     const line = fault.linePos?.[0].line ?? 1;
     throw new FileInvalid({ path: FILE, why: `line ${line} is no YAML: ${fault.code}` });
   }
-  const url = mirrorUrl(faces.faces[0]!);
+  const [face] = faces.faces;
+  const url = urlOf(face!);
   const isOurs = (endpoint: string) => {
     const named = parseMirror(endpoint, 'https');
-    return named?.scheme === 'http' && faces.find(named.address) !== undefined;
+    const found = named && faces.find(named.address);
+    return found !== undefined && named?.scheme === schemeOf(found);
   };
   try {
-    const text = putEndpoints(
-      before ?? '',
-      registries.map((registry) => ({ registry, url, isOurs })),
-    );
+    const wishes = registries.map((registry) => ({ registry, url, isOurs }));
+    const named = putEndpoints(before ?? '', wishes);
+    // Of the mirror itself: k3s looks up what it needs for an endpoint by its host.
+    const isTrusted = face!.tls && mirrorCa !== undefined;
+    const text = isTrusted ? (putAuthority(named ?? before ?? '', hostPort(face!), caPath(DIR)) ?? named) : named;
     return text === undefined ? undefined : { path: FILE, text };
   } catch (error) {
     if (!(error instanceof NoPlace)) throw error;

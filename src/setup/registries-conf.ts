@@ -1,11 +1,12 @@
 import { join } from 'node:path';
-import type { MirrorFaces } from '../doctor/mirror-faces.ts';
+import type { MirrorFace, MirrorFaces } from '../doctor/mirror-faces.ts';
 import { hostPort } from '../doctor/mirror-faces.ts';
 import { namesIn } from '../doctor/node-files.ts';
 import { hostOfPrefix, judgeEntry, parseRegistriesConf, type RegistryEntry } from '../doctor/registries-conf.ts';
 import { FileForm, FileInvalid, RegistryRefused, SetupConflict } from './errors.ts';
 import { readFileWithin, resolveWithin } from './files.ts';
 import { quoted } from './hosts-edit.ts';
+import { caEdits, caNotes, certsPath } from './mirror-ca.ts';
 import { boundFace, EVERY_REGISTRY, facesOf, fallbackOf, registriesOf } from './registries.ts';
 import type { Edit, SetupAround } from './runtime.ts';
 import { canonicalHost, defaultUrl } from '../registry/reference.ts';
@@ -37,38 +38,47 @@ export async function planRegistriesConf(around: SetupAround): Promise<Registrie
   const others = await othersEntries(around, dir, path);
   const blocks: string[] = [];
   const portless: string[] = [];
+  const used = new Set<MirrorFace>();
   for (const registry of wanted) {
-    const location = locationOf(faces, registry);
+    const face = boundFace(faces, registry) ?? faces.faces[0]!;
+    const location = locationOf(face, registry);
     if (location === undefined) {
       portless.push(registry);
       continue;
     }
+    used.add(face);
     const there = own.find(({ prefix }) => prefix === registry);
     if (there) refuseBroken(there, faces);
     const other = others.find(
       ({ prefix }) => canonicalHost(hostOfPrefix(prefix)) === registry && prefix === hostOfPrefix(prefix),
     );
     if (other && judgeEntry(other, faces).state === 'pointed') continue;
-    if (other) refuseOther(other, location);
-    if (!there) blocks.push(blockOf(registry, { location, fallback: fallbackLocation(around, registry) }));
+    if (other) refuseOther(other, location, face);
+    if (!there)
+      blocks.push(blockOf(registry, { location, insecure: !face.tls, fallback: fallbackLocation(around, registry) }));
   }
   if (portless.length > 0 && around.registries !== undefined) refusePort(portless[0]!);
+  const ca: Edit[] = [];
+  // containers-certs.d(5): by host and port of whatever is asked, a mirror too.
+  for (const face of used) ca.push(...(await caEdits(around, face, certsPath(join(dir, 'certs.d'), face))));
   return {
-    edits: blocks.length === 0 ? [] : [{ path, text: appended(path, before, blocks) }],
-    notes: portless.map(
-      (registry) =>
-        `${registry} is left out: ${WITH_PORT} (proxy.listeners: [{ listen: 127.0.0.1:65004, upstream: "${registry}" }])`,
-    ),
+    edits: [...(blocks.length === 0 ? [] : [{ path, text: appended(path, before, blocks) }]), ...ca],
+    notes: [
+      ...caNotes(around, faces.faces[0]!),
+      ...portless.map(
+        (registry) =>
+          `${registry} is left out: ${WITH_PORT} (proxy.listeners: [{ listen: 127.0.0.1:65004, upstream: "${registry}" }])`,
+      ),
+    ],
   };
 }
 
 const WITH_PORT = 'the name of an image has no room for its port, so it needs an address of its own';
 
 /** Where the mirror takes requests for a registry that is named in no other way than by the path. */
-function locationOf(faces: MirrorFaces, registry: string): string | undefined {
-  const bound = boundFace(faces, registry);
-  if (bound) return hostPort(bound);
-  return /:\d+$/.test(registry) ? undefined : `${hostPort(faces.faces[0]!)}/${registry}`;
+function locationOf(face: MirrorFace, registry: string): string | undefined {
+  if (face.bound) return hostPort(face);
+  return /:\d+$/.test(registry) ? undefined : `${hostPort(face)}/${registry}`;
 }
 
 /** The registry itself, asked last. */
@@ -81,7 +91,11 @@ function fallbackLocation({ config }: SetupAround, registry: string): { location
 
 function blockOf(
   registry: string,
-  { location, fallback }: { location: string; fallback: { location: string; insecure: boolean } },
+  {
+    location,
+    insecure,
+    fallback,
+  }: { location: string; insecure: boolean; fallback: { location: string; insecure: boolean } },
 ): string {
   return [
     '[[registry]]',
@@ -91,7 +105,7 @@ function blockOf(
     '',
     '[[registry.mirror]]',
     `location = ${quoted(location)}`,
-    'insecure = true',
+    ...(insecure ? ['insecure = true'] : []),
   ].join('\n');
 }
 
@@ -138,11 +152,11 @@ function refuseBroken(entry: RegistryEntry, faces: MirrorFaces): void {
   throw new SetupConflict({ path: entry.source, seen: look.seen, todo });
 }
 
-function refuseOther({ source, prefix }: RegistryEntry, location: string): never {
+function refuseOther({ source, prefix }: RegistryEntry, location: string, { tls }: MirrorFace): never {
   throw new SetupConflict({
     path: source,
     seen: `it has a [[registry]] for ${prefix}, and of two for one registry only the one in the later file counts`,
-    todo: `add this to that one by hand: [[registry.mirror]] location = ${quoted(location)}, insecure = true; or take it out, or leave ${prefix} out (--registry names those to set up)`,
+    todo: `add this to that one by hand: [[registry.mirror]] location = ${quoted(location)}${tls ? '' : ', insecure = true'}; or take it out, or leave ${prefix} out (--registry names those to set up)`,
   });
 }
 

@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.ts';
 import { formatAddress, isLoopback, isPattern, standsFor } from '../config/formats.ts';
-import { hostPort, MirrorFaces, type MirrorFace } from '../doctor/mirror-faces.ts';
+import { MirrorFaces, type MirrorFace } from '../doctor/mirror-faces.ts';
 import { canonicalHost, defaultUrl, isHostLike } from '../registry/reference.ts';
 import { MirrorAddress, RegistryRefused } from './errors.ts';
 import type { SetupAround } from './runtime.ts';
@@ -53,10 +53,6 @@ export function boundFace(faces: MirrorFaces, registry: string): MirrorFace | un
   return faces.faces.find((face) => face.bound && face.upstream === registry);
 }
 
-export function mirrorUrl(face: MirrorFace): string {
-  return `http://${hostPort(face)}`;
-}
-
 /** Where pulls of a registry go on when the proxy is down: where Hawker's configuration says that it is. */
 export function fallbackOf({ upstreams }: Pick<Config, 'upstreams'>, registry: string): { url: string; ca?: string } {
   const { url, ca } = upstreams[registry] ?? {};
@@ -68,9 +64,19 @@ export function beyondLoopback({ listen }: MirrorFace): boolean {
   return !isLoopback(listen.host) && !/^[0:.]+$/.test(listen.host);
 }
 
+/** What `--mirror` names. */
+export interface NamedAddress {
+  readonly listen: Config['proxy']['listen'];
+  readonly tls: boolean;
+}
+
 /** What `--mirror` names, in the place of what the configuration says. */
-export function withMirror(config: Config, listen: Config['proxy']['listen'] | undefined): Config {
-  if (listen === undefined) return config;
-  if (formatAddress(listen) === formatAddress(config.proxy.listen)) return config;
-  return { ...config, proxy: { ...config.proxy, listen, listeners: [] } };
+export function withMirror(config: Config, mirror: NamedAddress | undefined): Config {
+  if (mirror === undefined) return config;
+  const { listen, tls } = mirror;
+  const { proxy } = config;
+  if (formatAddress(listen) === formatAddress(proxy.listen) && tls === (proxy.tls.cert !== undefined)) return config;
+  // That there is a certificate is what counts here, and not which.
+  const cert = tls ? (proxy.tls.cert ?? 'of another machine') : undefined;
+  return { ...config, proxy: { ...proxy, listen, listeners: [], tls: { ...proxy.tls, cert } } };
 }

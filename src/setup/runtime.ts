@@ -9,6 +9,8 @@ export interface SetupAround extends Around {
   readonly account: Account;
   /** The registries that were named, as they are in image names, or `*`; undefined: those of the allow-list. */
   readonly registries: readonly string[] | undefined;
+  /** Certificates (PEM) to trust at a mirror that speaks TLS; undefined: those that the runtime trusts anyway. */
+  readonly mirrorCa?: string | undefined;
 }
 
 /** One file as it is to be. */

@@ -7,6 +7,7 @@ import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { rigAt, type SetupRig } from '../setup/rig.ts';
+import { TestCa } from '../support/test-ca.ts';
 import { ORIGIN_PROGRAMS } from './support/clients/all.ts';
 import { Hawker, MAIN } from './support/hawker.ts';
 import { startHub, type Hub } from './support/hub.ts';
@@ -23,6 +24,8 @@ interface Node extends SetupRig {
   readonly hawker: Hawker;
   readonly hub: Hub;
   readonly image: Published;
+  /** The registry’s URL. */
+  readonly origin: string;
   readonly reference: string;
   /** `hawker setup`, as a process, with the configuration of the proxy. */
   run(argv: readonly string[], by?: readonly string[], env?: NodeJS.ProcessEnv): Promise<Finished>;
@@ -45,6 +48,7 @@ async function startNode(rig: Rig): Promise<Node> {
     hawker,
     hub,
     image,
+    origin: origin.url,
     reference: `docker.io/${image.repository}:${image.tag}`,
     run: (argv, by = [], env = {}) => {
       const [command, ...args] = [...by, process.execPath, MAIN, 'setup', ...argv, '--config', config];
@@ -145,15 +149,19 @@ e2e(t, 'docker', [...ORIGIN_PROGRAMS, 'dockerd', 'containerd', 'runc', 'unshare'
   await flagged.stop();
 });
 
-e2e(t, 'containerd', [...ORIGIN_PROGRAMS, 'containerd', 'ctr', 'runc'], async (t, rig) => {
-  const node = await startNode(rig);
-  for (const name of ['containerd', 'ctr']) await symlink(`/usr/bin/${name}`, join(node.root, 'usr/bin', name));
-  const socket = join(node.root, 'run/containerd/containerd.sock');
-  const dir = await rig.folder('ctrd');
-  const certs = join(node.root, 'etc/containerd/certs.d');
-  await node.write(
-    '/etc/containerd/config.toml',
-    `version = 2
+e2e(
+  t,
+  'containerd',
+  [...ORIGIN_PROGRAMS, 'containerd', 'ctr', 'runc', 'unshare', 'mount', 'openssl'],
+  async (t, rig) => {
+    const node = await startNode(rig);
+    for (const name of ['containerd', 'ctr']) await symlink(`/usr/bin/${name}`, join(node.root, 'usr/bin', name));
+    const socket = join(node.root, 'run/containerd/containerd.sock');
+    const dir = await rig.folder('ctrd');
+    const certs = join(node.root, 'etc/containerd/certs.d');
+    await node.write(
+      '/etc/containerd/config.toml',
+      `version = 2
 root = "${dir}/root" # ours
 state = "${dir}/state"
 [grpc]
@@ -163,47 +171,76 @@ address = "${socket}.ttrpc"
 [plugins."io.containerd.grpc.v1.cri".registry.headers]
 X-Kept = ["yes"]
 `,
-  );
-  const before = await node.tree();
-  const config = join(node.root, 'etc/containerd/config.toml');
-  const start = async (name: string) => {
-    const daemon = rig.daemon(name, 'containerd', ['--config', config]);
-    await daemon.ready('ctr version', START_BOUND_MS, async () => (await run('ctr', [...ctr, 'version'])).code === 0);
-    return daemon;
-  };
-  const ctr = ['--address', socket, '--namespace', 'e2e'];
-  const first = await start('containerd');
-  const env = rig.environment(node.hub.env);
-  const pull = async () => {
-    await must('ctr', [...ctr, 'content', 'fetch', '--hosts-dir', certs, node.reference], {
+    );
+    const before = await node.tree();
+    const config = join(node.root, 'etc/containerd/config.toml');
+    const start = async (name: string) => {
+      const daemon = rig.daemon(name, 'containerd', ['--config', config]);
+      await daemon.ready('ctr version', START_BOUND_MS, async () => (await run('ctr', [...ctr, 'version'])).code === 0);
+      return daemon;
+    };
+    const ctr = ['--address', socket, '--namespace', 'e2e'];
+    const first = await start('containerd');
+    const env = rig.environment(node.hub.env);
+    const pull = async () => {
+      await must('ctr', [...ctr, 'content', 'fetch', '--hosts-dir', certs, node.reference], {
+        env,
+        boundMs: PULL_BOUND_MS,
+      });
+      await must('ctr', [...ctr, 'images', 'rm', '--sync', node.reference]);
+    };
+
+    const registries = ['--registry', 'docker.io', '--registry', 'ghcr.io'];
+    const done = await node.run(['containerd', '--root', node.root, '--yes', ...registries]);
+    t.equal(done.code, 0, done.stderr);
+    t.match(done.stdout, /To do: systemctl restart containerd, or --restart here \(containerd reads config_path/);
+    await first.stop();
+    await start('containerd-again');
+    const dump = await must('containerd', ['--config', config, 'config', 'dump']);
+    t.match(dump, /config_path = "\/etc\/containerd\/certs\.d"/, 'the real one takes it');
+    t.match(dump, 'X-Kept');
+    const verified = await node.run(
+      ['containerd', '--root', node.root, '--verify', node.reference, ...registries],
+      [],
+      node.hub.env,
+    );
+    t.equal(verified.code, 0, verified.stderr);
+    t.match(verified.stdout, /^Nothing to do: .*\nVerified: /);
+    t.notMatch(await must('ctr', ['--address', socket, 'namespaces', 'ls']), 'hawker-setup');
+    await pullsBothWays(t, node, pull);
+    const undone = await node.run(['containerd', '--root', node.root, '--undo', '--yes']);
+    t.equal(undone.code, 0, undone.stderr);
+    t.same(only(await node.tree(), /^etc/), only(before, /^etc/), 'all files are as before');
+
+    // The same mirror over TLS, with an authority of its own. containerd’s tools look at this machine’s files: there they are the node’s.
+    const ca = TestCa.root(t);
+    const { cert, key } = ca.issue('mirror');
+    const { address, api } = node.hawker;
+    const proxy = { listen: address, defaultUpstream: 'docker.io', tls: { cert, key } };
+    const settings = { proxy, api: { listen: api }, supernode: { listen: '127.0.0.1:0' } };
+    await Hawker.start(rig, 'hawker-tls', node.origin, { command: 'up', config: settings });
+    const bind = `mkdir -p /etc/containerd; mount --bind ${node.root}/etc/containerd /etc/containerd; exec "$@"`;
+    const by = ['unshare', '--mount', 'sh', '-c', bind, 'sh'];
+    const secure = ['containerd', '--root', node.root, '--yes', ...registries, '--mirror', `https://${address}`];
+    secure.push('--mirror-ca', ca.cert);
+    const written = await node.run([...secure, '--no-verify'], by);
+    t.equal(written.code, 0, written.stderr);
+    const seen = await node.run([...secure, '--verify', node.reference], by, node.hub.env);
+    t.equal(seen.code, 0, seen.stderr);
+    t.match(seen.stdout, /^Nothing to do: .*\nVerified: .*through the mirror/);
+    const hub = node.hub.connections();
+    const asked = await node.requests();
+    await must(by[0]!, [...by.slice(1), 'ctr', ...ctr, 'content', 'fetch', '--hosts-dir', certs, node.reference], {
       env,
       boundMs: PULL_BOUND_MS,
     });
-    await must('ctr', [...ctr, 'images', 'rm', '--sync', node.reference]);
-  };
-
-  const registries = ['--registry', 'docker.io', '--registry', 'ghcr.io'];
-  const done = await node.run(['containerd', '--root', node.root, '--yes', ...registries]);
-  t.equal(done.code, 0, done.stderr);
-  t.match(done.stdout, /To do: systemctl restart containerd, or --restart here \(containerd reads config_path/);
-  await first.stop();
-  await start('containerd-again');
-  const dump = await must('containerd', ['--config', config, 'config', 'dump']);
-  t.match(dump, /config_path = "\/etc\/containerd\/certs\.d"/, 'the real one takes it');
-  t.match(dump, 'X-Kept');
-  const verified = await node.run(
-    ['containerd', '--root', node.root, '--verify', node.reference, ...registries],
-    [],
-    node.hub.env,
-  );
-  t.equal(verified.code, 0, verified.stderr);
-  t.match(verified.stdout, /^Nothing to do: .*\nVerified: /);
-  t.notMatch(await must('ctr', ['--address', socket, 'namespaces', 'ls']), 'hawker-setup');
-  await pullsBothWays(t, node, pull);
-  const undone = await node.run(['containerd', '--root', node.root, '--undo', '--yes']);
-  t.equal(undone.code, 0, undone.stderr);
-  t.same(only(await node.tree(), /^etc/), only(before, /^etc/), 'all files are as before');
-});
+    t.ok((await node.requests()) >= asked + 3, 'the mirror was asked by TLS');
+    t.equal(node.hub.connections(), hub, 'Docker Hub was not');
+    const last = await node.run(['containerd', '--root', node.root, '--undo', '--yes']);
+    t.equal(last.code, 0, last.stderr);
+    t.same(only(await node.tree(), /^etc/), only(before, /^etc/), 'all files are as before, again');
+  },
+);
 
 e2e(t, 'podman', [...ORIGIN_PROGRAMS, 'podman', 'runc', 'unshare', 'mount'], async (t, rig) => {
   const node = await startNode(rig);

@@ -8,14 +8,22 @@ const URL = 'http://127.0.0.1:65001';
 const OURS = `[host."${URL}"]\n  capabilities = ["pull", "resolve"]\n`;
 
 t.test('a new file', async (t) => {
-  const own = newHostsToml(URL, { url: 'https://ghcr.io', ca: '/etc/ca "x".pem' });
+  const own = newHostsToml({ url: URL }, { url: 'https://ghcr.io', ca: '/etc/ca "x".pem' });
   t.match(own, /^# .*\n/);
   t.same(parse(own), {
     server: 'https://ghcr.io',
     ca: '/etc/ca "x".pem',
     host: { [URL]: { capabilities: ['pull', 'resolve'] } },
   });
-  t.same(parse(newHostsToml(URL, undefined)), { host: { [URL]: { capabilities: ['pull', 'resolve'] } } });
+  t.same(parse(newHostsToml({ url: URL }, undefined)), { host: { [URL]: { capabilities: ['pull', 'resolve'] } } });
+});
+
+t.test('with authorities of the mirror', async (t) => {
+  const mirror = { url: 'https://10.0.0.9:7000', ca: '/etc/containerd/hawker "ca".crt' };
+  const host = { [mirror.url]: { capabilities: ['pull', 'resolve'], ca: mirror.ca } };
+  t.same(parse(newHostsToml(mirror, { url: 'https://ghcr.io' })), { server: 'https://ghcr.io', host });
+  const edited = insertHost('server = "https://x"\n[host."https://corp"]\nca = "y"\n', mirror);
+  t.same(parse(edited!), { server: 'https://x', host: { ...host, 'https://corp': { ca: 'y' } } });
 });
 
 t.test('before the first host, with what is said of that', async (t) => {
@@ -36,8 +44,8 @@ t.test('before the first host, with what is said of that', async (t) => {
     ['there already, in another way', `[host]\n[host.'${URL}']\nca = "x"\n`, undefined],
     ['in a text', 'x = """\n[host."a"]\n"""\n[host."b"]\n', undefined],
   ];
-  for (const [what, before, after] of cases) t.equal(insertHost(before, URL), after, what);
-  t.equal(insertHost('server = "x"\r\n', URL), `server = "x"\r\n\r\n${OURS.replaceAll('\n', '\r\n')}`, 'CRLF');
+  for (const [what, before, after] of cases) t.equal(insertHost(before, { url: URL }), after, what);
+  t.equal(insertHost('server = "x"\r\n', { url: URL }), `server = "x"\r\n\r\n${OURS.replaceAll('\n', '\r\n')}`, 'CRLF');
 });
 
 t.test('whatever hosts there are: the mirror is asked first, the rest is as it was', async () => {
@@ -50,7 +58,7 @@ t.test('whatever hosts there are: the mirror is asked first, the rest is as it w
   fc.assert(
     fc.property(files, (before) => {
       const text = stringify(before);
-      const after = insertHost(text, URL);
+      const after = insertHost(text, { url: URL });
       ok(after !== undefined, text);
       const { host, ...rest } = plain(parse(after)) as { host: object };
       const { host: old = {}, ...others } = plain(parse(text)) as { host?: object };

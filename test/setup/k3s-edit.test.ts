@@ -2,7 +2,7 @@ import { deepStrictEqual as deepEqual, strictEqual as equal } from 'node:assert'
 import fc from 'fast-check';
 import t from 'tap';
 import { parse, stringify } from 'yaml';
-import { putEndpoints } from '../../src/setup/k3s-edit.ts';
+import { putAuthority, putEndpoints } from '../../src/setup/k3s-edit.ts';
 
 const URL = 'http://127.0.0.1:65001';
 const wish = (registry: string) => ({ registry, url: URL, isOurs: (endpoint: string) => endpoint === URL });
@@ -93,4 +93,22 @@ t.test('whatever is there: each endpoint is first, the rest as it was', async ()
       },
     ),
   );
+});
+
+t.test('authorities of a host', async (t) => {
+  const put = (text: string) => putAuthority(text, 'm:1', '/ca.crt');
+  const ours = 'configs:\n  "m:1":\n    tls:\n      ca_file: "/ca.crt"\n';
+  t.equal(put(''), ours);
+  t.equal(put('mirrors: # a\n  x:\n    endpoint: [a]\n'), `mirrors: # a\n  x:\n    endpoint: [a]\n${ours}`);
+  t.equal(put(ours), undefined);
+  const others = put('configs:\n  "o:1": { auth: { username: u } } # kept\n')!;
+  t.match(others, /# kept/);
+  t.same(parse(others), {
+    configs: { 'o:1': { auth: { username: 'u' } }, 'm:1': { tls: { ca_file: '/ca.crt' } } },
+  });
+  t.same(parse(put('configs:\n  m:1:\n    auth: {username: u}\n')!), {
+    configs: { 'm:1': { auth: { username: 'u' }, tls: { ca_file: '/ca.crt' } } },
+  });
+  t.throws(() => put('configs:\n  m:1:\n    tls:\n      ca_file: /other\n'), /names another ca_file/);
+  t.throws(() => put('configs: [a]\n'), /configs is no map/);
 });

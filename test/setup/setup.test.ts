@@ -315,10 +315,9 @@ t.test('the address of the mirror', async (t) => {
     ...(await config(`${quay}, listeners: [{listen: '127.0.0.1:7002', upstream: docker.io}]}`)),
   ]);
   t.match(bound.out, '"http://127.0.0.1:7002"');
-  t.match(await rig.setup(['docker', '--mirror', 'https://x:1']), {
-    status: 2,
-    err: /^hawker: USAGE: .*Allowed: http/,
-  });
+  for (const mirror of ['https://x', 'https://x:1/path', 'ftp://x:1', 'https://x:0']) {
+    t.match(await rig.setup(['docker', '--mirror', mirror]), { status: 2, err: /^hawker: USAGE: .*Allowed: http/ });
+  }
   t.match(await rig.setup(['docker', '--config', '/nope']), { status: 2 });
   t.match(await rig.setup(['rkt']), { status: 2, err: /^hawker: USAGE: .*docker, containerd, podman, crio, k3s/ });
   t.match(await rig.setup(['docker', '--registry', 'ghcr.io']), {
@@ -330,6 +329,66 @@ t.test('the address of the mirror', async (t) => {
     err: /SETUP_REGISTRY: x\.example .*upstreams/,
   });
   t.match(await rig.setup(['podman', '--registry', '-x']), { status: 1, err: /SETUP_REGISTRY: -x .*no host/ });
+});
+
+t.test('a mirror over TLS: each runtime is told, and whom it is to trust', async (t) => {
+  const CA = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
+  const KEY = '-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n';
+  const rig = await setupRig(t);
+  await rig.write('/ca.pem', CA);
+  await rig.write('/key.pem', CA + KEY);
+  await rig.write('/none.pem', 'nothing');
+  await rig.write(
+    '/etc/rancher/k3s/registries.yaml',
+    '# ours\nconfigs:\n  "corp:5000":\n    tls:\n      ca_file: /x # y\n',
+  );
+  const mirror = ['--mirror', 'https://10.0.0.9:7000', '--registry', 'docker.io'];
+  const ca = ['--mirror-ca', join(rig.root, 'ca.pem')];
+  const before = await rig.tree();
+  const expected = {
+    docker: {
+      '/etc/docker/daemon.json': /"registry-mirrors": \["https:\/\/10\.0\.0\.9:7000"\](?![^]*insecure)/,
+      '/etc/docker/certs.d/10.0.0.9:7000/hawker-ca.crt': CA,
+    },
+    containerd: {
+      '/etc/containerd/certs.d/docker.io/hosts.toml':
+        /\[host\."https:\/\/10\.0\.0\.9:7000"\]\n {2}capabilities = \["pull", "resolve"\]\n {2}ca = "\/etc\/containerd\/hawker-ca\.crt"\n/,
+      '/etc/containerd/hawker-ca.crt': CA,
+    },
+    podman: {
+      '/etc/containers/registries.conf.d/50-hawker.conf': /location = "10\.0\.0\.9:7000\/docker\.io"\n$/,
+      '/etc/containers/certs.d/10.0.0.9:7000/hawker-ca.crt': CA,
+    },
+    crio: {
+      '/etc/containers/registries.conf.d/50-hawker.conf': /location = "10\.0\.0\.9:7000\/docker\.io"\n$/,
+      '/etc/containers/certs.d/10.0.0.9:7000/hawker-ca.crt': CA,
+    },
+    k3s: {
+      '/etc/rancher/k3s/registries.yaml':
+        /^# ours\n[^]*"corp:5000":\n {4}tls:\n {6}ca_file: \/x # y\n[^]*"?10\.0\.0\.9:7000"?:\n {4}tls:\n {6}ca_file: "\/etc\/rancher\/k3s\/hawker-ca\.crt"\n[^]*- "https:\/\/10\.0\.0\.9:7000"/,
+      '/etc/rancher/k3s/hawker-ca.crt': CA,
+    },
+  } as const;
+  for (const [runtime, files] of Object.entries(expected)) {
+    const done = await rig.setup([runtime, ...mirror, ...ca, '--yes', '--no-verify']);
+    t.match(done, { status: 0, err: '' }, runtime);
+    for (const [path, text] of Object.entries(files)) t.match(await rig.read(path), text, path);
+    const again = await rig.setup([runtime, ...mirror, ...ca, '--yes', '--no-verify']);
+    t.match(again.out, /^Nothing to do/, `${runtime} again`);
+    t.match(await rig.setup([runtime, '--undo', '--yes']), { status: 0, err: '' });
+    t.same(await rig.tree(), before, `${runtime}: all is as it was`);
+    const without = await rig.setup([runtime, ...mirror, '--dry-run']);
+    t.match(without.out, /Note: the mirror speaks TLS: .*--mirror-ca FILE/);
+    t.notMatch(without.out, 'hawker-ca.crt');
+  }
+  const refused = (file: string) => rig.setup(['docker', ...mirror, '--mirror-ca', join(rig.root, file)]);
+  t.match(await refused('none.pem'), { status: 1, err: /SETUP_MIRROR_ADDRESS: .*no certificate/ });
+  t.match(await refused('key.pem'), { status: 1, err: /SETUP_MIRROR_ADDRESS: .*private key/ });
+  t.match(await refused('nowhere.pem'), { status: 1, err: /SETUP_MIRROR_ADDRESS: .*ENOENT/ });
+  t.match(await rig.setup(['docker', ...ca]), { status: 2, err: /USAGE: --mirror-ca is for a mirror over TLS/ });
+  await rig.write('/hawker.yaml', 'proxy: { tls: { cert: /c.pem, key: /k.pem } }');
+  const own = await rig.setup(['docker', '--config', join(rig.root, 'hawker.yaml'), '--dry-run']);
+  t.match(own.out, '"registry-mirrors": ["https://127.0.0.1:65001"]', 'this node’s own mirror, where it speaks TLS');
 });
 
 t.test('links lead where the system itself would go, and stay links', async (t) => {
