@@ -1,39 +1,31 @@
 import type { Server, Socket } from 'node:net';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
-import { networkOf } from '../base/networks.ts';
 import { isLoopbackAddress } from './loopback-host.ts';
+import { Places, type PlaceLimits } from './places.ts';
 
 /** A limit that holds is said so often for one listener, in milliseconds. */
 const SAY_AGAIN_MS = 60_000;
 const TODO =
   'nothing, if it is somebody who has no business here (a firewall keeps them out); if many nodes stand behind one address, they are taken in one after the other';
 
-export interface StrangerLimits {
-  /** Connections of one address, or one /64 of IPv6. */
-  readonly perAddress: number;
-  /** Of all addresses. */
-  readonly overall: number;
-}
-
 /**
  * Bounds the connections of those who have not shown that they belong here, by their address and all together, so that nobody takes
  * all the places of a listener. What is too much is closed at once. This machine's own are not counted: who is on it has other means.
  */
 export class StrangerLimit {
-  readonly #limits: StrangerLimits;
+  readonly #places: Places;
   readonly #deps: { readonly clock: Clock; readonly log: Logger; readonly countsLoopback?: boolean };
-  readonly #perNetwork = new Map<string, number>();
   /** By both ends: with TLS the socket of a request is another object than the one that was connected. */
   readonly #release = new Map<string, () => void>();
   #saidAt = Number.NEGATIVE_INFINITY;
 
   constructor(
     server: Server,
-    limits: StrangerLimits,
+    limits: PlaceLimits,
     deps: { readonly clock: Clock; readonly log: Logger; readonly countsLoopback?: boolean },
   ) {
-    this.#limits = limits;
+    this.#places = new Places(limits);
     this.#deps = deps;
     server.on('connection', (socket: Socket) => this.#connected(socket));
   }
@@ -47,21 +39,18 @@ export class StrangerLimit {
     const { remoteAddress } = socket;
     if (remoteAddress === undefined) return;
     if (isLoopbackAddress(remoteAddress) && this.#deps.countsLoopback !== true) return;
-    const network = networkOf(remoteAddress);
-    const count = this.#perNetwork.get(network) ?? 0;
-    if (count >= this.#limits.perAddress || this.#release.size >= this.#limits.overall) {
+    const leave = this.#places.take(remoteAddress);
+    if (!leave) {
       socket.destroy();
+      const { network, count } = this.#places.of(remoteAddress);
       this.#say(network, count);
       return;
     }
-    this.#perNetwork.set(network, count + 1);
     const key = keyOf(socket);
     const release = (): void => {
-      if (this.#release.get(key) !== release) return;
-      this.#release.delete(key);
-      const left = this.#perNetwork.get(network)! - 1;
-      if (left > 0) this.#perNetwork.set(network, left);
-      else this.#perNetwork.delete(network);
+      leave();
+      // Its addresses may be another connection's by now.
+      if (this.#release.get(key) === release) this.#release.delete(key);
     };
     this.#release.set(key, release);
     socket.once('close', release);

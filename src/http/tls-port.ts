@@ -2,10 +2,11 @@ import type { Server } from 'node:https';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { describeError } from '../base/errors.ts';
+import { Places } from './places.ts';
 
 /** From the connection to the end of its handshake. */
 export const HANDSHAKE_MS = 5000;
-/** Connections that are not through their handshake: of all, and from one address. One takes up to 100 KB. */
+/** Connections that are not through their handshake: of all, and from one address, or one /64 of IPv6. One takes up to 100 KB. */
 export const MAX_HANDSHAKES = 1024;
 export const MAX_HANDSHAKES_PER_ADDRESS = 128;
 
@@ -32,6 +33,8 @@ interface Pending {
   readonly from: string;
   readonly socket: Socket;
   readonly timer: NodeJS.Timeout;
+  /** Gives its place back. */
+  readonly release: () => void;
   isTls: boolean;
   why: string;
 }
@@ -45,7 +48,7 @@ export class TlsPort {
   readonly #secure: (socket: Socket) => void;
   /** By address and port of the other end. */
   readonly #pending = new Map<string, Pending>();
-  readonly #perAddress = new Map<string, number>();
+  readonly #places = new Places({ perAddress: MAX_HANDSHAKES_PER_ADDRESS, overall: MAX_HANDSHAKES });
 
   constructor(server: Server, options: TlsPortOptions) {
     this.#options = options;
@@ -73,8 +76,8 @@ export class TlsPort {
       socket.destroy();
       return;
     }
-    const alike = this.#perAddress.get(from) ?? 0;
-    if (this.#pending.size >= MAX_HANDSHAKES || alike >= MAX_HANDSHAKES_PER_ADDRESS) {
+    const release = this.#places.take(from);
+    if (!release) {
       socket.destroy();
       return;
     }
@@ -84,9 +87,8 @@ export class TlsPort {
       socket.destroy();
     }, HANDSHAKE_MS);
     timer.unref();
-    const pending: Pending = { from, socket, timer, isTls: false, why: 'it broke off' };
+    const pending: Pending = { from, socket, timer, release, isTls: false, why: 'it broke off' };
     this.#pending.set(key, pending);
-    this.#perAddress.set(from, alike + 1);
     socket.on('error', (error) => {
       pending.why = describeError(error);
     });
@@ -123,10 +125,7 @@ export class TlsPort {
     if (!pending) return;
     clearTimeout(pending.timer);
     this.#pending.delete(key);
-    const { from } = pending;
-    const alike = this.#perAddress.get(from)! - 1;
-    if (alike === 0) this.#perAddress.delete(from);
-    else this.#perAddress.set(from, alike);
+    pending.release();
   }
 }
 
