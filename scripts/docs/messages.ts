@@ -17,6 +17,7 @@ const MEANINGS: Readonly<Record<Side, Readonly<Record<string, string>>>> = {
     dial: "Try to reach another peer's piece port.",
     tested: "What came of trying this proxy's own piece port.",
     preheat: 'An order to fetch an image.',
+    cancel: 'An order to fetch an image is called off.',
     a: 'Assignments, in a batch: see below.',
   },
   proxy: {

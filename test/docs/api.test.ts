@@ -16,7 +16,7 @@ const page = repositoryFile('docs/api.md');
 /** The first cells of the tables below a heading that are requests: `GET /livez`. */
 function requestsBelow(heading: string): string[] {
   const section = new RegExp(`\n## ${heading}\n([^]*?)(?=\n## |$)`).exec(page)?.[1] ?? '';
-  return [...section.matchAll(/^\| `((?:GET|POST) [^`]+)`/gm)].map(([, request]) => request!);
+  return [...section.matchAll(/^\| `((?:GET|POST|DELETE) [^`]+)`/gm)].map(([, request]) => request!);
 }
 
 /** Every route of every server that is made from here on. */

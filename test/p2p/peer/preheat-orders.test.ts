@@ -115,7 +115,11 @@ t.test('called off: what runs ends, what waits does not begin, and nothing is sa
   await clock.advance(60_000);
   await turns();
   t.notOk(said.some(({ id }) => id === 'order-01' || id === 'order-03'));
-  t.match(said.findLast(({ id }) => id === 'order-02'), { state: 'done' }, 'what is over stays');
+  t.match(
+    said.findLast(({ id }) => id === 'order-02'),
+    { state: 'done' },
+    'what is over stays',
+  );
 });
 
 t.test('its time, too many of them, and the end of the process', async (t) => {
