@@ -29,7 +29,7 @@ const rooms = {
   ],
   doctor: ['base', 'config', 'store', 'registry', 'p2p/protocol', 'p2p/peer', 'app'],
   setup: ['base', 'config', 'registry', 'doctor'],
-  cli: ['base', 'config', 'app', 'registry', 'doctor', 'setup'],
+  cli: ['base', 'config', 'app', 'registry', 'files', 'proxy', 'doctor', 'setup'],
 };
 const path = (room) => `^src/${room}/`;
 const fence = Object.entries(rooms).map(([room, below]) => ({
