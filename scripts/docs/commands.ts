@@ -12,6 +12,7 @@ const NOBODY: ProcessPort = {
   directory: '/',
   isTerminal: false,
   print: () => undefined,
+  write: async () => undefined,
   complain: () => undefined,
   readSecret: async () => ({ text: '', isTyped: false }),
   onSignal: () => undefined,
