@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { DOCUMENT } from './document.ts';
+import { documentOf } from './document.ts';
 import { STYLE } from './style.ts';
 
 export interface Asset {
@@ -19,7 +19,6 @@ const PAGE = join(import.meta.dirname, 'page');
 /** All that the dashboard's page is made of, by path. Nothing of it comes from anywhere else. */
 export async function loadAssets(): Promise<ReadonlyMap<string, Asset>> {
   const assets = new Map<string, Asset>();
-  assets.set('/', assetOf('text/html; charset=utf-8', DOCUMENT));
   assets.set('/dashboard/style.css', assetOf('text/css; charset=utf-8', STYLE));
   const preact = await readFile(fileURLToPath(import.meta.resolve('preact')), 'utf8');
   assets.set('/dashboard/preact.js', assetOf(SCRIPT, withoutMap(preact)));
@@ -27,6 +26,8 @@ export async function loadAssets(): Promise<ReadonlyMap<string, Asset>> {
     if (!name.endsWith('.js')) continue;
     assets.set(`/dashboard/${name}`, assetOf(SCRIPT, withoutMap(await readFile(join(PAGE, name), 'utf8'))));
   }
+  const scripts = [...assets].filter(([, { type }]) => type === SCRIPT).map(([path]) => path);
+  assets.set('/', assetOf('text/html; charset=utf-8', documentOf(scripts)));
   return assets;
 }
 

@@ -14,7 +14,7 @@ export const MAX_BACKLOG_BYTES = 4 * MiB;
 /** Between two looks at what has changed: more, where looking takes more than a twentieth of the time. */
 export const TICK_MS = 1000;
 const MIN_IDLE_SHARE = 20;
-/** Where nothing has changed, so much is said: whoever is between may not think that nobody is there. */
+/** Where nothing has changed, so much is said: whoever is between, and the page itself, may not think that nobody is there. */
 export const BEAT_MS = 15_000;
 /** When a browser asks again. */
 const RETRY_MS = 2000;
@@ -28,7 +28,7 @@ export interface EventHubOptions {
 
 /**
  * Tells everybody who listens what there is and what changes, as server-sent events (HTML standard, 9.2): first `snapshot`, then
- * `change`s, and a comment now and then.
+ * `change`s, and a `beat` where nothing does.
  */
 export class EventHub {
   readonly #options: EventHubOptions;
@@ -98,7 +98,7 @@ export class EventHub {
     if (change) this.#lastEvent = undefined;
     if (!change && now - this.#saidAt < BEAT_MS) return;
     this.#saidAt = now;
-    const said = isFirst ? this.#snapshotEvent() : change ? eventOf('change', change) : Buffer.from(':\n\n');
+    const said = isFirst ? this.#snapshotEvent() : change ? eventOf('change', change) : eventOf('beat', {});
     for (const response of this.#listeners) this.#write(response, said);
   }
 

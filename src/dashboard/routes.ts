@@ -5,6 +5,7 @@ import type { CodedError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Supernode } from '../p2p/supernode/supernode.ts';
 import type { Asset } from './assets.ts';
+import { LOGIN_POLICY, loginDocument } from './document.ts';
 import { BlobNotListed, DashboardBusy, PeerNotListed } from './errors.ts';
 import { EventHub, MAX_LISTENERS } from './event-hub.ts';
 import { snapshotOf } from './snapshot.ts';
@@ -30,11 +31,14 @@ export interface DashboardOptions {
 export function dashboardRoutes(app: FastifyInstance, { supernode, assets, clock, log }: DashboardOptions): void {
   const hub = new EventHub({ snapshot: () => snapshotOf(supernode), clock, log });
   app.addHook('preClose', async () => hub.close());
+  app.addHook<string>('onSend', async (request, reply, payload) => {
+    const isPage = request.routeOptions.url === '/' && reply.statusCode === 401;
+    return isPage && request.headers.accept?.includes('text/html') === true ? loginPage(reply, payload) : payload;
+  });
   for (const [path, asset] of assets) app.get(path, (request, reply) => sendAsset(request, reply, asset));
   app.get('/api/v1/events', { exposeHeadRoute: false }, (request, reply) => {
-    const site = request.headers['sec-fetch-site'];
     // Another site's page could not read it, but take the place of those who can.
-    if (site !== undefined && site !== 'same-origin' && site !== 'none') return reply.code(403).send(OTHER_SITE);
+    if (isOtherSite(request)) return reply.code(403).send(OTHER_SITE);
     if (!hub.hasRoom) return refuse(reply, 503, new DashboardBusy({ most: MAX_LISTENERS }));
     reply.hijack();
     hub.add(reply.raw, { 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' });
@@ -55,11 +59,25 @@ export function dashboardRoutes(app: FastifyInstance, { supernode, assets, clock
   });
 }
 
+/** Browsers name the page's site (Fetch Metadata, 2.4; to loopback and https), and its origin where it is another (Fetch standard, 3.2). */
+function isOtherSite({ headers }: FastifyRequest): boolean {
+  const { origin, host, 'sec-fetch-site': site = 'none' } = headers;
+  if (site !== 'same-origin' && site !== 'none') return true;
+  return origin !== undefined && (host === undefined || !/^https?:\/\//.test(origin) || !origin.endsWith(`//${host}`));
+}
+
 const OTHER_SITE = {
   code: 'BROWSER_REFUSED',
   message: 'the request comes from a web page of another site',
   todo: 'ask without a browser, or from the page served here',
 };
+
+/** What a browser shows when its question for the token was closed without an answer. */
+function loginPage(reply: FastifyReply, payload: string): string {
+  reply.type('text/html; charset=utf-8').header('Content-Security-Policy', LOGIN_POLICY);
+  reply.removeHeader('Content-Length');
+  return loginDocument(JSON.parse(payload) as { message: string; todo: string });
+}
 
 function refuse(reply: FastifyReply, status: number, { code, message, todo }: CodedError): FastifyReply {
   return reply.code(status).send({ code, message, todo });

@@ -50,7 +50,7 @@ function textOf(socket: Socket): () => string {
   return () => text;
 }
 
-t.test('a snapshot, then what changes, and a comment where nothing does', async (t) => {
+t.test('a snapshot, then what changes, and a beat where nothing does', async (t) => {
   const { clock, hub, what, listen } = await rig(t);
   const first = listen();
   const said = textOf(first);
@@ -69,7 +69,8 @@ t.test('a snapshot, then what changes, and a comment where nothing does', async 
   await clock.advance(TICK_MS);
   t.equal(what.asked, asked + 1, 'asked once for both');
   await clock.advance(BEAT_MS);
-  await until('a comment came to both', () => said().includes('\n:\n\n') && later().includes('\n:\n\n'));
+  const beat = 'event: beat\ndata: {}\n\n';
+  await until('a beat came to both', () => said().includes(beat) && later().includes(beat));
   t.equal(hub.listeners, 2);
 });
 

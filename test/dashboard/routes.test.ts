@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import fastify, { type FastifyInstance } from 'fastify';
 import t from 'tap';
 import { systemClock } from '../../src/base/clock.ts';
@@ -140,7 +141,13 @@ t.test('no more streams than there is room for, and none for other sites', async
   const others = await ask('cross-site');
   t.equal(others.status, 403);
   t.match(await others.json(), { code: 'BROWSER_REFUSED' });
-  for (let count = 0; count < MAX_LISTENERS; count += 1) t.equal((await ask('same-origin')).status, 200);
+  // As browsers ask where they say nothing of the site: a page of another names its origin.
+  for (const origin of ['http://evil.example', 'null', url.replace('http', 'ftp')]) {
+    const answer = await fetch(`${url}/api/v1/events`, { signal: end.signal, headers: { origin } });
+    t.same([answer.status, ((await answer.json()) as { code: string }).code], [403, 'BROWSER_REFUSED'], origin);
+  }
+  t.equal((await fetch(`${url}/api/v1/events`, { signal: end.signal, headers: { origin: url } })).status, 200);
+  for (let count = 1; count < MAX_LISTENERS; count += 1) t.equal((await ask('same-origin')).status, 200);
   const late = await ask();
   t.equal(late.status, 503);
   t.match(await late.json(), { code: 'DASHBOARD_BUSY' });
@@ -161,6 +168,13 @@ t.test('beyond loopback all of it asks for a token', async (t) => {
     t.equal(refused.statusCode, 401, url);
     t.match(refused.headers['www-authenticate'], /^Basic /, url);
   }
+  const person = await app.inject({ method: 'GET', url: '/', headers: { accept: 'text/html,*/*' } });
+  t.equal(person.statusCode, 401, 'who closes the browser’s question sees what it was about');
+  t.match(person.headers, { 'content-type': 'text/html; charset=utf-8', 'cache-control': 'no-store' });
+  t.match(person.body, /asks for a token.*hawker token --operator/s);
+  const style = /<style>(.*)<\/style>/s.exec(person.body)![1]!;
+  const hash = createHash('sha256').update(style).digest('base64');
+  t.ok(person.headers['content-security-policy']!.includes(`default-src 'none'; style-src 'sha256-${hash}';`));
   const authorization = `Basic ${Buffer.from(`x:${'operator'.repeat(5)}`).toString('base64')}`;
   t.equal((await app.inject({ method: 'GET', url: '/', headers: { authorization } })).statusCode, 200);
 });

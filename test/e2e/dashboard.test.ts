@@ -1,8 +1,9 @@
 /**
  * The dashboard in a real browser, headless Chromium: what is on the page is what the API says, as peers come and go; hostile names
- * stay text; light, dark and narrow; no word in the console. HAWKER_E2E_WRITE=1 (`--write`) takes the pictures of docs/images anew.
+ * stay text; light, dark and narrow; for everybody (axe); behind a token; when the supernode comes back; no word in the console. HAWKER_E2E_WRITE=1 (`--write`) takes the pictures of docs/images anew.
  */
-import { mkdir } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core';
@@ -10,17 +11,26 @@ import t, { type Test } from 'tap';
 import { Demo } from '../../src/app/demo/demo.ts';
 import { silentLogger } from '../../src/base/log.ts';
 import { MiB } from '../../src/base/units.ts';
+import { shortDigest } from '../../src/dashboard/page/format.ts';
 import { PAGE_ROWS } from '../../src/dashboard/page/rows.ts';
 import { DashboardScene } from '../support/dashboard-scene.ts';
 import { Client } from '../support/session-client.ts';
+import { busyCluster } from './support/busy-cluster.ts';
+import { Hawker, listeningAddress, MAIN } from './support/hawker.ts';
+import { freePort } from './support/ports.ts';
+import { must } from './support/programs.ts';
 import { e2e, type Rig } from './support/rig.ts';
+import { smallPng } from './support/small-png.ts';
 import { until } from './support/wait.ts';
 
 const BOUND_MS = 20_000;
 const IMAGES = fileURLToPath(new URL('../../../docs/images/', import.meta.url));
 const WRITES = process.env['HAWKER_E2E_WRITE'] === '1';
 const WIDE = { width: 1200, height: 900 };
-const PHONE = { width: 390, height: 844 };
+const TALL = { width: 1200, height: 1340 };
+const PHONE = { width: 375, height: 812 };
+const MAX_PICTURE_BYTES = 150_000;
+const AXE = readFileSync(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8');
 const EVIL = `<img src=x onerror="document.title='owned'"><script>document.title='owned'</script>`;
 
 interface Shown {
@@ -31,7 +41,7 @@ interface Shown {
 
 async function openBrowser(rig: Rig): Promise<Browser> {
   const executablePath = '/usr/bin/chromium';
-  const args = ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-proxy-server'];
+  const args = ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-proxy-server', '--disable-lcd-text'];
   const browser = await chromium.launch({ executablePath, args, timeout: BOUND_MS });
   rig.onClose(() => browser.close());
   return browser;
@@ -62,9 +72,11 @@ interface PeerAnswer {
   readonly blobs: number;
 }
 
-async function api<T>(url: string, path: string): Promise<T> {
-  return (await (await fetch(`${url}/api/v1/${path}`)).json()) as T;
+async function api<T>(url: string, path: string, headers = {}): Promise<T> {
+  return (await (await fetch(`${url}/api/v1/${path}`, { headers })).json()) as T;
 }
+
+const words = (text: string) => text.trim().replaceAll(/\s+/g, ' ');
 
 /** Rows of the table of peers: each cell's text. */
 async function rowsOf(page: Page): Promise<Map<string, string[]>> {
@@ -80,10 +92,10 @@ function cellsOf({ id, host, state, reason, zone, version, blobs }: PeerAnswer):
 }
 
 /** Waits until the page's table is the API's list. */
-async function same(t: Test, what: string, { page }: Shown, url: string): Promise<void> {
+async function same(t: Test, what: string, { page }: Shown, url: string, headers = {}): Promise<void> {
   let seen: unknown;
   const agrees = async () => {
-    const { peers } = await api<{ peers: PeerAnswer[] }>(url, 'peers');
+    const { peers } = await api<{ peers: PeerAnswer[] }>(url, 'peers', headers);
     const rows = await rowsOf(page);
     seen = { peers, rows: [...rows] };
     return (
@@ -109,6 +121,26 @@ async function scrollsSideways(page: Page): Promise<boolean> {
   )) as boolean;
 }
 
+interface AxeAnswer {
+  readonly violations: readonly { readonly id: string; readonly nodes: readonly { readonly html: string }[] }[];
+  readonly incomplete: AxeAnswer['violations'];
+  readonly passes: AxeAnswer['violations'];
+}
+
+/**
+ * What axe finds that would keep somebody from using the page: by screen reader, by keys, with weak eyes (each text has a contrast of
+ * 4.5:1 with what is behind it, or it says so). Words of its own where it has not measured all of the texts.
+ */
+async function faultsOf(page: Page): Promise<string[]> {
+  await page.evaluate(AXE);
+  const answer = (await page.evaluate('axe.run()')) as AxeAnswer;
+  const { violations, incomplete, passes } = answer;
+  const unsure = incomplete.filter(({ id }) => id === 'color-contrast');
+  const faults = [...violations, ...unsure].map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
+  const measured = passes.find(({ id }) => id === 'color-contrast')?.nodes.length ?? 0;
+  return measured > 10 ? faults : [...faults, `the contrast of ${measured} texts was measured`];
+}
+
 /** The first of the bytes that tiles have as their title, by the tile's class. */
 async function tilesOf(page: Page): Promise<Record<string, number>> {
   return (await page.evaluate(
@@ -125,7 +157,14 @@ e2e(
     const shown = await show(await openBrowser(rig), scene.url);
     const { page, said } = shown;
     t.equal(await page.locator('h1').innerText(), '0 peers ready');
-    t.match(await page.locator('.why').innerText(), /No proxy has tried to register.*hawker doctor/s);
+    t.same(await faultsOf(page), [], 'an empty page that everybody can use');
+    t.match(
+      await page.locator('.why').innerText(),
+      new RegExp(
+        `No proxy has tried to register.*hawker proxy --supernodes ${scene.url}.*hawker doctor.*supernode\\.listen`,
+        's',
+      ),
+    );
 
     const stranger = new Client(t, scene.url);
     await stranger.hello({ protocol: '9.0', host: EVIL, peer: 'peer-evil' });
@@ -136,10 +175,12 @@ e2e(
       'peers',
     );
     t.equal(rejected.length, 1);
-    const why = page.locator('.why li');
-    await until('the cause is shown', BOUND_MS, async () => (await why.count()) === 1);
-    t.match(await why.innerText(), rejected[0]!.code);
-    t.ok((await why.innerText()).includes(rejected[0]!.message));
+    const cause = page.locator('.why .cause');
+    await until('the cause is shown', BOUND_MS, async () => (await cause.count()) === 1);
+    const told = await cause.innerText();
+    t.ok(told.includes(rejected[0]!.code) && told.includes(rejected[0]!.message), told);
+    t.match(told, /To do: upgrade/, 'with what to do');
+    t.same(await faultsOf(page), [], 'a page of causes that everybody can use');
     const table = page.getByRole('table', { name: 'Rejected registrations' });
     t.equal(await table.getByRole('cell').nth(1).innerText(), rejected[0]!.host, 'the name is text');
 
@@ -147,7 +188,14 @@ e2e(
     await scene.join('node-2', { reachable: false, zone: 'west' });
     scene.announce(one, 'a blob', 3);
     await same(t, 'both are there, as the API says', shown, scene.url);
-    t.equal(await page.locator('.why').count(), 0);
+    await page.getByRole('heading', { name: 'Needs a look' }).waitFor();
+    await until('both need a look', BOUND_MS, async () => {
+      // A second look at the piece port, by others.
+      await scene.clock.advance(1000);
+      return (await cause.count()) === 2;
+    });
+    const look = (await cause.allInnerTexts()).map(words);
+    t.match(look, [/1 rejected/, /^1 unreachable node-2: .* To do: .*peer\.advertise/]);
     const digest = scene.want(one, 'a layer', 20, 5);
     const bar = page.getByRole('progressbar');
     await until('the bar is there', BOUND_MS, async () => (await bar.count()) === 1);
@@ -167,7 +215,7 @@ e2e(
     one.ws.close();
     await same(t, 'one has left, as the API says', shown, scene.url);
     t.equal(await page.title(), 'Hawker', 'nothing of a name was run');
-    t.equal(await page.locator('img, td b').count(), 0);
+    t.equal(await page.locator('img, td > b, li > b > *').count(), 0);
     t.same(said, []);
   },
 );
@@ -234,73 +282,199 @@ e2e(t, 'real proxies: the bytes are those of their metrics', ['chromium'], async
   t.same(shown.said, []);
 });
 
-/** A cluster that pulls an image: some have it, some are filling, one is out of reach, one has left, some are kept out. */
-async function busyCluster(t: Test): Promise<DashboardScene> {
-  const steps = 150;
-  const scene = await DashboardScene.start(t, steps * 5000);
-  const zones = ['fra-1', 'fra-2', 'ams-1'];
-  const clients: Client[] = [];
-  for (let number = 1; number <= 14; number += 1)
-    clients.push(await scene.join(`node-${String(number).padStart(2, '0')}`, { zone: zones[number % 3]! }));
-  await scene.join('node-15', { zone: 'ams-1', reachable: false });
-  const leaver = await scene.join('node-16', { zone: 'fra-1' });
-  for (const host of ['node-21', 'node-21', 'node-22']) {
-    const stranger = new Client(t, scene.url);
-    await stranger.hello({ protocol: '9.0', host, peer: `peer-${host}` });
-    await until('it is refused', BOUND_MS, () => stranger.closedWith !== undefined);
-  }
-  const sums = clients.map(() => [0, 0, 0, 0]);
-  for (let step = 0; step < steps; step += 1) {
-    const load = 1 + Math.sin(step / 9) + (step % 40 < 8 ? 2.5 : 0);
-    for (const [index, sum] of sums.entries()) {
-      const share = (load * (1 + ((index * 7 + step) % 5))) / 5;
-      const origin = step % 40 < 6 ? share * 4 : share * 0.3;
-      sum[0]! += Math.round(share * 22 * MiB);
-      sum[1]! += Math.round(share * (step % 40 < 8 ? 60 : 12) * MiB);
-      sum[2]! += Math.round(origin * MiB);
-      sum[3] = sum[2]!;
-    }
-    await scene.beat(clients.map((client, index) => [client, [...sums[index]!]] as const));
-  }
-  leaver.say({ t: 'bye' });
-  leaver.ws.close();
-  for (const [index, client] of clients.entries()) {
-    for (let blob = 0; blob < 3 + (index % 4); blob += 1) scene.announce(client, `old ${blob}`, 12);
-    if (index < 3) scene.announce(client, 'layer 1', 96);
-    else if (index < 10) scene.want(client, 'layer 1', 96, 8 + ((index * 29) % 84));
-    if (index > 5) scene.want(client, 'layer 2', 40, (index * 11) % 40);
-  }
-  return scene;
-}
-
 e2e(t, 'light, dark and narrow', ['chromium'], async (t, rig) => {
   const scene = await busyCluster(t);
   const browser = await openBrowser(rig);
   await mkdir(IMAGES, { recursive: true });
   const views: [string, BrowserContextOptions][] = [
-    ['light', { colorScheme: 'light' }],
-    ['dark', { colorScheme: 'dark' }],
-    ['phone', { viewport: PHONE, isMobile: true, hasTouch: true }],
+    ['light', { colorScheme: 'light', viewport: TALL }],
+    ['dark', { colorScheme: 'dark', viewport: TALL }],
+    ['narrow', { viewport: PHONE, isMobile: true, hasTouch: true, deviceScaleFactor: 2 }],
   ];
   const backs = new Set<string>();
   for (const [name, options] of views) {
     const shown = await show(browser, scene.url, options);
-    await until('the swarms are there', BOUND_MS, async () => (await shown.page.locator('.card').count()) === 2);
+    const { page } = shown;
+    await until('the swarms are there', BOUND_MS, async () => (await page.locator('.card').count()) === 3);
     await same(t, `${name}: as the API says`, shown, scene.url);
-    t.notOk(await scrollsSideways(shown.page), `${name}: nothing sticks out`);
-    const back = (await shown.page.evaluate('getComputedStyle(document.body).backgroundColor')) as string;
-    if (name !== 'phone') backs.add(back);
-    const path = WRITES ? join(IMAGES, `dashboard-${name}.png`) : join(rig.dir, `${name}.png`);
-    await shown.page.screenshot({ path });
+    t.same(
+      (await page.locator('.counts .state').allInnerTexts()).map(words),
+      COUNTS,
+      `${name}: how many are in which state`,
+    );
+    t.match(
+      (await page.locator('.cause').allInnerTexts()).map(words),
+      CAUSES,
+      `${name}: what needs a look, and what to do`,
+    );
+    t.equal(await page.locator('.state svg.icon').count(), await page.locator('.state').count(), 'not by colour alone');
+    t.same(await barsOf(page), wantedBars(scene), `${name}: a bar a blob and peer, as long as what it has`);
+    t.notOk(await scrollsSideways(page), `${name}: nothing sticks out`);
+    t.same(await faultsOf(page), [], `${name}: everybody can use it`);
+    if (name !== 'narrow')
+      backs.add((await page.evaluate('getComputedStyle(document.body).backgroundColor')) as string);
+    // The port is another one each time.
+    await page.evaluate(`document.querySelector('.where').textContent = '127.0.0.1:6789'`);
+    const picture = smallPng(await page.screenshot());
+    t.ok(picture.length < MAX_PICTURE_BYTES, `${name}: a picture of ${picture.length} bytes`);
+    if (WRITES) await writeFile(join(IMAGES, `dashboard-${name}.png`), picture);
     for (const link of ['tr[data-peer] a', '.card h3 a']) {
-      await shown.page.locator(link).first().click();
-      await shown.page.locator('.facts, .bars.wide').first().waitFor();
-      t.notOk(await scrollsSideways(shown.page), `${name}: nor on the page of one`);
-      await shown.page.goBack();
-      await shown.page.locator('.counts').waitFor();
+      await page.locator(link).first().click();
+      await page.locator('.facts, .bars.wide').first().waitFor();
+      t.notOk(await scrollsSideways(page), `${name}: nor on the page of one`);
+      t.same(await faultsOf(page), [], `${name}: which everybody can use, too`);
+      await page.goBack();
+      await page.locator('.counts').waitFor();
     }
     t.same(shown.said, [], `${name}: not a word in the console`);
-    await shown.page.context().close();
+    await page.context().close();
   }
   t.equal(backs.size, 2, 'dark is not light');
+});
+
+const COUNTS = ['6 ready', '1 unreachable', '1 stale', '1 left', '2 rejected'];
+const CAUSES = [
+  /^1 rejected NOT_A_MEMBER node-22 .*join secret.* To do: .*cluster\.secretFile/,
+  /^1 rejected PROTOCOL_VERSION node-21 .* 2 times: .* To do: upgrade/,
+  /^1 unreachable node-07: .*ECONNREFUSED.* To do: .*peer\.advertise/,
+  /^1 stale node-08: nothing was heard of it for .* To do: see whether that node runs/,
+  /^1 left node-09: its connection was closed.* To do: .*hawker doctor/,
+];
+
+/** By blob: peer, pieces that it has, and all. */
+async function barsOf(page: Page): Promise<Record<string, string[]>> {
+  return (await page.evaluate(
+    `Object.fromEntries([...document.querySelectorAll('.card')].map((card) => [card.querySelector('h3 a').innerText,
+      [...card.querySelectorAll('.bars li')].map((bar) => [bar.querySelector('a').innerText, bar.querySelector('progress').value, bar.querySelector('progress').max].join(' '))]))`,
+  )) as Record<string, string[]>;
+}
+
+function wantedBars({ supernode }: DashboardScene): Record<string, string[]> {
+  const hosts = new Map(supernode.peers().peers.map(({ id, host }) => [id, host]));
+  const barsOfBlob = ({
+    digest,
+    pieces,
+    downloading,
+    downloaded,
+  }: ReturnType<typeof supernode.activeBlobs>[number]) => [
+    shortDigest(digest),
+    downloading.map((peer, index) => `${hosts.get(peer)} ${downloaded[index]} ${pieces}`),
+  ];
+  return Object.fromEntries(supernode.activeBlobs(10).map(barsOfBlob)) as Record<string, string[]>;
+}
+
+e2e(
+  t,
+  'by keys alone: past the head, to whatever can be pressed, and it is seen where',
+  ['chromium'],
+  async (t, rig) => {
+    const scene = await DashboardScene.start(t);
+    await scene.join('node-1');
+    const { page, said } = await show(await openBrowser(rig), scene.url);
+    await page.getByRole('heading', { name: '1 peer ready' }).waitFor();
+    const focus = `(() => { const one = document.activeElement, style = getComputedStyle(one);
+    const { top, left, width, height } = one.getBoundingClientRect();
+    return { text: ['BODY', 'SELECT'].includes(one.tagName) ? one.tagName : one.innerText || one.tagName, seen: style.outlineStyle === 'solid' && parseFloat(style.outlineWidth) >= 2, inside: top >= 0 && left >= 0 && width > 0 && height > 0 }; })()`;
+    interface Focus {
+      readonly text: string;
+      readonly seen: boolean;
+      readonly inside: boolean;
+    }
+    const stops: Focus[] = [];
+    for (let presses = 0; presses < 40; presses += 1) {
+      await page.keyboard.press('Tab');
+      const stop = (await page.evaluate(focus)) as Focus;
+      if (stop.text === 'BODY' || (presses > 0 && stop.text === stops[0]!.text)) break;
+      stops.push(stop);
+    }
+    const texts = stops.map(({ text }) => text.trim());
+    t.equal(texts[0], 'Skip to the content');
+    for (const wanted of ['Hawker', 'INPUT', 'SELECT', 'Peer', 'node-1', 'metrics'])
+      t.ok(texts.includes(wanted), wanted);
+    t.same(
+      stops.filter(({ seen, inside }) => !seen || !inside),
+      [],
+      'each is seen',
+    );
+    await page.reload();
+    await page.locator('.counts').waitFor();
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    t.equal(await page.evaluate('document.activeElement.id'), 'main');
+    t.equal(await page.evaluate('location.hash'), '', 'which is no other page');
+    for (const role of ['banner', 'main', 'contentinfo'] as const) t.equal(await page.getByRole(role).count(), 1, role);
+    t.same(said, []);
+  },
+);
+
+e2e(t, 'beyond loopback, behind a token; and when the supernode comes back', ['chromium'], async (t, rig) => {
+  const [secretFile, tokenFile] = [join(rig.dir, 'secret'), join(rig.dir, 'token')];
+  const env = rig.environment();
+  await must(process.execPath, [MAIN, 'token', '--secret-file', secretFile], { env });
+  await must(process.execPath, [MAIN, 'token', '--operator', '--secret-file', tokenFile], { env });
+  const token = readFileSync(tokenFile, 'utf8').trim();
+  const listen = `0.0.0.0:${await freePort()}`;
+  const flags = ['--cluster-secret-file', secretFile, '--cluster-operator-token-file', tokenFile];
+  const startSupernode = async () => {
+    const args = [
+      MAIN,
+      'supernode',
+      '--supernode-listen',
+      listen,
+      ...flags,
+      '--log-format',
+      'json',
+      '--log-level',
+      'debug',
+    ];
+    const daemon = rig.daemon('supernode', process.execPath, args);
+    await daemon.ready('LISTENING', BOUND_MS, () => listeningAddress(daemon.log(), 'supernode'));
+    return daemon;
+  };
+  let supernode = await startSupernode();
+  const url = `http://${listen.replace('0.0.0.0', '127.0.0.1')}`;
+  for (const name of ['one', 'two']) {
+    const config = { supernodes: [url], cluster: { secretFile } };
+    await Hawker.start(rig, name, 'http://127.0.0.1:9', { command: 'proxy', config });
+  }
+  const browser = await openBrowser(rig);
+  const stranger = await (await browser.newContext()).newPage();
+  await t.rejects(stranger.goto(url), /ERR_INVALID_AUTH_CREDENTIALS/, 'the browser asks for a name and a password');
+  // What is shown by one whose user has closed that question: a headless one shows nothing.
+  const refused = await fetch(url, { headers: { accept: 'text/html' } });
+  t.equal(refused.status, 401);
+  const shut = await stranger.context().newPage();
+  await shut.setContent(await refused.text());
+  t.match(await shut.locator('h1').innerText(), 'asks for a token');
+  await stranger.context().close();
+
+  const httpCredentials = { username: 'anybody', password: token };
+  const shown = await show(browser, url, { httpCredentials });
+  const { page } = shown;
+  const headers = { authorization: `Bearer ${token}` };
+  await page.getByRole('heading', { name: '2 peers ready' }).waitFor();
+  await same(t, 'real proxies, as the API says', shown, url, headers);
+  const kept = await page.evaluate(
+    'JSON.stringify([location.href, document.cookie, { ...localStorage }, { ...sessionStorage }])',
+  );
+  t.equal(kept, JSON.stringify([`${url}/`, '', {}, {}]), 'the page keeps no token');
+
+  const first = supernode;
+  await supernode.stop();
+  await page.locator('.connection.lost').waitFor();
+  await page.getByText('The supernode does not answer').waitFor();
+  t.equal(await page.locator('tr[data-peer]').count(), 2, 'what was known stays');
+  await until('it is read out', BOUND_MS, async () =>
+    (await page.locator('p[role=status]').innerText()).includes('No connection'),
+  );
+  supernode = await startSupernode();
+  await page.locator('.connection.live').waitFor();
+  await page.getByRole('heading', { name: '2 peers ready' }).waitFor();
+  t.equal(await page.locator('.notice').count(), 0);
+  await same(t, 'and again', shown, url, headers);
+  t.same(
+    shown.said.filter((line) => !line.includes('ERR_CONNECTION_REFUSED')),
+    [],
+  );
+  for (const daemon of [first, supernode]) t.notOk(daemon.log().includes(token), 'no log has the token');
 });

@@ -12,15 +12,16 @@ import { ClaimingRegistry } from '../support/claiming-registry.ts';
 import { HostileRegistry, testBlob } from '../support/hostile-registry.ts';
 import { Client } from '../support/session-client.ts';
 import { ORIGIN_PROGRAMS } from './support/clients/all.ts';
-import type { Hawker } from './support/hawker.ts';
+import { Hawker, listeningAddress } from './support/hawker.ts';
 import { publishImage, publishLarge, type Published } from './support/images.ts';
 import { OpenCluster, type Asking } from './support/open-cluster.ts';
 import { Origin } from './support/origin.ts';
 import { freePort } from './support/ports.ts';
 import { basicOf, PrivateOrigin } from './support/private-origin.ts';
 import { Relay } from './support/relay.ts';
-import { checkRights, entered, outcome } from './support/rights-table.ts';
+import { checkRights, entered, outcome, type Rights } from './support/rights-table.ts';
 import { e2e, type Rig } from './support/rig.ts';
+import { supernodeRights } from './support/supernode-routes.ts';
 import { until } from './support/wait.ts';
 
 const ALICE = { name: 'alice', password: 'the-password-of-alice' };
@@ -225,6 +226,19 @@ async function tryEverything(at: Scene): Promise<string[][]> {
   return actors.map((actor) => cells.get(actor)!);
 }
 
+/** The supernode of the cluster, and one on loopback. */
+async function rightsAtSupernodes({ rig, cluster, relay, image, open }: Scene): Promise<Rights> {
+  const near = await Hawker.start(rig, 'near', relay.url);
+  const layer = open.native.layers[0]!;
+  await (await fetch(`${near.url}/v2/${open.repository}/blobs/${layer}`)).arrayBuffer();
+  const supernode = listeningAddress(near.log(), 'supernode')!;
+  await until('its supernode knows the blob', HELD_BOUND_MS, async () => {
+    const { body } = await cluster.ask(supernode, '/api/v1/blobs');
+    return body.includes(layer);
+  });
+  return supernodeRights(cluster, near, { cluster: image.native.layers[0]!, near: layer });
+}
+
 /** Alice pulls all of it through both nodes. */
 async function pullAll({ cluster, registry, one, two, image }: Scene): Promise<void> {
   const headers = { authorization: await registry.authorization(ALICE, image.repository) };
@@ -413,6 +427,8 @@ e2e(t, 'who can do what, and bob, who knows every digest', PROGRAMS, async (t, r
 
   await bobGetsNothing(t, at, 'bob, cold', { quick: true });
   await checkRights(t, 'cluster', { head: COLUMNS, rows: await tryEverything(at) });
+
+  await checkRights(t, 'supernode', await rightsAtSupernodes(at));
 
   const manifest = await fetch(
     `http://${cluster.addressFor(one.address, undefined)}/v2/bobs.test/evil/app/manifests/v1`,

@@ -14,6 +14,13 @@ import { askFrom, makeSupernode, SECRET, serve, until, type Phonebook } from './
 
 const TICK_MS = 5000;
 
+interface SceneOptions {
+  readonly behindMs?: number;
+  readonly heartbeatMs?: number;
+  /** Of the supernode. */
+  readonly version?: string;
+}
+
 /** A supernode with its dashboard, whose time is the test's, and proxies that say what a test tells them to. */
 export class DashboardScene {
   readonly url: string;
@@ -32,11 +39,14 @@ export class DashboardScene {
     this.#book = parts.book;
   }
 
-  /** The supernode's clock is so far behind this machine's. */
-  static async start(t: Test, behindMs = 0): Promise<DashboardScene> {
+  /** The supernode's clock begins so far behind this machine's. Without `heartbeatMs` nobody grows stale. */
+  static async start(t: Test, { behindMs = 0, ...options }: SceneOptions = {}): Promise<DashboardScene> {
     const clock = new ManualClock(Date.now() - behindMs);
     const book: Phonebook = new Map();
-    const supernode = makeSupernode(clock, { ask: askFrom(book, new Membership(SECRET)) });
+    const supernode = makeSupernode(clock, {
+      ask: askFrom(book, new Membership(SECRET)),
+      ...options,
+    });
     const assets = await loadAssets();
     const { url } = await serve(t, supernode, {
       more: (app) => dashboardRoutes(app, { supernode, assets, clock: systemClock, log: silentLogger }),
@@ -55,7 +65,7 @@ export class DashboardScene {
     const address = `10.0.${Math.floor(this.#joined / 250)}.${this.#joined % 250}:65002`;
     if (reachable) this.#book.set(address, { peer, instance });
     const client = new Client(this.#t, this.url);
-    await client.open({ peer, instance, addresses: [address], host, ...fields });
+    await client.open({ peer, instance, addresses: [address], host, time: this.clock.now(), ...fields });
     await until(`${host} is known`, () => this.stateOf(peer) === (reachable ? 'ready' : 'unreachable'));
     return client;
   }
@@ -89,7 +99,7 @@ export class DashboardScene {
   async beat(clients: readonly (readonly [client: Client, bytes: readonly number[]])[]): Promise<void> {
     const answered = clients.map(([client, bytes], index) => {
       const n = Math.floor(this.clock.monotonic()) + index;
-      client.say({ t: 'beat', n, time: 0, bytes });
+      client.say({ t: 'beat', n, time: this.clock.now(), bytes });
       return until('the beat is answered', () => client.got.some((one) => one.t === 'beat' && one.n === n));
     });
     await Promise.all(answered);

@@ -1,14 +1,15 @@
 import { BlobPage } from './blob-page.tsx';
+import { timeText } from './format.ts';
+import { Mark } from './icon.tsx';
 import { Overview } from './overview.tsx';
 import { PeerPage } from './peer-page.tsx';
 import { h, type JSX } from './preact.js';
-import { summaryText } from './rows.ts';
 import type { Update, ViewState } from './view-state.ts';
 
-const CONNECTIONS = { connecting: 'connecting', live: 'live', lost: 'no connection; trying again' };
+const CONNECTIONS = { connecting: 'connecting', live: 'live', lost: 'no connection' };
 
 export function App({ state, update }: { state: ViewState; update: Update }): JSX.Element {
-  const { snapshot, connection } = state;
+  const { snapshot, connection, heardAt, said } = state;
   return (
     <div class="page">
       <a class="skip" href="#main" onClick={skip}>
@@ -16,21 +17,25 @@ export function App({ state, update }: { state: ViewState; update: Update }): JS
       </a>
       <header>
         <a class="brand" href="#/">
-          <svg viewBox="0 0 32 32" aria-hidden="true" focusable="false">
-            <path d="M16 5v23M16 11 4 7m12 4 12-4M16 15 5 18m11-3 11 3" />
-            <circle cx="16" cy="5" r="3" />
-          </svg>
+          <Mark />
           Hawker
         </a>
-        <span class="quiet">{snapshot ? `supernode ${snapshot.version}` : 'supernode'}</span>
+        <span class="quiet where">{location.host}</span>
         <span class={`connection ${connection}`}>{CONNECTIONS[connection]}</span>
       </header>
       <p class="hidden" aria-live="polite" role="status">
-        {snapshot ? `Peers: ${summaryText(snapshot)}` : ''}
+        {said}
       </p>
+      {snapshot && connection === 'lost' && (
+        <p class="notice">
+          The supernode does not answer. What you see is from {timeText(heardAt)}; this page goes on asking, and catches
+          up by itself.
+        </p>
+      )}
       <main id="main" tabIndex={-1}>
         {snapshot ? <Page state={state} update={update} /> : <Waiting connection={connection} />}
       </main>
+      <Foot state={state} />
     </div>
   );
 }
@@ -54,5 +59,24 @@ function Waiting({ connection }: { connection: ViewState['connection'] }): JSX.E
         ? 'The supernode does not answer: it is down or out of reach, too many of these pages are open, or the token is not accepted any more (load the page again to enter it).'
         : 'Asking the supernode…'}
     </p>
+  );
+}
+
+function Foot({ state: { snapshot } }: { state: ViewState }): JSX.Element {
+  return (
+    <footer class="quiet">
+      <p>
+        {snapshot &&
+          `Supernode ${snapshot.version}, protocol ${snapshot.protocol}, up since ${timeText(snapshot.since)}. `}
+        The same as text: <code>hawker peers</code>, <code>hawker blobs</code>; as JSON:{' '}
+        <a href="/api/v1/peers">peers</a>, <a href="/api/v1/blobs">blobs</a>, <a href="/api/v1/status">status</a>; for
+        Prometheus: <a href="/metrics">metrics</a>.
+      </p>
+      <p>
+        On loopback anybody on this machine may look. Beyond it, the browser asks for a password: the operator’s token (
+        <code>hawker token --operator</code>), under any name. The browser keeps it until it is closed; it is in no
+        address, and this page stores it nowhere.
+      </p>
+    </footer>
   );
 }

@@ -12,9 +12,9 @@ export function BlobPage({ state, digest }: { state: ViewState; digest: string }
   const hosts = new Map(state.snapshot!.peers.map(({ id, host }) => [id, host]));
   return (
     <div>
-      <p>
-        <a href="#/">All blobs and peers</a>
-      </p>
+      <nav class="trail" aria-label="Breadcrumb">
+        <a href="#/">Overview</a> <span aria-hidden="true">/</span> blob
+      </nav>
       <h1 tabIndex={-1} class="mono">
         {digest}
       </h1>

@@ -1,20 +1,21 @@
 import { App } from './app.tsx';
-import { applyChange, type Change, type Snapshot } from './model.ts';
 import { h, render } from './preact.js';
 import { routeOf } from './route.ts';
+import { summaryText } from './rows.ts';
+import { listen } from './stream.ts';
 import type { BlobDetail, Detail, PeerDetail, ViewState } from './view-state.ts';
 
-/** After an answer that ends a stream for good (no room, no right): a browser does not ask again by itself then. */
-const ASK_AGAIN_MS = 5000;
 /** The page of one peer or blob is asked for so often. */
 const DETAIL_MS = 2000;
-/** Times that are shown as an age move on. */
-const CLOCK_MS = 10_000;
+/** Times that are shown as an age move on, and screen readers are told what has become of the peers. */
+const CLOCK_MS = 5000;
 
 const root = document.querySelector('#app')!;
 let isDue = false;
 let state: ViewState = {
   connection: 'connecting',
+  heardAt: 0,
+  said: '',
   snapshot: undefined,
   route: routeOf(location.hash),
   detail: {},
@@ -30,24 +31,6 @@ function update(change: Partial<ViewState>): void {
   requestAnimationFrame(() => {
     isDue = false;
     render(<App state={state} update={update} />, root);
-  });
-}
-
-function listen(): void {
-  const events = new EventSource('/api/v1/events');
-  events.addEventListener('snapshot', (event) => {
-    update({ connection: 'live', snapshot: JSON.parse(event.data as string) as Snapshot, now: Date.now() });
-  });
-  events.addEventListener('change', (event) => {
-    if (!state.snapshot) return;
-    const snapshot = applyChange(state.snapshot, JSON.parse(event.data as string) as Change);
-    update({ snapshot, now: Date.now() });
-  });
-  events.addEventListener('error', () => {
-    update({ connection: 'lost' });
-    if (events.readyState !== EventSource.CLOSED) return;
-    events.close();
-    setTimeout(listen, ASK_AGAIN_MS);
   });
 }
 
@@ -82,6 +65,13 @@ async function keepLooking(): Promise<void> {
   }
 }
 
+function tell(): void {
+  const { connection, snapshot } = state;
+  const said =
+    connection === 'lost' ? 'No connection to the supernode.' : snapshot ? `Peers: ${summaryText(snapshot)}.` : '';
+  update({ now: Date.now(), said });
+}
+
 window.addEventListener('hashchange', () => {
   update({ route: routeOf(location.hash), detail: {} });
   void look();
@@ -91,7 +81,22 @@ window.addEventListener('hashchange', () => {
     window.scrollTo(0, 0);
   });
 });
-setInterval(() => update({ now: Date.now() }), CLOCK_MS);
+setInterval(tell, CLOCK_MS);
 update({});
-listen();
+listen({
+  open: () => new EventSource('/api/v1/events'),
+  onSnapshot: (snapshot) => {
+    // The page is of the program that serves it: a newer one has a newer page.
+    if (state.snapshot && state.snapshot.version !== snapshot.version) location.reload();
+    const isBack = state.connection !== 'live';
+    update({ connection: 'live', snapshot, now: Date.now() });
+    if (isBack) tell();
+  },
+  onHeard: () => update({ heardAt: Date.now() }),
+  onLost: () => {
+    if (state.connection === 'lost') return;
+    update({ connection: 'lost' });
+    tell();
+  },
+});
 void keepLooking();

@@ -37,6 +37,8 @@ export interface RejectedRow {
   readonly peer: string;
   readonly code: string;
   readonly message: string;
+  /** What the operator can do about it. */
+  readonly todo: string;
   readonly at: string;
   readonly count: number;
 }
@@ -51,6 +53,7 @@ export interface PreheatRow {
 
 export interface Snapshot {
   readonly version: string;
+  readonly protocol: string;
   readonly epoch: string;
   readonly since: string;
   /** Of all peers; `rejected`: kinds of refused registrations. */

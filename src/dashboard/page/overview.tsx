@@ -1,12 +1,13 @@
+import { Attention } from './attention.tsx';
 import { Bytes } from './bytes.tsx';
 import { countText } from './format.ts';
+import { StateIcon } from './icon.tsx';
 import { PeerTable } from './peer-table.tsx';
 import { h, type JSX } from './preact.js';
 import { Preheats } from './preheats.tsx';
 import { Rejected } from './rejected.tsx';
 import { Swarms } from './swarms.tsx';
 import type { Update, ViewState } from './view-state.ts';
-import { WhyNone } from './why-none.tsx';
 
 const STATES = ['ready', 'unreachable', 'stale', 'left', 'rejected'] as const;
 
@@ -19,15 +20,16 @@ export function Overview({ state, update }: { state: ViewState; update: Update }
       <ul class="counts" aria-label="Peers by state">
         {STATES.map((name) => (
           <li key={name} class={`state ${name} ${counts[name] === 0 ? 'none' : ''}`}>
-            <b>{counts[name]}</b> {name}
+            <StateIcon state={name} />
+            <b>{counts[name].toLocaleString('en')}</b> {name}
           </li>
         ))}
-        <li class="quiet">
+        <li class="quiet number">
           {countText(swarm.blobs, 'blob')} known, {countText(swarm.transfers, 'piece')} on the way,{' '}
           {countText(swarm.leases, 'origin read')}
         </li>
       </ul>
-      {counts.ready === 0 && <WhyNone snapshot={snapshot} />}
+      <Attention snapshot={snapshot} now={state.now} />
       <Bytes snapshot={snapshot} />
       <Swarms snapshot={snapshot} />
       <PeerTable state={state} update={update} />

@@ -1,5 +1,6 @@
-import { countText, shortDigest, sizeText } from './format.ts';
-import { Ago, Cell, Pieces, Size, State, Table } from './parts.tsx';
+import { todoOf } from './causes.ts';
+import { countText, shortDigest, sizeText, skewText, timeText } from './format.ts';
+import { Ago, Cell, Pieces, Size, State, Table, Todo } from './parts.tsx';
 import { h, type JSX } from './preact.js';
 import { blobLink } from './route.ts';
 import type { PeerDetail, ViewState } from './view-state.ts';
@@ -8,9 +9,9 @@ export function PeerPage({ state, id }: { state: ViewState; id: string }): JSX.E
   const { peer, missing } = state.detail;
   return (
     <div>
-      <p>
-        <a href="#/">All peers</a>
-      </p>
+      <nav class="trail" aria-label="Breadcrumb">
+        <a href="#/">Overview</a> <span aria-hidden="true">/</span> peer
+      </nav>
       <h1 tabIndex={-1}>{peer?.host || id}</h1>
       {missing !== undefined && <p class="plain">{missing}</p>}
       {peer && <Facts peer={peer} now={state.now} />}
@@ -21,12 +22,14 @@ export function PeerPage({ state, id }: { state: ViewState; id: string }): JSX.E
 
 function Facts({ peer, now }: { peer: PeerDetail; now: number }): JSX.Element {
   const { bytes } = peer;
+  const todo = todoOf(peer);
   return (
     <dl class="facts">
       <dt>State</dt>
       <dd>
-        <State state={peer.state} /> <Ago time={peer.since} now={now} />
+        <State state={peer.state} /> since {timeText(peer.since)} (<Ago time={peer.since} now={now} />)
         {peer.reason !== '' && <span class="reason">{peer.reason}</span>}
+        {todo !== '' && <Todo>{todo}</Todo>}
       </dd>
       <dt>Id</dt>
       <dd class="mono">{peer.id}</dd>
@@ -45,9 +48,9 @@ function Facts({ peer, now }: { peer: PeerDetail; now: number }): JSX.Element {
         <Ago time={peer.lastHeartbeat} now={now} />
       </dd>
       <dt>Its clock</dt>
-      <dd>{(peer.clockSkewMs / 1000).toFixed(1)} s ahead of the supernode's</dd>
+      <dd>{skewText(peer.clockSkewMs)} of the supernode’s</dd>
       <dt>To its clients</dt>
-      <dd>
+      <dd class="number">
         {bytes
           ? `${sizeText(bytes.store)} from the store, ${sizeText(bytes.peers)} from peers, ${sizeText(bytes.origin)} from the origin`
           : 'not told yet'}
@@ -60,25 +63,29 @@ function Facts({ peer, now }: { peer: PeerDetail; now: number }): JSX.Element {
 
 function Parts({ peer }: { peer: PeerDetail }): JSX.Element {
   const { parts, host } = peer;
+  const inPart = parts.filter(({ held, pieces, downloading }) => downloading || held !== pieces).length;
   return (
     <section aria-labelledby="parts">
-      <h2 id="parts">{countText(peer.blobs, 'whole blob')}</h2>
+      <h2 id="parts">
+        {countText(peer.blobs, 'whole blob')}
+        {inPart > 0 && `, ${inPart} in part`}
+      </h2>
       {parts.length === 0 ? (
         <p class="quiet">It has announced none.</p>
       ) : (
-        <Table name="Blobs" heads={['Blob', 'Size', 'Pieces', '']}>
+        <Table name="Blobs" heads={['Blob', '#Size', 'Pieces', '(How it stands)']}>
           {parts.map(({ digest, size, pieces, held, downloading }) => (
             <tr key={digest} role="row">
               <Cell label="Blob" kind="mono">
                 <a href={blobLink(digest)}>{shortDigest(digest)}</a>
               </Cell>
-              <Cell label="Size">
+              <Cell label="Size" kind="number">
                 <Size bytes={size} />
               </Cell>
               <Cell label="Pieces">
                 <Pieces name={host} have={held} of={pieces} />
               </Cell>
-              <Cell label="">{downloading ? 'downloading' : held === pieces ? 'whole' : 'a part'}</Cell>
+              <Cell label="Is">{downloading ? 'filling' : held === pieces ? 'whole' : 'a part'}</Cell>
             </tr>
           ))}
         </Table>

@@ -25,35 +25,11 @@ export function PeerTable({ state, update }: { state: ViewState; update: Update 
     <Head key={column} column={column} head={head} query={query} ask={ask} />
   ));
   const shown = found === peers.length ? countText(found, 'peer') : `${found} of ${countText(peers.length, 'peer')}`;
+  const text = known > peers.length ? `${shown}; ${known} are known, GET /api/v1/peers has all` : shown;
   return (
     <section aria-labelledby="peers">
       <h2 id="peers">Peers</h2>
-      <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
-        <label>
-          Find{' '}
-          <input
-            type="search"
-            value={query.text}
-            placeholder="host, id, zone, address, reason"
-            onInput={(event) => ask({ text: event.currentTarget.value })}
-          />
-        </label>
-        <label>
-          State{' '}
-          <select value={query.state} onChange={(event) => ask({ state: event.currentTarget.value })}>
-            <option value="">all</option>
-            {['ready', 'unreachable', 'stale', 'left'].map((name) => (
-              <option key={name} value={name}>
-                {name}
-              </option>
-            ))}
-          </select>
-        </label>
-        <span class="quiet" id="found">
-          {shown}
-          {known > peers.length ? `; ${known} are known, GET /api/v1/peers has all` : ''}
-        </span>
-      </form>
+      {peers.length === 0 ? <p class="quiet">None is known.</p> : <Filters query={query} ask={ask} shown={text} />}
       {rows.length > 0 && (
         <Table name="Peers" heads={heads}>
           {rows.map((peer) => (
@@ -78,6 +54,42 @@ export function PeerTable({ state, update }: { state: ViewState; update: Update 
   );
 }
 
+interface FiltersProps {
+  readonly query: PeerQuery;
+  readonly ask: (change: Partial<PeerQuery>) => void;
+  readonly shown: string;
+}
+
+function Filters({ query, ask, shown }: FiltersProps): JSX.Element {
+  return (
+    <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
+      <label>
+        Find{' '}
+        <input
+          type="search"
+          value={query.text}
+          placeholder="host, id, zone, address, reason"
+          onInput={(event) => ask({ text: event.currentTarget.value })}
+        />
+      </label>
+      <label>
+        State{' '}
+        <select value={query.state} onChange={(event) => ask({ state: event.currentTarget.value })}>
+          <option value="">all</option>
+          {['ready', 'unreachable', 'stale', 'left'].map((name) => (
+            <option key={name} value={name}>
+              {name}
+            </option>
+          ))}
+        </select>
+      </label>
+      <span class="quiet number" id="found" role="status">
+        {shown}
+      </span>
+    </form>
+  );
+}
+
 function Head(props: {
   column: PeerColumn;
   head: string;
@@ -88,10 +100,10 @@ function Head(props: {
   const isSorted = query.column === column;
   const order = isSorted ? (query.descending ? 'descending' : 'ascending') : 'none';
   return (
-    <th role="columnheader" scope="col" aria-sort={order}>
+    <th role="columnheader" scope="col" aria-sort={order} class={column === 'blobs' ? 'number' : ''}>
       <button type="button" onClick={() => ask({ column, descending: isSorted && !query.descending })}>
         {head}
-        <span aria-hidden="true">{isSorted ? (query.descending ? ' ▼' : ' ▲') : ''}</span>
+        <span class="arrow" aria-hidden="true" />
       </button>
     </th>
   );
@@ -105,13 +117,13 @@ function Row({ peer, now }: { peer: PeerRow; now: number }): JSX.Element {
         <a href={peerLink(id)}>{host === '' ? id : host}</a>
         <span class="quiet mono id">{id}</span>
       </Cell>
-      <Cell label="State" kind="words">
+      <Cell label="State" kind={reason === '' ? '' : 'words'}>
         <State state={state} />
         {reason !== '' && <span class="reason">{reason}</span>}
       </Cell>
       <Cell label="Zone">{zone === '' ? '–' : zone}</Cell>
       <Cell label="Version">{version}</Cell>
-      <Cell label="Since">
+      <Cell label="Since" kind="time">
         <Ago time={since} now={now} />
       </Cell>
       <Cell label="Blobs" kind="number">

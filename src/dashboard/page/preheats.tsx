@@ -1,5 +1,5 @@
 import type { PreheatRow } from './model.ts';
-import { Ago, Cell, Table } from './parts.tsx';
+import { Ago, Cell, State, Table } from './parts.tsx';
 import { h, type JSX } from './preact.js';
 
 export function Preheats({ preheats, now }: { preheats: readonly PreheatRow[]; now: number }): JSX.Element | null {
@@ -14,7 +14,7 @@ export function Preheats({ preheats, now }: { preheats: readonly PreheatRow[]; n
               {image}
             </Cell>
             <Cell label="State">
-              <span class={`state ${state}`}>{state}</span>
+              <State state={state} />
             </Cell>
             <Cell label="Peers">
               {Object.entries(counts)
@@ -22,7 +22,7 @@ export function Preheats({ preheats, now }: { preheats: readonly PreheatRow[]; n
                 .map(([name, count]) => `${count} ${name}`)
                 .join(', ')}
             </Cell>
-            <Cell label="Ordered">
+            <Cell label="Ordered" kind="time">
               <Ago time={at} now={now} />
             </Cell>
           </tr>

@@ -37,11 +37,11 @@ function Swarm({ blob, hosts }: { blob: BlobRow; hosts: ReadonlyMap<string, stri
       <h3>
         <a class="mono" href={blobLink(digest)}>
           {shortDigest(digest)}
-        </a>{' '}
+        </a>
         <Size bytes={size} />
       </h3>
-      <p class="quiet">
-        {countText(holders, 'peer has', 'peers have')} it, {downloaders} downloading
+      <p class="quiet number">
+        {countText(holders, 'peer has', 'peers have')} all of it, {downloaders} downloading
       </p>
       <ul class="bars">
         {shown.map(([peer, have]) => {

@@ -53,6 +53,10 @@ export interface Detail {
 
 export interface ViewState {
   readonly connection: 'connecting' | 'live' | 'lost';
+  /** When something was heard of the supernode last: milliseconds since 1970. */
+  readonly heardAt: number;
+  /** What screen readers are told. */
+  readonly said: string;
   readonly snapshot: Snapshot | undefined;
   readonly route: Route;
   readonly detail: Detail;

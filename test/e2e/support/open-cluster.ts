@@ -39,6 +39,8 @@ export interface Asking {
   readonly headers?: Readonly<Record<string, string>>;
   /** Undefined: in the clear. */
   readonly tls?: Speaking | undefined;
+  /** What has no end is left when nothing has come for so long. */
+  readonly silenceS?: number;
 }
 
 /** Somebody who wants to join. */
@@ -173,17 +175,22 @@ export class OpenCluster {
   }
 
   /** One request by curl. */
-  async ask(listener: string, path: string, { from, method = 'GET', headers = {}, tls }: Asking = {}): Promise<Reply> {
+  async ask(
+    listener: string,
+    path: string,
+    { from, method = 'GET', headers = {}, tls, silenceS }: Asking = {},
+  ): Promise<Reply> {
     const url = `${tls ? 'https' : 'http'}://${this.addressFor(listener, from)}${path}`;
     const lines = Object.entries(headers).flatMap(([name, value]) => ['--header', `${name}: ${value}`]);
     const how = method === 'HEAD' ? ['--head'] : ['--request', method];
     const quiet = ['--silent', '--max-time', String(ASK_BOUND_S), '--write-out', '\n%{http_code}'];
+    const patience = silenceS === undefined ? [] : ['--speed-limit', '1', '--speed-time', String(silenceS)];
     const files = [
       ...(tls ? ['--cacert', tls.ca] : []),
       ...(tls?.cert !== undefined ? ['--cert', tls.cert] : []),
       ...(tls?.key !== undefined ? ['--key', tls.key] : []),
     ];
-    const curl = [...quiet, ...how, ...files, ...lines, url];
+    const curl = [...quiet, ...how, ...patience, ...files, ...lines, url];
     const [command, args] = from ? ['nsenter', [...onHost(from), 'curl', ...curl]] : ['curl', curl];
     const { stdout } = await run(command, args, { env: this.#rig.environment() });
     const end = stdout.lastIndexOf('\n');

@@ -9,6 +9,7 @@ const END = '<!-- end -->';
 /** Which test fills which table. */
 const TABLES = {
   cluster: 'test/e2e/strangers.test.ts',
+  supernode: 'test/e2e/strangers.test.ts',
   'cluster with TLS': 'test/e2e/strangers-tls.test.ts',
   'mirror with logins': 'test/e2e/strangers-tls.test.ts',
 } as const;
