@@ -22,6 +22,7 @@ export function banner(version: string, config: Config, addresses: readonly List
     ...row('swarm', swarm),
     ...row('api', of('api').map(shown)),
     ...(mirrors.length > 0 ? mirrorLines(config, mirrors) : []),
+    ...row('look', supernodes.length > 0 ? [`${dashboardUrl(config, of('supernode')[0]!)}   (the dashboard)`] : []),
     ...row('join', supernodes.length > 0 ? ['hawker token   (shows how another node joins)'] : []),
     '',
   ].join('\n');
@@ -37,10 +38,14 @@ function mirrorLines({ store }: Config, mirrors: readonly ListeningAddress[]): s
   const curl = tls === true ? 'curl -ik https' : 'curl -i http';
   return [
     ...row('data', [`${store.dir} (up to ${formatSize(store.quotaBytes)})`]),
-    ...row('try', [`docker pull ${near}/docker.io/library/alpine`]),
+    ...row('try', [`docker pull ${near}/docker.io/library/alpine   (or: hawker demo)`]),
     ...row('', [`${curl}://${near}/v2/docker.io/library/alpine/manifests/latest`]),
-    ...row('', ['hawker demo']),
   ];
+}
+
+/** For a browser on this machine. */
+function dashboardUrl({ cluster }: Config, { host, port }: ListeningAddress): string {
+  return `${cluster.tls === undefined ? 'http' : 'https'}://${formatAddress({ host: nearHost(host), port })}/`;
 }
 
 function shown(address: ListeningAddress): string {

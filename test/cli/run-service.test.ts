@@ -271,9 +271,10 @@ t.test('the banner of a node with all parts is under ten lines, and says how oth
   t.ok(up.trimEnd().split('\n').length < 10, up);
   t.match(up, '  swarm   http://0.0.0.0:13 (supernode), 10.0.0.5:12 (pieces)\n');
   t.match(up, /  join    hawker token/);
+  t.match(up, '  look    http://127.0.0.1:13/   (the dashboard)\n');
   const proxy = banner('1', config, [mirror, pieces]);
   t.match(proxy, '  swarm   looks for http://127.0.0.1:6789, 10.0.0.5:12 (pieces)\n');
-  t.notMatch(proxy, /join/);
+  t.notMatch(proxy, /join|dashboard/);
   t.notMatch(banner('1', { ...config, supernodes: [] }, [mirror, pieces]), /looks for/);
   t.notMatch(banner('1', config, [supernode]), /data|docker|mirror/);
 });

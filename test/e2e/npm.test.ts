@@ -48,7 +48,15 @@ e2e(t, 'packed, installed into an empty directory, it serves a pull', [...ORIGIN
   t.equal(packed.code, 0, packed.stderr);
   const [about] = JSON.parse(packed.stdout) as [Packed];
   const paths = about.files.map(({ path }) => path);
-  for (const path of ['dist/main.js', 'README.md', 'CHANGELOG.md', 'LICENSE', 'package.json', 'config/hawker.yaml']) {
+  for (const path of [
+    'dist/main.js',
+    'README.md',
+    'CHANGELOG.md',
+    'LICENSE',
+    'package.json',
+    'config/hawker.yaml',
+    'dist/dashboard/page/main.js',
+  ]) {
     t.ok(paths.includes(path), path);
   }
   const odd = paths.filter(
@@ -92,4 +100,13 @@ e2e(t, 'packed, installed into an empty directory, it serves a pull', [...ORIGIN
   const url = `http://${mirror}/v2/${image.repository}/blobs/${layer}`;
   await must('curl', ['--silent', '--show-error', '--fail', '--output', file, url]);
   t.equal(await hashFile(file), layer);
+
+  const dashboard = `http://${listeningAddress(daemon.log(), 'supernode')}`;
+  const page = await must('curl', ['--silent', '--show-error', '--fail', `${dashboard}/`]);
+  const parts = [...page.matchAll(/(?:href|src)="(\/[^"]+)"/g)].map(([, path]) => path!);
+  t.ok(
+    ['main', 'preact', 'model'].every((name) => parts.includes(`/dashboard/${name}.js`)),
+    'the dashboard',
+  );
+  for (const path of parts) t.ok(await must('curl', ['--silent', '--fail', `${dashboard}${path}`]), path);
 });

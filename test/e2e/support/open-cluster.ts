@@ -13,7 +13,7 @@ import { until } from './wait.ts';
 /** Of this machine, on the network of the rig. */
 export const OWN_ADDRESS = '10.99.0.1';
 const STRANGERS_ADDRESS = '10.99.0.66';
-const START_BOUND_MS = 20_000;
+const START_BOUND_MS = 60_000;
 const ASK_BOUND_S = 40;
 
 /** What came back: status 0, nobody could be reached. */
