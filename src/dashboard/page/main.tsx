@@ -3,7 +3,7 @@ import { h, render } from './preact.js';
 import { routeOf } from './route.ts';
 import { summaryText } from './rows.ts';
 import { listen } from './stream.ts';
-import type { BlobDetail, Detail, PeerDetail, ViewState } from './view-state.ts';
+import type { BlobDetail, Detail, PeerDetail, Update, ViewState } from './view-state.ts';
 
 /** The page of one peer or blob is asked for so often. */
 const DETAIL_MS = 2000;
@@ -24,15 +24,15 @@ let state: ViewState = {
 };
 
 /** At most once a frame, and not at all while nobody sees it. */
-function update(change: Partial<ViewState>): void {
-  state = { ...state, ...change };
+const update: Update = (change) => {
+  state = { ...state, ...(typeof change === 'function' ? change(state) : change) };
   if (isDue) return;
   isDue = true;
   requestAnimationFrame(() => {
     isDue = false;
     render(<App state={state} update={update} />, root);
   });
-}
+};
 
 async function ask<T>(path: string): Promise<T | string> {
   try {

@@ -20,7 +20,7 @@ export function PeerTable({ state, update }: { state: ViewState; update: Update 
   const { peers, counts } = state.snapshot!;
   const known = counts.ready + counts.unreachable + counts.stale + counts.left;
   const { rows, found, page, pages } = peerRows(peers, query);
-  const ask = (change: Partial<PeerQuery>) => update({ query: { ...query, page: 0, ...change } });
+  const ask: Ask = (change) => update((last) => ({ query: { ...last.query, page: 0, ...change(last.query) } }));
   const heads = COLUMNS.map(([column, head]) => (
     <Head key={column} column={column} head={head} query={query} ask={ask} />
   ));
@@ -39,13 +39,13 @@ export function PeerTable({ state, update }: { state: ViewState; update: Update 
       )}
       {pages > 1 && (
         <nav class="pager" aria-label="Pages of peers">
-          <button type="button" disabled={page === 0} onClick={() => ask({ page: page - 1 })}>
+          <button type="button" disabled={page === 0} onClick={() => ask(() => ({ page: page - 1 }))}>
             Back
           </button>
           <span>
             page {page + 1} of {pages}
           </span>
-          <button type="button" disabled={page === pages - 1} onClick={() => ask({ page: page + 1 })}>
+          <button type="button" disabled={page === pages - 1} onClick={() => ask(() => ({ page: page + 1 }))}>
             Next
           </button>
         </nav>
@@ -54,13 +54,18 @@ export function PeerTable({ state, update }: { state: ViewState; update: Update 
   );
 }
 
+/** By the query as it is then: the next press may come before the page has been drawn again. */
+type Ask = (change: (last: PeerQuery) => Partial<PeerQuery>) => void;
+
 interface FiltersProps {
   readonly query: PeerQuery;
-  readonly ask: (change: Partial<PeerQuery>) => void;
+  readonly ask: Ask;
   readonly shown: string;
 }
 
 function Filters({ query, ask, shown }: FiltersProps): JSX.Element {
+  const setText = (text: string) => ask(() => ({ text }));
+  const setState = (state: string) => ask(() => ({ state }));
   return (
     <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
       <label>
@@ -69,12 +74,12 @@ function Filters({ query, ask, shown }: FiltersProps): JSX.Element {
           type="search"
           value={query.text}
           placeholder="host, id, zone, address, reason"
-          onInput={(event) => ask({ text: event.currentTarget.value })}
+          onInput={(event) => setText(event.currentTarget.value)}
         />
       </label>
       <label>
         State{' '}
-        <select value={query.state} onChange={(event) => ask({ state: event.currentTarget.value })}>
+        <select value={query.state} onChange={(event) => setState(event.currentTarget.value)}>
           <option value="">all</option>
           {['ready', 'unreachable', 'stale', 'left'].map((name) => (
             <option key={name} value={name}>
@@ -90,18 +95,16 @@ function Filters({ query, ask, shown }: FiltersProps): JSX.Element {
   );
 }
 
-function Head(props: {
-  column: PeerColumn;
-  head: string;
-  query: PeerQuery;
-  ask: (change: Partial<PeerQuery>) => void;
-}): JSX.Element {
+function Head(props: { column: PeerColumn; head: string; query: PeerQuery; ask: Ask }): JSX.Element {
   const { column, head, query, ask } = props;
   const isSorted = query.column === column;
   const order = isSorted ? (query.descending ? 'descending' : 'ascending') : 'none';
   return (
     <th role="columnheader" scope="col" aria-sort={order} class={column === 'blobs' ? 'number' : ''}>
-      <button type="button" onClick={() => ask({ column, descending: isSorted && !query.descending })}>
+      <button
+        type="button"
+        onClick={() => ask((last) => ({ column, descending: last.column === column && !last.descending }))}
+      >
         {head}
         <span class="arrow" aria-hidden="true" />
       </button>

@@ -65,4 +65,5 @@ export interface ViewState {
   readonly now: number;
 }
 
-export type Update = (change: Partial<ViewState>) => void;
+type Change = Partial<ViewState>;
+export type Update = (change: Change | ((last: ViewState) => Change)) => void;
