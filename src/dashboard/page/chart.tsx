@@ -21,7 +21,7 @@ export function Chart({ history }: { history: Snapshot['history'] }): JSX.Elemen
             <path key={y} class="grid" d={`M0 ${y}h${SAMPLES}`} />
           ))}
           {SOURCES.map((source, index) => (
-            <path key={source} class={source} d={paths[index]!} />
+            <path key={source} class={source} d={paths[index]} />
           ))}
         </svg>
         <div class="times" aria-hidden="true">

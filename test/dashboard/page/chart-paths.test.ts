@@ -11,7 +11,7 @@ t.test('bars of sources, stacked, at their time, below a round figure', async (t
     [20_000, 250, 500, 0, 0],
   ]);
   t.same({ top, most, last }, { top: 1000 * 1.024, most: 1000, last: 150 });
-  t.same(paths, ['M175 2.344h1v97.656h-1z' + 'M179 95.117h1v4.883h-1z', 'M179 85.352h1v9.766h-1z', '']);
+  t.same(paths, ['M175 2.344h1v97.656h-1zM179 95.117h1v4.883h-1z', 'M179 85.352h1v9.766h-1z', '']);
 });
 
 t.test('it is as long as what the supernode keeps', async (t) => {

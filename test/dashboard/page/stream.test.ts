@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
 import { EventSource } from 'undici';
 import type { Snapshot } from '../../../src/dashboard/page/model.ts';
-import { listen, type Source } from '../../../src/dashboard/page/stream.ts';
+import { listen } from '../../../src/dashboard/page/stream.ts';
 import { until } from '../../support/swarm-rig.ts';
 
 const HEAD = { 'Content-Type': 'text/event-stream' };
@@ -21,7 +21,7 @@ async function rig(
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   const stop = listen({
-    open: () => new EventSource(`http://127.0.0.1:${port}/`) as unknown as Source,
+    open: () => new EventSource(`http://127.0.0.1:${port}/`),
     onSnapshot: (snapshot) => seen.snapshots.push(snapshot),
     onHeard: () => (seen.heard += 1),
     onLost: () => (seen.lost += 1),
@@ -79,6 +79,6 @@ t.test('a connection on which nothing comes any more is given up', async (t) => 
     },
     { silenceMs: 50 },
   );
-  await until('it has asked again', () => seen.snapshots.at(-1)?.version === '2');
+  await until('it has asked again', () => seen.asked > 1);
   t.ok(seen.lost > 0);
 });
