@@ -1,6 +1,6 @@
 import { formatSize } from '../base/units.ts';
 import type { BlobsAnswer } from '../app/answers.ts';
-import { shortDigest, shortIds } from './names.ts';
+import { byName, shortDigest, shortIds } from './names.ts';
 import { counted, filledColumns, table } from './table.ts';
 
 const COLUMNS = [
@@ -42,7 +42,7 @@ export function blobsText(url: string, { blobs }: BlobsAnswer, { names, fullDige
 
 function named(peers: readonly string[], nameOf: (id: string) => string): string {
   if (peers.length === 0) return '-';
-  return peers.length > MOST_NAMED ? counted(peers.length, 'peer') : peers.map(nameOf).join(', ');
+  return peers.length > MOST_NAMED ? counted(peers.length, 'peer') : peers.map(nameOf).toSorted(byName).join(', ');
 }
 
 /** `node-a 40%, node-b 2%`, or `12 peers, 40% of it on average`. */

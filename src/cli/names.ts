@@ -21,6 +21,11 @@ export function peerNames(
   return new Map(peers.map(({ id, host }) => [id, host]));
 }
 
+/** The order in which people look for names: node-2 before node-10. */
+export function byName(a: string, b: string): number {
+  return a.localeCompare(b, 'en', { numeric: true });
+}
+
 export function shortDigest(digest: string): string {
   return digest.slice(0, SHORT_DIGEST_CHARACTERS);
 }

@@ -1,6 +1,6 @@
 import { formatTime } from '../base/units.ts';
 import type { PeersAnswer } from '../app/answers.ts';
-import { shortIds } from './names.ts';
+import { byName, shortIds } from './names.ts';
 import { counted, filledColumns, printable, shortTime, table, type Colour } from './table.ts';
 
 const STATE_COLOURS: Readonly<Record<string, Colour>> = { ready: 'green', stale: 'yellow', unreachable: 'red' };
@@ -40,7 +40,8 @@ export function peersText(url: string, { peers, rejected }: PeersAnswer, { colou
     const here = peers.filter(({ state }) => state !== 'left');
     const protocols = new Set(here.map(({ protocol }) => protocol));
     const isRotating = here.some(({ secrets = [] }) => secrets.length > 0 && secrets.join() !== 'current');
-    const rows = peers.map(
+    const sorted = peers.toSorted((a, b) => byName(a.host, b.host));
+    const rows = sorted.map(
       ({ id, host, addresses, state, zone, version, protocol, clockSkewMs, secrets = [], since, blobs, reason }) => {
         const mixed = (protocols.size > 1 && protocol) || '-';
         const secret = (isRotating && secrets.join('+')) || '-';

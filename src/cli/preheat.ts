@@ -16,7 +16,7 @@ import {
 import { PreheatIncomplete, ServiceUnreachable, UsageWrong } from './errors.ts';
 import { DONE, FAILED, failureLine } from './exit.ts';
 import { interruptible } from './interrupt.ts';
-import { peerNames } from './names.ts';
+import { byName, peerNames } from './names.ts';
 import type { PreheatFlags } from './preheat-flags.ts';
 import type { ProcessPort } from './process-port.ts';
 import { Progress, type Bar } from './progress.ts';
@@ -174,7 +174,8 @@ function preheatText({ image, digest, peers }: PreheatAnswer, { colour }: { colo
   const all = done === peers.length ? (done === 1 ? 'the one peer' : `all ${done} peers`) : '';
   const summary = `${what} is on ${all || `${done} of ${counted(peers.length, 'peer')}`}.\n`;
   const nameOf = peerNames(peers);
-  const rows = peers.map((peer) => {
+  const sorted = peers.toSorted((a, b) => byName(nameOf.get(a.id)!, nameOf.get(b.id)!));
+  const rows = sorted.map((peer) => {
     const { id, zone, state, blobs, blobsHere, bytes, restarts, failure, reason } = peer;
     const amounts = [blobs === blobsHere ? String(blobs) : `${blobsHere} of ${blobs}`, formatSize(bytes)];
     const why = [failure?.code ?? '-', failure?.message ?? (reason || '-')];

@@ -33,16 +33,21 @@ export async function runToken(
   else port.print(operator ? operatorText(config, path, made) : explanation(config, path, made));
 }
 
-function operatorText({ cluster: { tls } }: Config, path: string, made: boolean): string {
+function operatorText({ cluster: { tls, operatorTokenFile } }: Config, path: string, made: boolean): string {
   const curl = tls ? `curl --cacert ${quoted(tls.ca)} -H` : 'curl -H';
   return `${made ? `Made an operator token: ${path}` : `The operator token is in ${path}`}
 
 A supernode that other machines can reach answers its API only with it (/livez and /readyz apart). Members may ask without; with it
-one may also command. The supernode is started with it, and the commands find it by the same setting:
-  hawker supernode --cluster-operator-token-file ${quoted(path)} ...
+one may also command. ${startedWith(operatorTokenFile, path)}
   ${curl} "Authorization: Bearer $(cat ${quoted(path)})" ${tls ? 'https' : 'http'}://SUPERNODE:6789/api/v1/peers
 A browser asks for it as a password; the user name does not matter.
 `;
+}
+
+function startedWith(configured: string | undefined, path: string): string {
+  if (configured !== undefined) return 'Supernode and commands find it by the settings that name it.';
+  return `The supernode is started with it, and the commands find it by the same setting:
+  hawker supernode --cluster-operator-token-file ${quoted(path)} ...`;
 }
 
 /** Of the joining node, whose certificates are its own. */

@@ -95,7 +95,9 @@ t.test("the operator's token has a file of its own", async (t) => {
   t.notMatch(out, token);
   t.equal((await run(['--operator', '--show'], home)).out, `${token}\n`);
   t.match(JSON.parse((await run(['--operator', '--json'], home)).out), { operatorTokenFile: path, made: false });
-  t.match((await run(['--operator', '--config', 'h.yaml'], home)).out, join(home, 'mine'));
+  const named = (await run(['--operator', '--config', 'h.yaml'], home)).out;
+  t.match(named, join(home, 'mine'));
+  t.notMatch(named, '--cluster-operator-token-file', 'the settings name it');
   t.ok(existsSync(join(home, 'mine')));
   t.notOk(existsSync(join(home, '.config/hawker/join-secret')));
 });

@@ -386,7 +386,7 @@ export class Life implements SessionHost {
     const level = state === 'ready' || state === 'left' || was === undefined ? 'info' : 'warn';
     this.#deps.log[level](
       { code, peer, host, addresses: registration.addresses, ...(level === 'warn' && { todo: TODO[state] }) },
-      `a peer is ${state}: ${reason || 'it can be reached'}`,
+      `a peer ${was === undefined ? 'has registered' : `is ${state}`}: ${reason || 'it can be reached'}`,
     );
   }
 
