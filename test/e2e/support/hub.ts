@@ -1,14 +1,14 @@
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { createServer as createHttp, request } from 'node:http';
-import { createServer as createHttps } from 'node:https';
+import { createServer as createHttps, type Server } from 'node:https';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { must } from './programs.ts';
 import type { Rig } from './rig.ts';
 
-const HUB = 'registry-1.docker.io';
+export const HUB = 'registry-1.docker.io';
 
 /** Something that daemons take for Docker Hub. */
 export interface Hub {
@@ -18,32 +18,29 @@ export interface Hub {
   connections(): number;
 }
 
-/**
- * Docker Hub as daemons see it: TLS with a certificate in its name, by an HTTPS proxy that leads to this and nowhere else. What
- * it serves is the registry at `originUrl`.
- */
-export async function startHub(rig: Rig, originUrl: string): Promise<Hub> {
+/** Which is not listening yet. */
+interface HubServer {
+  readonly tls: Server;
+  /** The file of the certificate, which is its own authority. */
+  readonly cert: string;
+  readonly dir: string;
+}
+
+/** A server with a certificate in Docker Hub's name, which answers with what the registry at `originUrl` has. `asked`: each request. */
+export async function hubServer(
+  rig: Rig,
+  originUrl: string,
+  asked: (method: string, url: string) => void = () => {},
+): Promise<HubServer> {
   const dir = await rig.folder('hub');
   const [key, cert] = [join(dir, 'key.pem'), join(dir, 'cert.pem')];
   const subject = ['-subj', '/CN=Hub', '-addext', `subjectAltName=DNS:${HUB}`];
-  await must('openssl', [
-    'req',
-    '-x509',
-    '-newkey',
-    'rsa:2048',
-    '-nodes',
-    '-keyout',
-    key,
-    '-out',
-    cert,
-    '-days',
-    '2',
-    ...subject,
-  ]);
+  const made = ['-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', cert, '-days', '2'];
+  await must('openssl', ['req', '-x509', ...made, ...subject]);
   await writeFile(join(dir, 'none'), '');
-  let count = 0;
   const tls = createHttps({ key: await readFile(key), cert: await readFile(cert) }, (incoming, answer) => {
     const { method, headers, url } = incoming;
+    asked(method!, url!);
     const onward = request(new URL(url!, originUrl), { method: method!, headers, agent: false }, (from) => {
       answer.writeHead(from.statusCode!, from.headers);
       from.pipe(answer);
@@ -51,6 +48,16 @@ export async function startHub(rig: Rig, originUrl: string): Promise<Hub> {
     onward.on('error', () => answer.destroy());
     incoming.pipe(onward);
   });
+  return { tls, cert, dir };
+}
+
+/**
+ * Docker Hub as daemons see it: TLS with a certificate in its name, by an HTTPS proxy that leads to this and nowhere else. What
+ * it serves is the registry at `originUrl`.
+ */
+export async function startHub(rig: Rig, originUrl: string): Promise<Hub> {
+  const { tls, cert, dir } = await hubServer(rig, originUrl);
+  let count = 0;
   const proxy = createHttp((_, answer) => answer.writeHead(405).end());
   const sockets = new Set<Socket>();
   proxy.on('connect', ({ url }, client: Socket) => {

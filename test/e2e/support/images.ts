@@ -61,6 +61,15 @@ export async function publishImage(rig: Rig, origin: Origin): Promise<Published>
   };
 }
 
+/** A small image of Docker's media types under any name: one layer of random bytes for each size. */
+export function publishNamed(
+  rig: Rig,
+  origin: Origin,
+  name: { readonly repository: string; readonly tag: string; readonly sizes: readonly number[] },
+): Promise<Image> {
+  return buildImage(rig, origin, { ...name, types: DOCKER });
+}
+
 /** An OCI index of two platforms. */
 export async function publishIndex(rig: Rig, origin: Origin): Promise<Published> {
   const repository = 'library/multi';
