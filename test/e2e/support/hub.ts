@@ -30,7 +30,7 @@ interface HubServer {
 export async function hubServer(
   rig: Rig,
   originUrl: string,
-  asked: (method: string, url: string) => void = () => {},
+  sent: (method: string, url: string, bytes: number) => void = () => {},
 ): Promise<HubServer> {
   const dir = await rig.folder('hub');
   const [key, cert] = [join(dir, 'key.pem'), join(dir, 'cert.pem')];
@@ -40,8 +40,8 @@ export async function hubServer(
   await writeFile(join(dir, 'none'), '');
   const tls = createHttps({ key: await readFile(key), cert: await readFile(cert) }, (incoming, answer) => {
     const { method, headers, url } = incoming;
-    asked(method!, url!);
     const onward = request(new URL(url!, originUrl), { method: method!, headers, agent: false }, (from) => {
+      sent(method!, url!, Number(from.headers['content-length'] ?? 0));
       answer.writeHead(from.statusCode!, from.headers);
       from.pipe(answer);
     });

@@ -35,8 +35,8 @@ export interface World {
   readonly machines: ReadonlyMap<string, Machine>;
   /** A clean clone, as the machine `supernode` has it, with what `npm ci` has brought. */
   readonly clone: string;
-  /** GETs that have come to Docker Hub for blobs: how often each was read. */
-  readonly blobReads: ReadonlyMap<string, number>;
+  /** Of all blobs, in bytes: what Docker Hub has, and what it has been asked for. */
+  readonly hub: { has: number; sent: number };
 }
 
 /** `addresses` of machines by name; `runtimes`: those that run docker and containerd. `images`: what Docker Hub has, by repository and tag. */
@@ -56,8 +56,8 @@ export async function createWorld(
   rig.onClosed(() => network.close());
   await network.ownAddress(ROUTER);
   await must('ip', ['address', 'add', `${HUB_ADDRESS}/32`, 'dev', 'bridge']);
-  const blobReads = new Map<string, number>();
-  const certificate = await startHub(rig, images, blobReads);
+  const hub = { has: 0, sent: 0 };
+  const certificate = await startHub(rig, images, hub);
 
   const clone = await cleanClone(rig);
   const names = Object.keys(addresses);
@@ -96,19 +96,19 @@ export async function createWorld(
   await Promise.all(
     runtimes.map((name) => machines.get(name)!.must('systemctl start containerd; systemctl start docker')),
   );
-  return { machines, clone, blobReads };
+  return { machines, clone, hub };
 }
 
 /** Docker Hub at its own name, with these images; its certificate's file. */
-async function startHub(rig: Rig, images: readonly string[], blobReads: Map<string, number>): Promise<string> {
+async function startHub(rig: Rig, images: readonly string[], hub: World['hub']): Promise<string> {
   const origin = await Origin.start(rig);
   for (const image of images) {
     const [repository = '', tag = ''] = image.split(':');
-    await publishNamed(rig, origin, { repository, tag, sizes: [3 * MiB, 9 * MiB, 20_000] });
+    const { blobs } = await publishNamed(rig, origin, { repository, tag, sizes: [3 * MiB, 9 * MiB, 20_000] });
+    for (const bytes of blobs.values()) hub.has += bytes;
   }
-  const { tls, cert } = await hubServer(rig, origin.url, (method, url) => {
-    const [, digest] = /\/blobs\/(sha256:\w+)/.exec(url) ?? [];
-    if (method === 'GET' && digest) blobReads.set(digest, (blobReads.get(digest) ?? 0) + 1);
+  const { tls, cert } = await hubServer(rig, origin.url, (method, url, bytes) => {
+    if (method === 'GET' && url.includes('/blobs/sha256')) hub.sent += bytes;
   });
   const sockets = new Set<Socket>();
   tls.on('connection', (socket: Socket) => sockets.add(socket.once('close', () => sockets.delete(socket))));
