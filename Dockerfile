@@ -17,7 +17,9 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
 COPY tsconfig.base.json tsconfig.build.json ./
 COPY src ./src
-RUN npm run build -- --sourceMap false && npm ci --omit=dev --ignore-scripts
+# What is left is what runs: no packages for development, no types, no maps of sources.
+RUN npm run build && npm prune --omit=dev --ignore-scripts \
+  && find dist node_modules -type f '(' -name '*.map' -o -name '*.ts' -o -name '*.mts' -o -name '*.cts' ')' -delete
 COPY LICENSE ./
 COPY config ./config
 # As it lies in the image: the program with what it needs to run, Node itself, and the store's directory.

@@ -15,6 +15,7 @@ export const E2E_PACKAGES: Packages = {
   umoci: ['umoci'],
   'nginx-light': ['nginx'],
   runc: ['runc'],
+  crun: ['crun'],
   iptables: ['iptables'],
   faketime: ['faketime'],
   iproute2: ['ip'],

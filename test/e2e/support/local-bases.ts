@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { must } from './programs.ts';
 
 /** What the Dockerfile's build stage runs. */
-const BUILD_PROGRAMS = ['sh', 'cp', 'mkdir', 'chmod', 'env', 'node'];
+const BUILD_PROGRAMS = ['sh', 'cp', 'mkdir', 'chmod', 'env', 'find', 'node'];
 
 /**
  * Root file systems in place of the images that the Dockerfile builds upon, where no registry is at hand: `build` with Node, npm and a few
