@@ -175,7 +175,9 @@ async function worksAsInKubernetes(t: Test, rig: Rig, podman: Podman, origin: Or
   const image = await publishImage(rig, origin);
   await containerd.pull(`docker.io/${image.repository}:${image.tag}`);
 
-  const peers = await (await docsCommands()).reduce(async (before, [container, ...command]) => {
+  const peers = await (
+    await docsCommands()
+  ).reduce(async (before, [container, ...command]) => {
     await before;
     const { code, stdout, stderr } = await podman.run('exec', container!, ...command);
     t.equal(code, 0, `${command.join(' ')}: ${stdout}${stderr}`);

@@ -73,7 +73,7 @@ e2e(t, 'little is open to them, they reload by SIGHUP, and their user can be mad
     const { code, stdout, stderr } = await run('systemd-analyze', [...args, `${service}.service`]);
     t.equal(code, 0, `${service}: ${stdout.trim().split('\n').at(-1)}${stderr}`);
     const text = await readFile(join(UNITS, `${service}.service`), 'utf8');
-    t.match(text, `ExecStart=/usr/bin/hawker ${COMMANDS[i]} --config /etc/hawker/hawker.yaml\n`);
+    t.match(text, `ExecStart=hawker ${COMMANDS[i]} --config /etc/hawker/hawker.yaml\n`);
     t.match(text, 'ExecReload=/bin/kill -HUP $MAINPID\n');
     t.match(text, /^User=hawker$/m);
   }

@@ -1,0 +1,162 @@
+/**
+ * The units of config/systemd with systemd itself, on a machine of the test's own: installed by the words of docs/install.md, they serve
+ * pulls, as `up` and as proxy and supernode; a restart, a crash and a reload disturb nobody, and what is taken away is gone.
+ */
+import { cp, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { parse } from 'yaml';
+import { ROOT } from '../support/manifests.ts';
+import { ORIGIN_PROGRAMS } from './support/clients/all.ts';
+import { hashFile } from './support/clients/client.ts';
+import { publishLarge, type Published } from './support/images.ts';
+import { Machine, MACHINE_PROGRAMS } from './support/machine.ts';
+import { startNpmRegistry } from './support/npm-registry.ts';
+import { Origin } from './support/origin.ts';
+import { run } from './support/programs.ts';
+import { e2e, type Rig } from './support/rig.ts';
+import { until } from './support/wait.ts';
+
+const MiB = 1024 * 1024;
+const BOUND_MS = 60_000;
+const MIRROR = '127.0.0.1:65001';
+const API = 'http://127.0.0.1:65003';
+const SUPERNODE = 'http://127.0.0.1:6789';
+const PROXY = 'hawker-proxy.service';
+/** It takes 4 s. */
+const SLOW = '4M';
+const SOURCE = '/usr/src/hawker';
+const CONFIG = '/etc/hawker/hawker.yaml';
+/** What a release has, already built. */
+const TREE = ['package.json', 'package-lock.json', '.npmrc', 'README.md', 'CHANGELOG.md', 'LICENSE', 'config', 'dist'];
+
+e2e(t, 'under systemd', [...ORIGIN_PROGRAMS, ...MACHINE_PROGRAMS, 'npm', 'curl'], async (t, rig) => {
+  const machine = await Machine.boot(rig);
+  const origin = await Origin.start(rig);
+  const image = await publishLarge(rig, origin, 'library/large', 16 * MiB);
+  try {
+    await t.test('installed as docs/install.md has it', (t) => installs(t, rig, machine, origin));
+    if (!t.passing()) return;
+    await t.test('hawker up serves, and is taken away', (t) => runsUp(t, rig, machine, image));
+    await t.test('a proxy beside a supernode', (t) => runsApart(t, rig, machine, image));
+  } finally {
+    if (!t.passing()) process.stderr.write((await machine.run('journalctl', '--no-pager', '--lines=80')).stdout);
+  }
+});
+
+/** The commands of the first `sh` block below a heading of docs/install.md. */
+async function commandsOf(heading: string): Promise<string> {
+  const text = await readFile(join(ROOT, 'docs/install.md'), 'utf8');
+  const [, commands] = /```sh\n(.*?)```/s.exec(text.slice(text.indexOf(`\n## ${heading}\n`))) ?? [];
+  if (!commands) throw new Error(`docs/install.md has no commands below ${heading}`);
+  return commands;
+}
+
+async function installs(t: Test, rig: Rig, machine: Machine, origin: Origin): Promise<void> {
+  const source = machine.path(SOURCE);
+  await mkdir(source, { recursive: true });
+  for (const name of TREE) await cp(join(ROOT, name), join(source, name), { recursive: true });
+  const commands = await commandsOf('systemd');
+  t.match(commands, /^systemctl enable --now hawker-up\.service/m);
+  // It is built already, and there is no other registry.
+  const env = [`npm_config_registry=${await startNpmRegistry(rig)}`, 'npm_config_ignore_scripts=true'];
+  // The settings of this machine before it is started.
+  const upstreams = { 'docker.io': { url: origin.url } };
+  const [before, last] = [
+    commands.slice(0, commands.indexOf('systemctl daemon')),
+    commands.slice(commands.indexOf('systemctl daemon')),
+  ];
+  const first = await machine.run('env', ...env, 'sh', '-euxc', `cd ${SOURCE}\n${before}`);
+  t.equal(first.code, 0, first.stdout + first.stderr);
+  const config = parse(await readFile(machine.path(CONFIG), 'utf8')) as object;
+  await writeFile(machine.path(CONFIG), JSON.stringify({ ...config, upstreams }));
+  const second = await machine.run('sh', '-euxc', last);
+  t.equal(second.code, 0, second.stdout + second.stderr);
+}
+
+const isOk = async (url: string) => (await fetch(url).catch(() => undefined))?.ok;
+const propertyOf = async (machine: Machine, unit: string, name: string) =>
+  (await machine.must('systemctl', 'show', '--value', `--property=${name}`, unit)).trim();
+
+/** Fetches the image's large layer through the mirror by curl; what came of it: '' where all is well. */
+async function pull(rig: Rig, { repository, native }: Published, name: string, rate?: string): Promise<string> {
+  const digest = native.layers[0]!;
+  const file = join(rig.dir, `pull-${name}`);
+  const limit = rate === undefined ? [] : ['--limit-rate', rate];
+  const url = `http://${MIRROR}/v2/${repository}/blobs/${digest}`;
+  const args = ['--silent', '--show-error', '--fail', ...limit, '--output', file, url];
+  const { code, stderr } = await run('curl', args, { boundMs: BOUND_MS });
+  if (code !== 0) return `curl ended with ${code}: ${stderr}`;
+  return (await hashFile(file)) === digest ? '' : 'other bytes';
+}
+
+async function runsUp(t: Test, rig: Rig, machine: Machine, image: Published): Promise<void> {
+  await until('ready', BOUND_MS, () => isOk(`${API}/readyz`));
+  t.ok(await isOk(`${SUPERNODE}/readyz`));
+  t.equal(await pull(rig, image, 'up'), '');
+  const status = await machine.run('hawker', 'status');
+  t.equal(status.code, 0, status.stdout + status.stderr);
+  t.equal(await propertyOf(machine, 'hawker-up', 'User'), 'hawker');
+  // As docs/install.md has it.
+  await machine.must(
+    'systemctl',
+    'disable',
+    '--now',
+    'hawker-up.service',
+    ...['mirror', 'pieces', 'api'].map((name) => `hawker-${name}.socket`),
+  );
+  t.equal(await propertyOf(machine, 'hawker-up', 'Result'), 'success');
+  await t.rejects(fetch(`${API}/livez`), 'nobody listens');
+}
+
+async function runsApart(t: Test, rig: Rig, machine: Machine, image: Published): Promise<void> {
+  await machine.must('systemctl', 'enable', '--now', 'hawker-supernode.service', 'hawker-proxy.service');
+  const isReady = async () => (await isOk(`${API}/readyz`)) && (await isOk(`${SUPERNODE}/readyz`));
+  const mainPid = () => propertyOf(machine, PROXY, 'MainPID');
+  await until('both are ready', BOUND_MS, isReady);
+  await until('the proxy is a peer', BOUND_MS, async () =>
+    (await machine.run('hawker', 'peers')).stdout.includes('1 ready'),
+  );
+  t.equal(await pull(rig, image, 'apart'), '');
+
+  const status = await readFile(machine.path(`/proc/${await mainPid()}/status`), 'utf8');
+  for (const line of [/^NoNewPrivs:\t1$/m, /^Seccomp:\t2$/m, /^Cap(?:Eff|Bnd):\t0+$/m]) t.match(status, line);
+  t.notMatch(status, /^Uid:\t0/m);
+  const { mode } = await stat(machine.path('/var/lib/hawker'));
+  t.equal(mode & 0o777, 0o700, 'the store');
+
+  // One pull is under way, others come while nobody takes connections: the sockets keep them.
+  const first = await mainPid();
+  const slow = pull(rig, image, 'slow', SLOW);
+  await until('the slow pull has begun', BOUND_MS, async () => (await sizeOf(join(rig.dir, 'pull-slow'))) > MiB);
+  const restarted = machine.must('systemctl', 'restart', PROXY);
+  await until(
+    'it is stopping',
+    BOUND_MS,
+    async () => (await propertyOf(machine, PROXY, 'SubState')) === 'stop-sigterm',
+  );
+  const others = await Promise.all(['a', 'b', 'c'].map((name) => pull(rig, image, name)));
+  t.ok((await sizeOf(join(rig.dir, 'pull-slow'))) > 0);
+  t.same([await slow, ...others], ['', '', '', ''], 'no pull has failed');
+  await restarted;
+  const second = await mainPid();
+  t.not(second, first);
+
+  await machine.must('systemctl', 'reload', PROXY);
+  await until('it has reloaded', BOUND_MS, async () => (await journal(machine)).includes('CONFIG_RELOADED'));
+  t.equal(await mainPid(), second, 'the same process');
+
+  await machine.must('systemctl', 'kill', '--signal=KILL', PROXY);
+  t.equal(await pull(rig, image, 'killed'), '', 'the socket waits for the next process');
+  t.not(await mainPid(), second);
+  t.equal(await propertyOf(machine, PROXY, 'NRestarts'), '1');
+
+  const sockets = ['mirror', 'pieces', 'api', 'supernode'].map((name) => `hawker-${name}.socket`);
+  await machine.must('systemctl', 'disable', '--now', PROXY, 'hawker-supernode.service', ...sockets);
+  for (const unit of [PROXY, 'hawker-supernode']) t.equal(await propertyOf(machine, unit, 'Result'), 'success');
+  for (const url of [API, SUPERNODE, `http://${MIRROR}`]) await t.rejects(fetch(url), `nobody listens: ${url}`);
+  t.equal((await machine.run('systemctl', 'is-system-running')).stdout.trim(), 'running', 'no unit has failed');
+}
+
+const sizeOf = async (file: string) => (await stat(file).catch(() => undefined))?.size ?? 0;
+const journal = (machine: Machine) => machine.must('journalctl', '--no-pager', '--output=cat', `--unit=${PROXY}`);
