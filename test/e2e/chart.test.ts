@@ -20,16 +20,32 @@ const BUILD_BOUND_MS = 300_000;
 
 type Values = Readonly<Record<string, unknown>>;
 
+/** Where a Secret with the certificates of cluster.tls is. */
+const TLS = '/etc/hawker/tls';
+const CERTIFICATES = {
+  extraVolumes: [{ name: 'tls', secret: { secretName: 'hawker-tls', defaultMode: 0o440 } }],
+  extraVolumeMounts: [{ name: 'tls', mountPath: TLS, readOnly: true }],
+};
 /** Each other than the chart's own. */
 const OTHER_VALUES: Values = {
   image: { repository: 'registry.test:5000/team/hawker', tag: 'v7' },
   imagePullSecrets: [{ name: 'login' }],
   secret: { existing: 'mine' },
-  config: { log: { level: 'debug' }, store: { quota: '1GiB' } },
+  config: {
+    log: { level: 'debug' },
+    store: { quota: '1GiB' },
+    cluster: { tls: { cert: `${TLS}/tls.crt`, key: `${TLS}/tls.key`, ca: `${TLS}/ca.crt` } },
+  },
   store: { hostPath: '/data/hawker' },
   containerd: { setup: false },
-  proxy: { nodeSelector: { pool: 'gpu' }, tolerations: [], priorityClassName: '', maxUnavailable: 3 },
-  supernode: { replicas: 3, tolerations: [{ operator: 'Exists' }] },
+  proxy: {
+    nodeSelector: { pool: 'gpu' },
+    tolerations: [],
+    priorityClassName: '',
+    maxUnavailable: 3,
+    ...CERTIFICATES,
+  },
+  supernode: { replicas: 3, tolerations: [{ operator: 'Exists' }], ...CERTIFICATES },
   podDisruptionBudget: { enabled: false },
   networkPolicy: { nodeNetworks: ['10.0.0.0/16', 'fd00::/64'] },
 };
@@ -153,8 +169,16 @@ function checkValues(t: Test, render: (values?: Values) => Manifest[]): void {
   t.match(parse(data['hawker.yaml']!), {
     log: { level: 'debug' },
     store: { quota: '1GiB', dir: '/var/lib/hawker' },
-    supernodes: [0, 1, 2].map((i) => `http://hawker-supernode-${i}.hawker-supernode.hawker.svc:6789`),
+    cluster: { secretFile: '/etc/hawker/secrets/join-secret', tls: { cert: `${TLS}/tls.crt` } },
+    supernodes: [0, 1, 2].map((i) => `https://hawker-supernode-${i}.hawker-supernode.hawker.svc:6789`),
   });
+  const supernode = pod(other, 'StatefulSet hawker-supernode');
+  for (const probe of ['livenessProbe', 'readinessProbe'])
+    t.match(supernode.spec['containers'], [{ [probe]: { httpGet: { scheme: 'HTTPS' } } }]);
+  for (const { spec } of [proxy, supernode]) {
+    t.ok(namesIn(spec['volumes']).includes('tls'));
+    t.match(JSON.stringify(spec['containers']), `{"name":"tls","mountPath":"${TLS}","readOnly":true}`);
+  }
   const policy = JSON.stringify(byTitle(other).get('NetworkPolicy hawker-supernode'));
   t.equal(policy.split('"cidr":"fd00::/64"').length - 1, 2, 'who comes, and where it goes');
   const annotations = (manifests: readonly Manifest[]) => pod(manifests, 'DaemonSet hawker-proxy').metadata.annotations;

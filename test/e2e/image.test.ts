@@ -93,13 +93,22 @@ async function servesPull(t: Test, rig: Rig, podman: Podman, origin: Origin): Pr
   const config = { proxy: any, peer: any, cluster: { secretFile: '/etc/hawker/join-secret' } };
   const upstreams = { 'docker.io': { url: origin.url } };
   await writeFile(join(etc, 'hawker.yaml'), JSON.stringify({ ...config, upstreams, log: { format: 'json' } }));
-  const mounts = ['--volume', `${etc}:/etc/hawker:ro`, '--volume', 'hawker-store:/var/lib/hawker'];
+  const mounts = ['--volume', `${etc}:/etc/hawker:ro`];
   // With no more system calls than the unit of systemd leaves to a service.
   const unit = await readFile(join(ROOT, 'config/systemd/hawker-up.service'), 'utf8');
   const seccomp = join(rig.dir, 'seccomp.json');
   await writeFile(seccomp, await seccompProfile(unit));
-  const filtered = [...HARDENED, '--security-opt', `seccomp=${seccomp}`];
-  const daemon = podman.daemon('image', ...filtered, ...mounts, IMAGE, 'up', '--config', '/etc/hawker/hawker.yaml');
+  const filtered = ['--security-opt', 'no-new-privileges', '--security-opt', `seccomp=${seccomp}`];
+  const daemon = podman.daemon(
+    'image',
+    ...(await docsOptions()),
+    ...filtered,
+    ...mounts,
+    IMAGE,
+    'up',
+    '--config',
+    '/etc/hawker/hawker.yaml',
+  );
   const mirror = await daemon.ready('LISTENING', BOUND_MS, () => listeningAddress(daemon.log(), 'mirror'));
   const file = join(rig.dir, 'pulled');
   const url = `http://${mirror}/v2/${image.repository}/blobs/${layer}`;
@@ -116,10 +125,20 @@ async function servesPull(t: Test, rig: Rig, podman: Podman, origin: Origin): Pr
   t.equal(healthy.code, 0, `its health check: ${healthy.stderr}`);
   const user = await podman.run('exec', 'image', 'node', '--print', 'process.getuid()');
   t.equal(user.stdout.trim(), `${USER}`);
+  await podman.must('kill', '--signal', 'HUP', 'image');
+  await daemon.ready('reloaded', BOUND_MS, () => daemon.log().includes('CONFIG_RELOADED'));
   await podman.must('stop', '--time', STOP_S, 'image');
   t.equal(await daemon.ended(BOUND_MS), 0, 'it ends well on SIGTERM');
   const ill = await podman.container('--entrypoint', health[1]!, IMAGE, ...health.slice(2));
   t.equal(ill.code, 1, 'nothing listens: not healthy');
+}
+
+/** Of `docker run` in docs/install.md, but for what a container of the test has its own of: to be in front, name, network, image. */
+async function docsOptions(): Promise<string[]> {
+  const text = await readFile(join(ROOT, 'docs/install.md'), 'utf8');
+  const [, options] = /^docker run --detach --name hawker --network host (.*) hawker$/m.exec(text) ?? [];
+  if (!options?.includes('--read-only --cap-drop ALL')) throw new Error('docs/install.md has another docker run');
+  return options.split(' ');
 }
 
 const isOk = async (url: string) => (await fetch(url).catch(() => undefined))?.ok;

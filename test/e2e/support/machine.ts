@@ -41,6 +41,8 @@ exec unshare --cgroup --mount --pid --ipc --uts --fork --kill-child --propagatio
   done
   mkdir dev/shm dev/pts
   mount -t tmpfs tmpfs dev/shm
+  mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
+  ln -s pts/ptmx dev/ptmx
   mount -t tmpfs -o mode=1777 tmpfs tmp
   mount -t tmpfs -o mode=1777 tmpfs var/tmp
   mount -t tmpfs -o mode=755 tmpfs etc/systemd/system

@@ -15,11 +15,16 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 {{ .Values.secret.existing | default "hawker" }}
 {{- end }}
 
+{{/* A supernode with a certificate speaks TLS. */}}
+{{- define "hawker.scheme" -}}
+{{ if dig "cluster" "tls" "cert" "" .Values.config }}https{{ else }}http{{ end }}
+{{- end }}
+
 {{/* hawker.yaml: what the chart sets, and what .Values.config says of it and beside it. */}}
 {{- define "hawker.config" -}}
 {{- $supernodes := list }}
 {{- range $i := until (int .Values.supernode.replicas) }}
-{{- $supernodes = append $supernodes (printf "http://hawker-supernode-%d.hawker-supernode.%s.svc:6789" $i $.Release.Namespace) }}
+{{- $supernodes = append $supernodes (printf "%s://hawker-supernode-%d.hawker-supernode.%s.svc:6789" (include "hawker.scheme" $) $i $.Release.Namespace) }}
 {{- end }}
 {{- $own := dict
   "cluster" (dict "secretFile" "/etc/hawker/secrets/join-secret")
