@@ -49,6 +49,7 @@ e2e(
       await buildImage(rig, podman, IMAGE);
       await looksRight(t, podman);
     });
+    if (!t.passing()) return;
     const origin = await Origin.start(rig);
     await t.test('serves a pull, says how it is, and ends on SIGTERM', (t) => servesPull(t, rig, podman, origin));
     await t.test('works on a node of Kubernetes as the manifests have it', (t) =>
