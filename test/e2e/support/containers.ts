@@ -4,7 +4,7 @@ import { type Daemon, type Finished, must, run } from './programs.ts';
 import type { Rig } from './rig.ts';
 
 const START_BOUND_MS = 10_000;
-const COMMAND_BOUND_MS = 400_000;
+const COMMAND_BOUND_MS = 200_000;
 
 export const PODMAN_PROGRAMS = ['podman', 'crun', 'unshare', 'nsenter', 'mount'];
 
