@@ -14,9 +14,8 @@ import { ORIGIN_PROGRAMS } from './support/clients/all.ts';
 import { hashFile } from './support/clients/client.ts';
 import { publishLarge, type Published } from './support/images.ts';
 import { Machine, MACHINE_PROGRAMS } from './support/machine.ts';
-import { startNpmRegistry } from './support/npm-registry.ts';
 import { Origin } from './support/origin.ts';
-import { run } from './support/programs.ts';
+import { must, run } from './support/programs.ts';
 import { e2e, type Rig } from './support/rig.ts';
 import { until } from './support/wait.ts';
 
@@ -64,8 +63,10 @@ async function installs(t: Test, rig: Rig, machine: Machine, origin: Origin): Pr
   for (const name of TREE) await cp(join(ROOT, name), join(source, name), { recursive: true });
   const commands = await commandsAfter('\n## systemd\n');
   t.match(commands, /^systemctl enable --now hawker-up\.service/m);
-  // It is built already, and there is no other registry.
-  const env = [`npm_config_registry=${await startNpmRegistry(rig)}`, 'npm_config_ignore_scripts=true'];
+  // It is built already; what `npm ci` of this tree has left in npm's cache is all that it needs.
+  const cache = (await must('npm', ['config', 'get', 'cache'])).trim();
+  const offline = ['npm_config_offline=true', 'npm_config_omit=dev', 'npm_config_ignore_scripts=true'];
+  const env = [...offline, `npm_config_cache=${cache}`];
   // The settings of this machine before it is started.
   const upstreams = { 'docker.io': { url: origin.url } };
   const [before, last] = [
