@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { type Daemon, type Finished, must, run } from './programs.ts';
 import type { Rig } from './rig.ts';
 
@@ -76,7 +76,7 @@ export class Machine {
 
   /** Boots one; it is off when the rig is closed. */
   static async boot(rig: Rig): Promise<Machine> {
-    const group = `/hawker-machine-${process.pid}`;
+    const group = `/hawker-machine-${basename(rig.dir)}`;
     const dir = await rig.folder('machine');
     const daemon = rig.daemon('machine', 'unshare', ['--mount', 'sh', '-c', BOOT, 'boot', dir, group]);
     const machine = new Machine(rig, daemon);
