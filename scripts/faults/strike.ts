@@ -15,10 +15,10 @@ import {
 import type { Proxy, Supernode } from './service.ts';
 import type { World } from './world.ts';
 
-/** For a fault to be seen, and for a cluster to be whole again: what takes longer is a failure. */
-const SEEN_BOUND_MS = 60_000;
-const WHOLE_BOUND_MS = 60_000;
-const READY_BOUND_MS = 30_000;
+/** For a fault to be seen, and for a cluster to be whole again: what takes longer is a failure. Far more than it takes. */
+const SEEN_BOUND_MS = 300_000;
+const WHOLE_BOUND_MS = 300_000;
+const READY_BOUND_MS = 150_000;
 /** Often enough for a figure of tenths of a second, seldom enough to be no load that changes it. */
 const POLL_MS = 200;
 
