@@ -69,7 +69,7 @@ export class Scene {
 
   /** A supernode; `join` puts proxies to it. */
   swarm(originUrl: string, how?: SupernodeRun): Promise<Swarm> {
-    return Swarm.start(this.rig, originUrl, this.main, how);
+    return Swarm.start(this.rig, originUrl, how?.main ?? this.main, how);
   }
 
   /** A proxy that has joined, and can be reached; its registry is at that URL. */

@@ -30,6 +30,8 @@ export interface SupernodeRun {
   /** Of its log, where one rig has several. */
   readonly name?: string;
   readonly env?: NodeJS.ProcessEnv;
+  /** Its program, where it is not that of the proxies. */
+  readonly main?: string;
 }
 
 /** A supernode and proxies, each a process of its own, with a join secret. */
