@@ -44,27 +44,19 @@ async function pull(rig: Rig, url: string, digest: string, name: string, rate?: 
   return got === digest ? '' : `other bytes: ${got}`;
 }
 
-/** A client that reads nothing until it is told: of a blob that is larger than what is in the sockets between. */
-class HeldPull {
-  readonly #answer: IncomingMessage;
-
-  private constructor(answer: IncomingMessage) {
-    this.#answer = answer;
-  }
-
-  static async start(url: string): Promise<HeldPull> {
-    const [answer] = (await once(get(url, { agent: false }), 'response')) as [IncomingMessage];
-    // It may be broken off before somebody reads it.
-    answer.on('error', () => undefined);
-    return new HeldPull(answer);
-  }
-
-  /** The digest of all of it. */
-  async rest(): Promise<string> {
+/**
+ * A client that reads nothing until it is told, of a blob that is larger than what is in the sockets between: reads the rest, and gives
+ * the digest of all.
+ */
+async function heldPull(url: string): Promise<() => Promise<string>> {
+  const [answer] = (await once(get(url, { agent: false }), 'response')) as [IncomingMessage];
+  // It may be broken off before somebody reads it.
+  answer.on('error', () => undefined);
+  return async () => {
     const hash = createHash('sha256');
-    for await (const chunk of this.#answer as AsyncIterable<Buffer>) hash.update(chunk);
+    for await (const chunk of answer as AsyncIterable<Buffer>) hash.update(chunk);
     return `sha256:${hash.digest('hex')}`;
-  }
+  };
 }
 
 const blobOf = ({ repository }: Published, digest: string) => `/v2/${repository}/blobs/${digest}`;
@@ -159,7 +151,7 @@ e2e(
       return (status as { downloads: unknown[] }).downloads.length === 0;
     });
 
-    const held = await HeldPull.start(url);
+    const rest = await heldPull(url);
     await until('it is under way', BOUND_MS, async () => {
       const metrics = await (await fetch(`http://${before.api}/metrics`)).text();
       return /hawker_client_bytes_total\{source="store"\} [1-9]/.test(metrics);
@@ -169,7 +161,7 @@ e2e(
     await before.start();
     t.equal(await pull(rig, url, layer, 'meanwhile'), '', 'the new process serves, while the old one still sends');
     t.equal(before.logged('STORE_HANDOVER').length, 1);
-    t.equal(await held.rest(), layer, 'the pull that was under way is whole');
+    t.equal(await rest(), layer, 'the pull that was under way is whole');
     await until('the store has changed hands', BOUND_MS, () => before.logged('STORE_OPENED').length === 1);
     const last = await run('curl', ['--silent', '--fail', '--output', '/dev/null', '--dump-header', '-', url]);
     t.match(last.stdout, /x-hawker-source: store/i, 'and what it had is served from it');
