@@ -38,7 +38,7 @@ e2e(t, 'under systemd', [...ORIGIN_PROGRAMS, ...MACHINE_PROGRAMS, 'npm', 'curl']
   const origin = await Origin.start(rig);
   const image = await publishLarge(rig, origin, 'library/large', LARGE);
   try {
-    await t.test('installed as docs/install.md has it', (t) => installs(t, rig, machine, origin));
+    await t.test('installed as docs/install.md has it', (t) => installs(t, machine, origin));
     if (!t.passing()) return;
     await t.test('hawker up serves', (t) => runsUp(t, rig, machine, image));
     if (!t.passing()) return;
@@ -57,7 +57,7 @@ async function commandsAfter(words: string): Promise<string> {
   return commands;
 }
 
-async function installs(t: Test, rig: Rig, machine: Machine, origin: Origin): Promise<void> {
+async function installs(t: Test, machine: Machine, origin: Origin): Promise<void> {
   const source = machine.path(SOURCE);
   await mkdir(source, { recursive: true });
   for (const name of TREE) await cp(join(ROOT, name), join(source, name), { recursive: true });
