@@ -18,10 +18,7 @@ t.test('proxies find the supernode, and pull an image at once with bytes from ea
   const pulls = proxies.slice(1).map((proxy) => pullImage(urlOf(proxy, 'mirror'), 'demo/app', 'v1'));
   for (const { bytes } of await Promise.all(pulls)) t.equal(bytes, image.size);
   // Each node has the registry show that it has the blob: by some bytes of it, or by all of a small one.
-  const shown = image.blobs.reduce(
-    (sum, { bytes }) => sum + (bytes.length <= WHOLE_BYTES ? bytes.length : PROOF_BYTES),
-    0,
-  );
+  const shown = image.blobs.reduce((sum, { bytes }) => sum + (bytes.length <= WHOLE_BYTES ? bytes.length : PROOF_BYTES), 0);
   t.ok(origin.bytesOut - before <= 2 * shown, 'and next to nothing for the others');
   const status = await json(`${urlOf(proxies[1]!, 'api')}/api/v1/status`);
   t.match(status, { peer: String, supernodes: [{ url, state: 'connected' }] });

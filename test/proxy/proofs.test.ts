@@ -148,13 +148,7 @@ t.test('a wrong proof blames the registry, once, is audited, and is not tried ag
   t.equal(lines().length, 1);
   t.match(JSON.parse(lines()[0]!), { upstream: EVIL, digest: LARGE.digest, msg: /evil\.test says that it has/ });
   await until(() => events.length === 1);
-  t.match(events[0], {
-    decision: 'denied',
-    code: 'BLOB_NOT_PROVED',
-    registry: EVIL,
-    digest: LARGE.digest,
-    status: 404,
-  });
+  t.match(events[0], { decision: 'denied', code: 'BLOB_NOT_PROVED', registry: EVIL, digest: LARGE.digest, status: 404 });
   t.same(await asks(), [], 'not asked again');
   clock.shift(WRONG_MS + 1);
   t.equal((await asks()).length, 1);

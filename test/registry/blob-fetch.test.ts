@@ -324,32 +324,3 @@ t.test('redirects that are not followed', async (t) => {
   }
   t.equal(upstream.key, 'registry.test');
 });
-
-t.test('a few bytes: by range, or near the front of a blob that comes whole', async (t) => {
-  const sample = ({ upstream }: Opened, at = { start: SIZE - 100, end: SIZE - 36 }, near = { start: 40, end: 104 }) =>
-    upstream.sampleBlob(REPO, blob.digest, at, near, never);
-  const ranged = await open(t, {}, {});
-  t.strictSame(await sample(ranged), {
-    start: SIZE - 100,
-    bytes: blob.bytes.subarray(SIZE - 100, SIZE - 36),
-    total: SIZE,
-  });
-  ranged.origin.redirectBlobs = { status: 307 };
-  t.equal((await sample(ranged)).start, SIZE - 100);
-  t.equal(ranged.origin.of('cdn').length, 1);
-  ranged.origin.redirectTo = () => 'http://127.0.0.3:1/x';
-  t.match((await failureOf(sample(ranged))).code, /ADDRESS_REFUSED|ORIGIN_UNREACHABLE/);
-
-  const whole = await open(t, {}, {});
-  whole.origin.faults.ignoreRange = true;
-  t.match(await sample(whole), { start: 40, bytes: blob.bytes.subarray(40, 104), total: SIZE });
-  whole.origin.faults.gzip = true;
-  t.match(await sample(whole), { start: 40, bytes: blob.bytes.subarray(40, 104), total: undefined });
-  whole.origin.faults.gzip = false;
-  whole.origin.faults.html = true;
-  t.match(await failureOf(sample(whole)), { code: 'ORIGIN_BAD_RESPONSE' });
-  whole.origin.faults.html = false;
-  const far = { start: 5_000_000, end: 5_000_064 };
-  t.match(await failureOf(sample(whole, far, far)), { code: 'ORIGIN_BAD_RESPONSE' });
-  t.equal(whole.origin.of('blob').length, 4, 'one question each');
-});

@@ -162,8 +162,7 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
     if (others.length === 0) return;
     // What it is compared with then is the blob itself, whoever gave it.
     if (this.#publishing) return this.readers.askLeave(reader, ALL, this.#witness(undefined));
-    for (const source of others)
-      await this.readers.askLeave(reader, source, this.#witness(this.#rangeOf(source, reader)));
+    for (const source of others) await this.readers.askLeave(reader, source, this.#witness(this.#rangeOf(source, reader)));
   }
 
   /** See `Readers.goesAlone`; resolves when its first bytes may be sent. */

@@ -13,9 +13,8 @@ import { IDLE_MS } from '../../../src/p2p/peer/download.ts';
 import { Downloads, MAX_DOWNLOADS, type OpenBlob } from '../../../src/p2p/peer/downloads.ts';
 import { HELD_BACK_BYTES } from '../../../src/p2p/peer/release.ts';
 import { SoloCoordinator } from '../../../src/p2p/peer/solo-coordinator.ts';
-import { readWitness, type Witness } from '../../../src/p2p/peer/witness.ts';
 import { PrivateBlobs } from '../../../src/store/private-blobs.ts';
-import { OriginNotFound, OriginTls } from '../../../src/registry/errors.ts';
+import { OriginNotFound } from '../../../src/registry/errors.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
 import { PATIENCE_MS } from '../../support/patience.ts';
@@ -290,33 +289,6 @@ t.test('an origin is asked for leave before bytes go out that it does not give i
   await until(t, 'stored', () => store.sizeOf(blob.digest) !== undefined);
   await t.rejects(downloads.open({ ...request(blob), confirm: refuse }, undefined, never), /no/, 'stored');
   t.equal(asked.length, 2);
-});
-
-t.test('another origin’s bytes are for those only whose own origin knows them', async (t) => {
-  const { downloads, store } = rig();
-  const blob = blobOf(3 * MiB);
-  const claims = new ScriptedSource(blob.bytes, 'evil.test/x');
-  claims.mishaps.push({ error: new OriginTls({ upstream: 'evil.test', step: 'reading a blob', seen: 'no TLS' }) });
-  const seen: Witness[] = [];
-  const proved: string[] = [];
-  const refuse = async (witness: Witness): Promise<void> => {
-    seen.push(witness);
-    const { start, end } = witness;
-    t.ok((await readWitness(witness, start, end - start)).equals(blob.bytes.subarray(start, end)));
-    throw new Error('it does not know them');
-  };
-  const asking = (name: string) => ({ ...request(blob), proved: () => void proved.push(name) });
-  const [stolen, own] = await Promise.allSettled([
-    downloads.open({ ...asking('evil'), origin: claims, confirm: refuse }, undefined, never),
-    downloads.open({ ...asking('own'), confirm: refuse }, undefined, never),
-  ]);
-  t.match(stolen, { status: 'rejected', reason: { message: 'it does not know them' } });
-  if (own.status === 'rejected') throw own.reason;
-  t.ok((await readFrom(own.value, 0)).equals(blob.bytes), 'what an origin gives itself is for its readers');
-  own.value.close();
-  t.match(seen, [{ start: 0, size: blob.bytes.length, isVerified: false }]);
-  await until(t, 'stored', () => store.sizeOf(blob.digest) !== undefined);
-  t.same(proved, ['own']);
 });
 
 t.test('a range fetches what it needs, ahead of what comes in', async (t) => {
