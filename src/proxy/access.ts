@@ -5,9 +5,7 @@ import { codeOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { SingleFlight } from '../base/single-flight.ts';
 import { formatTime } from '../base/units.ts';
-import type { Downloads } from '../p2p/peer/downloads.ts';
 import type { Vouchers } from '../p2p/peer/vouchers.ts';
-import { storedWitness, type Witness } from '../p2p/peer/witness.ts';
 import { MANIFEST_ACCEPT } from '../registry/media-types.ts';
 import type { Link, Refs } from '../store/refs.ts';
 import type { AccessRules } from './access-rules.ts';
@@ -16,7 +14,6 @@ import { LoopbackOnly, OriginSlow, RuleMissing } from './errors.ts';
 import { repoKey, type Scope } from './namespace.ts';
 import { Hearsay } from './hearsay.ts';
 import { denialIn, isUnanswered, type OriginAsking } from './origin-asking.ts';
-import { Proofs, type Said } from './proofs.ts';
 
 /** How long the origin's word that a repository may be read holds, in milliseconds; a client's token may end it sooner. */
 export const RIGHT_MS = 5 * 60_000;
@@ -26,6 +23,12 @@ const REFUSED_MS = 60_000;
 
 const VAGUE_TYPES = new Set(['text/plain', 'application/json', 'application/octet-stream']);
 
+/** What the origin tells of something when it confirms it. */
+interface Said {
+  readonly size?: number | undefined;
+  readonly mediaType?: string | undefined;
+}
+
 /** Leave to serve a digest. */
 export interface Grant {
   readonly digest: Digest;
@@ -34,18 +37,16 @@ export interface Grant {
   /** The `Warning` header of an answer for which the origin could not be asked. */
   readonly warning: string | undefined;
   /**
-   * Set where a manifest names the digest, or the registry says that it has it, and no more: anybody can write a manifest, or a
-   * registry, that names a digest they know. What other repositories have brought here goes out when the registry has shown that it
-   * knows its bytes. Rejects with the registry's no, and with BLOB_NOT_PROVED.
+   * Set where only a manifest names the digest so far. What other repositories have brought here must not go out on a
+   * manifest's word: anybody can write one that names a digest they know. Rejects with the registry's no.
    */
-  readonly confirm?: ((witness: Witness) => Promise<void>) | undefined;
+  readonly confirm?: (() => Promise<void>) | undefined;
 }
 
 /**
  * Whether a client may read something; knowing a digest is no right (I4). A digest is served under a repository when it is
- * linked to it (a manifest read through it names it, or the origin has it there) and the origin has let us read the
- * repository within minutes; else the origin is asked. That it has it, it shows once, by its bytes (`Link.confirmed`): what it says is
- * enough for what it gives itself, not for what is here. Its 401, 403 and 404 end the right and the link. While it cannot be
+ * linked to it (a manifest read through it names it, or the origin confirmed it there) and the origin has let us read the
+ * repository within minutes; else the origin is asked. Its 401, 403 and 404 end the right and the link. While it cannot be
  * asked, only what was last read anonymously, here or by another proxy that vouches for it, within `staleMs`, is served, with a
  * warning.
  */
@@ -61,16 +62,11 @@ export class Access {
   readonly #flights = new SingleFlight<string, Grant>();
   readonly #vouchers: Vouchers | undefined;
   readonly #hearsay: Hearsay;
-  readonly #downloads: Pick<Downloads, 'stored'>;
-  readonly #proofs: Proofs;
-  readonly #witnesses = new WeakMap<Witness, number>();
-  #lastWitness = 0;
   readonly #rules: AccessRules;
 
   constructor(deps: {
     refs: Refs;
     asking: OriginAsking;
-    downloads: Pick<Downloads, 'stored'>;
     /** The other proxies; undefined: there are none. */
     vouchers?: Vouchers | undefined;
     clock: Clock;
@@ -82,8 +78,6 @@ export class Access {
     this.#rules = deps.rules;
     this.#vouchers = deps.vouchers;
     this.#hearsay = new Hearsay(deps);
-    this.#downloads = deps.downloads;
-    this.#proofs = new Proofs(deps);
     this.#refs = deps.refs;
     this.#asking = deps.asking;
     this.#clock = deps.clock;
@@ -116,31 +110,14 @@ export class Access {
 
   #grantBy(link: Link | undefined, scope: Scope, kind: 'blob' | 'manifest'): Grant | undefined {
     if (!link || !this.#hasRight(scope)) return undefined;
-    return { ...grantOf(link, undefined), ...(!link.confirmed && this.#toShow(scope, link.digest, kind, link)) };
+    return { ...grantOf(link, undefined), ...(!link.confirmed && { confirm: () => this.#ask(scope, kind, link) }) };
   }
 
-  #toShow(
-    scope: Scope,
-    digest: Digest,
-    kind: 'blob' | 'manifest',
-    link: Link | undefined,
-  ): { readonly confirm: (witness: Witness) => Promise<void> } {
-    return {
-      confirm: async (witness) => void (await this.#askOnce(scope, digest, kind, link, witness)),
-    };
+  async #ask(scope: Scope, kind: 'blob' | 'manifest', link: Link): Promise<void> {
+    await this.#askOnce(scope, link.digest, kind, link);
   }
 
-  /** Whether the origin has shown, now or before, that it has it: by a HEAD it only says so. */
-  async isShown(scope: Scope, digest: Digest): Promise<boolean> {
-    return this.#proofs.isShown(scope, digest) || (await this.#refs.linkOf(repoKey(scope), digest))?.confirmed === true;
-  }
-
-  /** For a grant to a manifest of which the origin has spoken just now: what is left for it to show, if anything. */
-  unlessShown(scope: Scope, digest: Digest, isShown: boolean): Pick<Grant, 'confirm'> {
-    return isShown ? {} : this.#toShow(scope, digest, 'manifest', undefined);
-  }
-
-  /** The registry has shown that it has what the grant is for, under the repository. */
+  /** The registry has given what the grant is for, under the repository. */
   async given(scope: Scope, { digest, mediaType, size, confirm }: Grant): Promise<void> {
     // Where peers vouched for it, the registry may not have been asked at all.
     if (confirm && !this.#hearsay.of(scope, digest))
@@ -150,7 +127,6 @@ export class Access {
   /** Notes what was read through the repository. What anybody may read does not become private by being read with a credential. */
   async link(scope: Scope, links: readonly Link[]): Promise<void> {
     const repo = repoKey(scope);
-    for (const { digest, confirmed } of links) if (confirmed) this.#proofs.show(scope, digest);
     const isOpen = async ({ digest, confirmed }: Link) => {
       const known = scope.upstream.principal === undefined ? undefined : await this.#refs.linkOf(repo, digest);
       return known !== undefined && this.isFresh(known) && (known.confirmed || !confirmed);
@@ -162,41 +138,15 @@ export class Access {
     );
   }
 
-  /** `witness`: what is to be shown; undefined: what is in the store, if it is. */
-  #askOnce(
-    scope: Scope,
-    digest: Digest,
-    kind: 'blob' | 'manifest',
-    link: Link | undefined,
-    witness?: Witness,
-  ): Promise<Grant> {
-    // What one reader was shown is no proof for another, who is given other bytes.
-    const key = `${kind} ${digest} ${rightKey(scope)} ${witness ? this.#numberOf(witness) : ''}`;
-    return this.#flights.run(key, () => this.#confirm(scope, digest, kind, link, witness));
+  #askOnce(scope: Scope, digest: Digest, kind: 'blob' | 'manifest', link: Link | undefined): Promise<Grant> {
+    return this.#flights.run(`${kind} ${digest} ${rightKey(scope)}`, () => this.#confirm(scope, digest, kind, link));
   }
 
-  #numberOf(witness: Witness): number {
-    const number = this.#witnesses.get(witness) ?? (this.#lastWitness += 1);
-    this.#witnesses.set(witness, number);
-    return number;
-  }
-
-  /** Those who may vouch for what is read in the scope; undefined: nobody. */
-  #others({ upstream }: Scope): Vouchers | undefined {
-    return upstream.usesCredentials || !this.#vouchers?.isAnybodyThere ? undefined : this.#vouchers;
-  }
-
-  async #confirm(
-    scope: Scope,
-    digest: Digest,
-    kind: 'blob' | 'manifest',
-    link: Link | undefined,
-    witness: Witness | undefined,
-  ): Promise<Grant> {
+  async #confirm(scope: Scope, digest: Digest, kind: 'blob' | 'manifest', link: Link | undefined): Promise<Grant> {
     const stale = link?.confirmed && this.isFresh(link) ? link : this.#hearsay.of(scope, digest);
-    const others = this.#others(scope);
+    const others = scope.upstream.usesCredentials || !this.#vouchers?.isAnybodyThere ? undefined : this.#vouchers;
     const isInBrief = this.#asking.hasJustFailed(scope.upstream);
-    const ask = (hasFallback: boolean) => this.#confirmAtOrigin(scope, digest, kind, link, witness, hasFallback);
+    const ask = (hasFallback: boolean) => this.#confirmAtOrigin(scope, digest, kind, link, hasFallback);
     let failure: unknown;
     try {
       return await ask(stale !== undefined || others !== undefined);
@@ -231,68 +181,25 @@ export class Access {
     digest: Digest,
     kind: 'blob' | 'manifest',
     link: Link | undefined,
-    witness: Witness | undefined,
     hasFallback: boolean,
   ): Promise<Grant> {
     try {
-      const { said, isShown } = await this.#askOrigin(scope, digest, kind, link, witness, hasFallback);
-      const mediaType = precise(said.mediaType) ?? link?.mediaType;
-      const size = said.size ?? link?.size;
-      const known = this.newLink(scope, { digest, mediaType, size, confirmed: isShown });
-      await this.link(scope, [known]);
-      this.#hearsay.forget(scope, digest);
-      this.grant(scope);
-      return { ...grantOf(known, undefined), ...(!isShown && this.#toShow(scope, digest, kind, known)) };
-    } catch (error) {
-      await this.denied(scope, digest, error);
-      throw error;
-    }
-  }
-
-  /**
-   * What the origin says, and whether it has shown that it has it. What it has shown before, and what is not here, it is asked for
-   * by HEAD; else for bytes of it (a manifest as a whole: to save it a pull that counts, a peer's word for that will do). One question in any case.
-   */
-  async #askOrigin(
-    scope: Scope,
-    digest: Digest,
-    kind: 'blob' | 'manifest',
-    link: Link | undefined,
-    witness: Witness | undefined,
-    hasFallback: boolean,
-  ): Promise<{ said: Said; isShown: boolean }> {
-    const ask = (question: (signal: AbortSignal) => Promise<Said>): Promise<Said> =>
-      this.#asking.ask(scope.upstream, hasFallback, question);
-    const says = () =>
-      ask((signal) =>
+      const said = await this.#asking.ask<Said>(scope.upstream, hasFallback, (signal) =>
         kind === 'blob'
           ? scope.upstream.confirmBlob(scope.repository, digest, signal)
           : confirmManifest(scope, digest, signal),
       );
-    if (link?.confirmed || this.#proofs.isShown(scope, digest)) return { said: await says(), isShown: true };
-    const stored = witness ? undefined : await this.#downloads.stored(digest);
-    try {
-      const here = witness ?? (stored && storedWitness(stored));
-      // Of a blob of no bytes everybody knows all of them.
-      if (!here || here.size === 0) return { said: await says(), isShown: here !== undefined };
-      this.#proofs.check(scope, digest, here);
-      if (kind === 'blob') {
-        const said = await ask((signal) => this.#proofs.blob(scope, digest, here, signal));
-        return { said, isShown: here.isVerified };
-      }
-      // Who has a witness has been told by the origin already that it is there.
-      if (await this.#isVouchedFor(scope, digest)) return { said: witness ? {} : await says(), isShown: true };
-      return { said: await ask((signal) => this.#proofs.manifest(scope, digest, here, signal)), isShown: true };
-    } finally {
-      await stored?.close();
+      const mediaType = precise(said.mediaType) ?? link?.mediaType;
+      const size = said.size ?? link?.size;
+      const confirmed = this.newLink(scope, { digest, mediaType, size, confirmed: true });
+      await this.link(scope, [confirmed]);
+      this.#hearsay.forget(scope, digest);
+      this.grant(scope);
+      return grantOf(confirmed, undefined);
+    } catch (error) {
+      await this.denied(scope, digest, error);
+      throw error;
     }
-  }
-
-  /** A member of the cluster has read it from the origin, under the repository. */
-  async #isVouchedFor(scope: Scope, digest: Digest): Promise<boolean> {
-    const others = this.#others(scope);
-    if (!others) return false;
-    return (this.#hearsay.of(scope, digest) ?? (await this.#hearsay.hear(scope, digest, others, false))) !== undefined;
   }
 
   /** A link as of now. */

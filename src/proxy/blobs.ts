@@ -57,8 +57,7 @@ export class Blobs {
       exchange.response.end();
       return;
     }
-    // What others have brought here says nothing to who may not read it here yet.
-    const size = (grant.confirm ? undefined : this.#downloads.sizeOf(digest)) ?? grant.size;
+    const size = this.#downloads.sizeOf(digest) ?? grant.size;
     if (exchange.isHead) {
       // Where nobody knows the length there is none: a HEAD downloads nothing.
       exchange.head(200, {
@@ -163,19 +162,20 @@ export class Blobs {
     const origin = originSource(scope.upstream.blob(scope.repository, grant.digest));
     try {
       const { digest, size, confirm } = grant;
-      return await this.#downloads.open(
+      const blob = await this.#downloads.open(
         {
           digest,
           origin,
           size,
           confirm,
-          ...(confirm && { proved: () => void this.#access.given(scope, grant) }),
           image: this.#images.imageOf(digest),
           isPrivate: scope.upstream.usesCredentials,
         },
         range,
         signal,
       );
+      await this.#access.given(scope, grant);
+      return blob;
     } catch (error) {
       await this.#access.denied(scope, grant.digest, error);
       throw error;

@@ -53,7 +53,7 @@ export class Hearsay {
     this.#heard.set(keyOf(scope, digest), { link, until: this.#clock.monotonic() + REMEMBERED_MS });
     this.#log.debug(
       { upstream: scope.upstream.key, digest, peer },
-      'a peer vouches for what the origin is not asked for',
+      'the origin cannot be asked, a peer vouches for it',
     );
     return link;
   }

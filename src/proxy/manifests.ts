@@ -80,7 +80,7 @@ export class Manifests {
       exchange.response.end();
       return;
     }
-    const size = (grant.confirm ? undefined : this.#downloads.sizeOf(grant.digest)) ?? grant.size;
+    const size = this.#downloads.sizeOf(grant.digest) ?? grant.size;
     if (exchange.isHead && size !== undefined && grant.mediaType !== undefined) {
       exchange.head(200, { ...headersOf(grant), 'Content-Type': grant.mediaType, 'Content-Length': size });
       exchange.response.end();

@@ -63,7 +63,7 @@ export interface MirrorOptions {
   /** Undefined: plain HTTP. */
   readonly tls?: MirrorTls | undefined;
   readonly upstreams: Pick<Upstreams, 'find'>;
-  readonly downloads: Pick<Downloads, 'open' | 'sizeOf' | 'settled' | 'stored' | 'abandon'>;
+  readonly downloads: Pick<Downloads, 'open' | 'sizeOf' | 'settled' | 'abandon'>;
   readonly refs: Refs;
   /** What room the store has, for images that are to be fetched whole. */
   readonly room: StoreRoom;
@@ -100,8 +100,7 @@ export function createMirror(options: MirrorOptions): Mirror {
     options;
   const { descriptors } = options;
   const asking = new OriginAsking(clock);
-  const staleMs = settings.staleTagsMs;
-  const access = new Access({ refs, asking, downloads, vouchers, clock, log, staleMs, rules });
+  const access = new Access({ refs, asking, vouchers, clock, log, staleMs: settings.staleTagsMs, rules });
   const askers = new Askers({ logins, log });
   const tags = new Tags({ refs, access, asking });
   const passThrough = new PassThrough({ access });

@@ -58,8 +58,8 @@ export class Tags {
     try {
       const said = await this.#ask(scope, tag, variant, fallback);
       if (!isManifestType(said.mediaType)) return NOT_KEPT;
-      const isShown = await this.#keep(scope, tag, variant, said);
-      return { ...said, warning: undefined, ...this.#access.unlessShown(scope, said.digest, isShown) };
+      await this.#keep(scope, tag, variant, said);
+      return { ...said, warning: undefined };
     } catch (error) {
       if (denialIn(error)) {
         if (scope.upstream.principal === undefined) await this.#refs.dropTag(repoKey(scope), tag);
@@ -67,14 +67,12 @@ export class Tags {
       }
       if (!known || !fallback || !isUnanswered(error)) throw error;
       const { digest, mediaType } = known;
-      const isShown = await this.#access.isShown(scope, digest);
       return {
         digest,
         mediaType,
         size: undefined,
         bytes: undefined,
         warning: this.#access.warning(scope, known.at, error),
-        ...this.#access.unlessShown(scope, digest, isShown),
       };
     }
   }
@@ -95,11 +93,9 @@ export class Tags {
     return { digest, mediaType: parseManifest(bytes, mediaType).mediaType, size: bytes.length, bytes };
   }
 
-  /** Whether the origin has shown that it has the manifest. */
-  async #keep(scope: Scope, tag: string, variant: Variant, said: Said): Promise<boolean> {
-    const { digest, mediaType, size, bytes } = said;
-    const confirmed = bytes !== undefined || (await this.#access.isShown(scope, digest));
-    const link = this.#access.newLink(scope, { digest, mediaType, size, confirmed });
+  async #keep(scope: Scope, tag: string, variant: Variant, said: Said): Promise<void> {
+    const { digest, mediaType, size } = said;
+    const link = this.#access.newLink(scope, { digest, mediaType, size, confirmed: true });
     await this.#access.link(scope, [link]);
     await this.#refs.setTag(repoKey(scope), tag, variant, {
       digest,
@@ -108,6 +104,5 @@ export class Tags {
       anonymous: link.anonymous,
     });
     this.#access.grant(scope);
-    return confirmed;
   }
 }

@@ -10,9 +10,7 @@ import { RangeFilter } from './range-filter.ts';
 
 /** How one read of a blob stands, over however many requests it takes. */
 export interface ReadProgress {
-  range: ByteRange;
-  /** What is read instead of the range where the whole blob comes: of that, nothing far into it is waited for. */
-  readonly near?: ByteRange | undefined;
+  readonly range: ByteRange;
   readonly sink: ByteSink;
   /** The next byte that is wanted. */
   position: number;
@@ -58,12 +56,8 @@ export class BlobBody implements BodyTaker {
     const { asFile } = this.#progress;
     if (asFile) asFile(head);
     else if (isHtmlType(mediaType)) throw this.#bad('a web page instead of a blob');
-    const progress = this.#progress;
-    if (status === 200 && progress.near && progress.position === progress.range.start) {
-      progress.range = progress.near;
-      progress.position = progress.near.start;
-    }
     const filter = status === 206 ? this.#partHead(headers) : this.#wholeHead(headers);
+    const progress = this.#progress;
     if (!progress.headGiven) {
       progress.headGiven = true;
       const ranges = status === 206 || (progress.position === 0 && !this.#ranged);

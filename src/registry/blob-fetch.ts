@@ -1,6 +1,5 @@
-import type { BlobHead, ByteRange, ByteSink } from '../http/byte-sink.ts';
+import type { ByteRange, ByteSink } from '../http/byte-sink.ts';
 import type { Digest } from '../base/digest.ts';
-import { MiB } from '../base/units.ts';
 import type { Authoriser } from './authoriser.ts';
 import { BlobBody, type ReadProgress } from './blob-body.ts';
 import { isOriginError, OriginBadRange, OriginBadResponse, OriginCut, type OriginError } from './errors.ts';
@@ -19,22 +18,6 @@ export interface OriginBlob {
   read(range: ByteRange, sink: ByteSink, signal: AbortSignal): Promise<void>;
 }
 
-/** Bytes of a blob from `start` to `end` (exclusive). */
-export interface Stretch {
-  readonly start: number;
-  readonly end: number;
-}
-
-/** A few bytes of a blob, as an origin gives them. */
-export interface Sample {
-  readonly start: number;
-  readonly bytes: Buffer;
-  /** The size of the whole blob in bytes; undefined where the origin does not say. */
-  readonly total: number | undefined;
-}
-
-/** Of a blob that comes whole although a range was asked for, so much is read and thrown away to get at a sample, in bytes. */
-const MAX_SKIPPED_BYTES = 4 * MiB;
 /** An idle connection may be closed just as it is used again: tried again at once, and on another, so often. */
 const MAX_IMMEDIATE_RETRIES = 2;
 /** What a CDN answers to a signed URL whose time is over. */
@@ -92,39 +75,13 @@ export class RegistryBlob implements OriginBlob {
 
   async read(range: ByteRange, sink: ByteSink, signal: AbortSignal): Promise<void> {
     const asFile = this.#file?.check;
-    const { start: position } = range;
-    await this.#readAll({ range, sink, position, total: undefined, headGiven: false, asFile }, signal);
-  }
-
-  /**
-   * Reads a short range, or, where the origin sends the whole blob, as much of it as `near` says: from where, and which bytes. `total`
-   * is the blob's size as the origin says it. Rejects as `read`, and where `near` is too far into a blob that comes whole.
-   */
-  async sample({ start, end }: Stretch, near: Stretch, signal: AbortSignal): Promise<Sample> {
-    const sink = new SampleSink(() => {
-      if (progress.position <= MAX_SKIPPED_BYTES) return;
-      const seen = `all of a blob, to a question for its bytes from ${progress.position} on`;
-      throw new OriginBadResponse({ ...this.#errand(this.#url), seen });
-    });
-    const progress: ReadProgress = {
-      range: { start, end },
-      near,
-      sink,
-      position: start,
-      total: undefined,
-      headGiven: false,
-    };
-    await this.#readAll(progress, signal);
-    return { start: progress.range.start, bytes: sink.bytes, total: progress.total };
-  }
-
-  async #readAll(progress: ReadProgress, signal: AbortSignal): Promise<void> {
+    const progress: ReadProgress = { range, sink, position: range.start, total: undefined, headGiven: false, asFile };
     for (;;) {
       const before = progress.position;
       const status = await this.#request(progress, signal);
       // A registry may give less than the range that was asked for (RFC 9110, 15.3.7): the rest is asked for next.
       const isPart = status === 206 && progress.position > before && progress.total !== undefined;
-      if (!isPart || progress.position >= Math.min(progress.range.end ?? progress.total!, progress.total!)) return;
+      if (!isPart || progress.position >= Math.min(range.end ?? progress.total!, progress.total!)) return;
     }
   }
 
@@ -209,33 +166,6 @@ export class RegistryBlob implements OriginBlob {
     const { upstream } = this.#origin;
     if (this.#file) return { upstream, step: `reading a file${from}`, todoOf: this.#file.todoOf };
     return { upstream, step: `reading a blob of ${this.#repository}${from}` };
-  }
-}
-
-class SampleSink implements ByteSink {
-  readonly #isWhole: () => void;
-  readonly #parts: Buffer[] = [];
-
-  /** `isWhole` is called where the whole blob comes; what it throws ends the read. */
-  constructor(isWhole: () => void) {
-    this.#isWhole = isWhole;
-  }
-
-  get bytes(): Buffer {
-    return Buffer.concat(this.#parts);
-  }
-
-  head({ ranges }: BlobHead): void {
-    if (!ranges) this.#isWhole();
-  }
-
-  write(chunk: Uint8Array): boolean {
-    this.#parts.push(Buffer.from(chunk));
-    return true;
-  }
-
-  drained(): Promise<void> {
-    return Promise.resolve();
   }
 }
 

@@ -120,12 +120,6 @@ export const OriginBadRange = originError('ORIGIN_BAD_RESPONSE', {
     `nothing, the whole is asked for instead; but ${f.upstream}, or a cache before it, has a fault with ranges`,
 });
 
-/** An answer whose bytes are not those that were asked for: they have another digest. */
-export const OriginOtherBytes = originError('ORIGIN_BAD_RESPONSE', {
-  final: true,
-  todo: (f) => `check the storage of ${f.upstream}, and any cache before it`,
-});
-
 export const OriginTls = originError('ORIGIN_TLS', {
   final: true,
   todo: (f) =>

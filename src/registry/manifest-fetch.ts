@@ -4,7 +4,7 @@ import type { Authoriser } from './authoriser.ts';
 import type { Answer, Client } from './client.ts';
 import { codingOf } from './content-encoding.ts';
 import { parseContentLength } from './content-range.ts';
-import { OriginBadResponse, OriginOtherBytes } from './errors.ts';
+import { OriginBadResponse } from './errors.ts';
 import { failureOfStatus, type Errand } from './failures.ts';
 import { MANIFEST_MAX_BYTES, parseManifest } from './manifest.ts';
 import { bareMediaType, isHtmlType, isManifestType, isSchema1Type } from './media-types.ts';
@@ -91,9 +91,7 @@ export class ManifestFetch {
     const said = headers['docker-content-digest'];
     const expected = 'digest' in ref ? ref.digest : typeof said === 'string' ? parseDigest(said) : undefined;
     const digest = digestOf(bytes, expected ? digestAlgorithm(expected) : 'sha256');
-    if (expected && digest !== expected) {
-      throw new OriginOtherBytes({ ...errand, seen: `bytes that hash to ${digest}, not to ${expected}` });
-    }
+    if (expected && digest !== expected) throw bad(`bytes that hash to ${digest}, not to ${expected}`);
     return { bytes, mediaType, digest };
   }
 

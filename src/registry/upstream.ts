@@ -7,7 +7,7 @@ import { LRUCache } from 'lru-cache';
 import { Authenticator } from './authenticator.ts';
 import type { Authoriser, Refusable } from './authoriser.ts';
 import { confirmBlob } from './blob-confirm.ts';
-import { RegistryBlob, type BlobOrigin, type OriginBlob, type Sample, type Stretch } from './blob-fetch.ts';
+import { RegistryBlob, type BlobOrigin, type OriginBlob } from './blob-fetch.ts';
 import { GivenPassword, GivenToken, parseClientCredential, type ClientCredential } from './client-credential.ts';
 import { Client } from './client.ts';
 import { Credentials, type CredentialSettings, type CredentialSource } from './credentials.ts';
@@ -17,11 +17,10 @@ import { MANIFEST_ACCEPT } from './media-types.ts';
 import { RegistryProbe } from './probe.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { RequestCounter } from './request-counter.ts';
-import { retrying } from './retry.ts';
 import { claimsOf, type TokenClaims } from './token-claims.ts';
 import { Tokens } from './tokens.ts';
 
-export type { OriginBlob, Stretch } from './blob-fetch.ts';
+export type { OriginBlob } from './blob-fetch.ts';
 export type { FetchedManifest, ManifestHead, ManifestRef } from './manifest-fetch.ts';
 
 export interface UpstreamOptions {
@@ -181,12 +180,6 @@ export class Upstream {
   /** Resolves when the registry has the blob for us; `size` in bytes where it says. */
   confirmBlob(repository: string, digest: Digest, signal?: AbortSignal): Promise<{ size?: number }> {
     return confirmBlob(this.#blobs, this.#client, repository, digest, signal);
-  }
-
-  /** A few bytes of a blob, once the registry gives them: see `RegistryBlob.sample`. With retries. */
-  sampleBlob(repository: string, digest: Digest, at: Stretch, near: Stretch, signal: AbortSignal): Promise<Sample> {
-    const blob = new RegistryBlob(this.#blobs, { repository, digest });
-    return retrying(() => blob.sample(at, near, signal), this.#blobs.reading.clock, signal);
   }
 
   /** A blob to read; where the registry redirects to is kept as long as the object is. */

@@ -95,7 +95,6 @@ t.test('a port in use is said, and nothing is left listening', async (t) => {
       open: () => Promise.reject(new Error('not asked')),
       sizeOf: () => undefined,
       settled: async () => undefined,
-      stored: async () => undefined,
       abandon: () => undefined,
     },
     refs,

@@ -62,8 +62,6 @@ export interface RigOptions {
   readonly users?: Users;
   readonly tls?: MirrorTls;
   readonly room?: StoreRoom;
-  /** Further registries: URLs by host. */
-  readonly others?: Readonly<Record<string, string>>;
 }
 
 /** A mirror in this process with everything real behind it but for the origin (hostile) and the disk (in memory). */
@@ -95,9 +93,7 @@ export class Rig {
     this.store = options.store ?? new MemoryStore();
     this.refs = options.refs;
     const settings = { url: this.origin.url, insecure: false, allow: ['127.0.0.0/8'], ...options.upstream };
-    const others = Object.entries(options.others ?? {}).map(([host, url]) => [host, { ...settings, url }] as const);
-    const upstreams = { [REGISTRY]: settings, 'docker.io': settings, ...Object.fromEntries(others) };
-    this.#upstreams = new Upstreams(upstreams, { log, metrics, clock });
+    this.#upstreams = new Upstreams({ [REGISTRY]: settings, 'docker.io': settings }, { log, metrics, clock });
     const pool = new BufferPool();
     const coordinator = new SoloCoordinator({ clock, log });
     this.#downloads = new Downloads({ store: this.store, coordinator, solo: coordinator, pool, clock, log, metrics });

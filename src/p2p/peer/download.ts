@@ -11,7 +11,6 @@
  * left idle (nobody reads: what came stays in the store for later); or the store cannot take it, and each reader goes on
  * with a read of its own (`ThroughBody`).
  */
-import { randomInt } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
 import { isFileId, type Digest } from '../../base/digest.ts';
 import { asError, codeAndTodo, describeError } from '../../base/errors.ts';
@@ -32,14 +31,9 @@ import type { PartialBlob } from './inventory.ts';
 import { Origins } from './origins.ts';
 import type { WholePiece } from './piece-crcs.ts';
 import type { PieceSource } from './piece-source.ts';
-import type { AskedRange, Reader, ReaderRequest } from './reader.ts';
+import type { AskedRange, Reader } from './reader.ts';
 import { Readers, type ReadersHost } from './readers.ts';
 import type { OpenPart } from './upload.ts';
-import { memoryWitness, PEERS, type Witness } from './witness.ts';
-
-/** Who gives bytes beside origins and `PEERS`: an earlier try has left them, from whoever it was; or all that have. */
-const KEPT = 'kept';
-const ALL = 'all';
 
 /** A download that nobody has read for so long finishes its pieces and stops asking. */
 export const IDLE_MS = 30_000;
@@ -62,13 +56,15 @@ export interface DownloadDeps {
   readonly pressure?: PressureView | undefined;
 }
 
-export interface DownloadRequest extends ReaderRequest {
+export interface DownloadRequest {
   readonly digest: Digest;
   /**
    * What the bytes of a file are to hash to, where somebody says; undefined: whatever its server gives is right. The same in all
    * requests for the same file (`isFileId`); of any other blob it is the digest itself.
    */
   readonly content?: Digest | undefined;
+  /** Where this client may read it. */
+  readonly origin: PieceSource;
   /** Its size in bytes as a manifest says, or an earlier answer of the origin. */
   readonly size: number | undefined;
   /** See `Want.isSmall`. */
@@ -77,6 +73,11 @@ export interface DownloadRequest extends ReaderRequest {
   readonly image?: Digest | undefined;
   /** It is read with a credential: unless `sharesPrivate`, it stays on this node, and comes from the origin alone. */
   readonly isPrivate?: boolean | undefined;
+  /**
+   * Set where that origin has not yet said that the client may read it: asks it. Called only where bytes would go out that
+   * the origin does not give in this very download. Rejects with the origin's no.
+   */
+  readonly confirm?: (() => Promise<void>) | undefined;
 }
 
 /** A download, as status pages show it. */
@@ -106,8 +107,7 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
   readonly #ended: (until: Promise<void> | undefined) => void;
   #fetching: Fetcher | undefined;
   #mediaType: string | undefined;
-  /** Who has given bytes (an origin by its name, or `PEERS`), and the last that came of them; undefined: they are not here yet. */
-  readonly #given = new Map<string, { readonly start: number; readonly end: number } | undefined>();
+  #hasPeerBytes = false;
   #publishing: Promise<void> | undefined;
   /** It is streamed through: the store does not take it. */
   #isThrough = false;
@@ -153,45 +153,12 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
   }
 
   /**
-   * Has the reader's origin show that it has the blob, where others have given bytes of it that are here. What others give from
-   * here on waits for that too. Rejects as `DownloadRequest.confirm`.
+   * Whether what a client gets who may read the blob at the origin `name` is all given by that origin, now. Known once what
+   * an earlier try has left is.
    */
-  async askLeave(reader: Reader): Promise<void> {
-    await this.bytes.hasKept();
-    const others = this.#sources().filter((source) => this.readers.needsLeave(reader, source));
-    if (others.length === 0) return;
-    // What it is compared with then is the blob itself, whoever gave it.
-    if (this.#publishing) return this.readers.askLeave(reader, ALL, this.#witness(undefined));
-    for (const source of others) await this.readers.askLeave(reader, source, this.#witness(this.#rangeOf(source, reader)));
-  }
-
-  /** See `Readers.goesAlone`; resolves when its first bytes may be sent. */
-  async goesAlone(reader: Reader, error: unknown): Promise<boolean> {
-    if (this.#publishing || !(await this.readers.goesAlone(reader, error))) return false;
-    if (reader.position < reader.end) await reader.ready(reader.position);
-    return true;
-  }
-
-  /** Who has given what is here. */
-  #sources(): string[] {
-    return [...(this.bytes.keptPieces.size > 0 ? [KEPT] : []), ...this.#given.keys()];
-  }
-
-  #rangeOf(source: string, reader: Reader): { start: number; end: number } {
-    if (source === KEPT) {
-      const pieces = [...this.bytes.keptPieces.keys()];
-      const piece = pieces[randomInt(pieces.length)]!;
-      return { start: this.bytes.startOfPiece(piece), end: this.bytes.endOfPiece(piece) };
-    }
-    const { position } = reader;
-    return this.#given.get(source) ?? { start: position, end: this.bytes.endFrom(position) };
-  }
-
-  /** Undefined: all of it, and it is right. */
-  #witness(range: { readonly start: number; readonly end: number } | undefined): Witness {
-    const { size } = this.bytes;
-    const read = (buffer: Uint8Array, position: number) => this.bytes.read(buffer, position);
-    return { size, start: 0, end: size ?? 0, ...range, isVerified: range === undefined, read };
+  async isFrom(name: string): Promise<boolean> {
+    const hasKept = await this.bytes.hasKept();
+    return this.#origins.first?.name === name && !hasKept && !this.#hasPeerBytes;
   }
 
   status(): DownloadStatus {
@@ -301,18 +268,15 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
     }
   }
 
-  beforeStore(parts: readonly Buffer[], position: number, from: string): Promise<void> | undefined {
-    // Who joins from here on finds it there.
-    if (!this.#given.has(from)) this.#given.set(from, undefined);
-    if (!this.readers.needLeave(from)) return undefined;
-    return this.readers.askLeaves(from, memoryWitness(parts, position, this.bytes.size));
-  }
-
-  async store(bytes: Buffer, position: number, from: string, pieceCrc32?: number): Promise<WholePiece[]> {
-    const whole = await this.bytes.write(bytes, position, from === PEERS ? 'peers' : 'origin', pieceCrc32);
-    this.#given.set(from, { start: position, end: position + bytes.length });
+  async store(bytes: Buffer, position: number, source: 'origin' | 'peers', pieceCrc32?: number): Promise<WholePiece[]> {
+    const whole = await this.bytes.write(bytes, position, source, pieceCrc32);
     this.#advance();
     return whole;
+  }
+
+  async beforePeers(): Promise<void> {
+    this.#hasPeerBytes = true;
+    await this.readers.confirm();
   }
 
   endedAt(size: number): void {
@@ -425,9 +389,6 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
 
   async #publish(): Promise<void> {
     await this.corrections.judge(this.#fetching);
-    // What was read once more is not what they were given leave for.
-    if (this.bytes.losses > 0) await this.readers.askLeaves(ALL, this.#witness(undefined));
-    else this.readers.verified(this.#sources());
     this.readers.hold('nothing');
     try {
       await this.bytes.publish();

@@ -16,7 +16,6 @@ import type { HashThread } from './hash-thread.ts';
 import type { PartialBlob } from './inventory.ts';
 import type { OpenPart } from './upload.ts';
 import type { PrivateBlobs } from '../../store/private-blobs.ts';
-import { storedWitness } from './witness.ts';
 
 /** Blobs coming in at the same time, those included that nobody reads just now. */
 export const MAX_DOWNLOADS = 1000;
@@ -101,7 +100,7 @@ export class Downloads {
    */
   async open(request: DownloadRequest, range: AskedRange | undefined, signal: AbortSignal): Promise<OpenBlob> {
     for (let wasWrong = false; ;) {
-      const stored = await this.stored(request.digest);
+      const stored = await this.#openStored(request.digest);
       if (stored) return this.#serveStored(stored, request, signal);
       signal.throwIfAborted();
       // It may have been published while the shelves were asked.
@@ -162,13 +161,12 @@ export class Downloads {
 
   async #serveStored(stored: StoredBlob, request: DownloadRequest, signal: AbortSignal): Promise<OpenBlob> {
     try {
-      await request.confirm?.(storedWitness(stored));
+      await request.confirm?.();
     } catch (error) {
       await stored.close();
       throw error;
     }
-    const allowed = { ...request, confirm: undefined };
-    return new StoredBody(stored, (error, from) => this.#replace(allowed, stored, error, from, signal));
+    return new StoredBody(stored, (error, from) => this.#replace(request, stored, error, from, signal));
   }
 
   async #join(
@@ -178,16 +176,21 @@ export class Downloads {
     from?: number,
   ): Promise<OpenBlob> {
     const download = this.#table.get(request.digest) ?? this.#begin(request);
-    const reader = await download.join(request, range, signal, from);
+    const joined = download.join(request, range, signal, from);
+    if (!request.confirm) return joined;
+    // Both go on at the same time; a failure of the one that is not waited for yet is not lost.
+    joined.catch(() => undefined);
+    if (await download.isFrom(request.origin.name)) return joined;
     try {
-      await download.askLeave(reader).catch(async (error: unknown) => {
-        if (!(await download.goesAlone(reader, error))) throw error;
-      });
-      return reader;
+      await request.confirm();
     } catch (error) {
-      reader.close();
+      joined.then(
+        (body) => body.close(),
+        () => undefined,
+      );
       throw error;
     }
+    return joined;
   }
 
   #begin(request: DownloadRequest): Download {
@@ -231,8 +234,7 @@ export class Downloads {
     throw new TooManyDownloads({ limit: MAX_DOWNLOADS });
   }
 
-  /** A blob that is here, verified; undefined: it is not. To be closed. */
-  async stored(digest: Digest): Promise<StoredBlob | undefined> {
+  async #openStored(digest: Digest): Promise<StoredBlob | undefined> {
     for (const shelf of this.#shelves) {
       const blob = await shelf.open(digest);
       if (blob) return blob;

@@ -27,17 +27,16 @@ import type { Origins } from './origins.ts';
 import type { PieceSource } from './piece-source.ts';
 import { RunStopped, RunWriter, type RunTarget } from './run-writer.ts';
 import { SecondRead, type Reading } from './second-read.ts';
-import { PEERS } from './witness.ts';
 
 /** The blob that is coming in, as the fetcher sees it. */
 export interface FetchTarget extends Pick<RunTarget, 'begin'> {
   readonly bytes: IncomingBytes;
   readonly demand: Pick<Demand, 'isAwaited' | 'mayReadTo' | 'flowChanged'>;
   readonly corrections: Pick<Corrections, 'replaceTarget' | 'secondReading' | 'disputed'>;
-  /** Bytes that `from` (an origin's name, or `PEERS`) has given are about to be stored: resolves when clients without leave are out. */
-  beforeStore(parts: readonly Buffer[], position: number, from: string): Promise<void> | undefined;
   /** Stores bytes at `position`; gives the pieces that have become whole with them. `pieceCrc32` is known of peers' pieces. */
-  store(bytes: Buffer, position: number, from: string, pieceCrc32?: number): Promise<WholePiece[]>;
+  store(bytes: Buffer, position: number, source: 'origin' | 'peers', pieceCrc32?: number): Promise<WholePiece[]>;
+  /** Bytes of peers are about to be stored, which no client's origin gives: resolves when clients without leave are out. */
+  beforePeers(): Promise<void>;
   /** The source has ended a blob whose size nobody knew: it has `size` bytes. */
   endedAt(size: number): void;
   /** The store cannot take more of it. */
@@ -129,13 +128,7 @@ export class Fetcher {
     const second = new SecondRead(target, told);
     const read = this.#readInto(
       new RunWriter(
-        {
-          ...this.#unhindered(came),
-          store: async (bytes, at, from = '') => {
-            await this.#target.beforeStore([bytes], at, from);
-            await second.store(bytes, at);
-          },
-        },
+        { ...this.#unhindered(came), store: (bytes, at) => second.store(bytes, at) },
         this.#pool,
         start,
         end,
@@ -233,11 +226,11 @@ export class Fetcher {
         failed('bad');
         return;
       }
-      await this.#target.beforeStore(bytes.parts(), start, PEERS);
+      await this.#target.beforePeers();
       if (this.#closed) return;
       let at = start;
       for (const part of bytes.parts()) {
-        await this.#target.store(part, at, PEERS, actual);
+        await this.#target.store(part, at, 'peers', actual);
         at += part.length;
       }
       // Of a blob whose size nobody knew, only a part was asked for where its pieces are larger.
@@ -266,13 +259,12 @@ export class Fetcher {
       mayReadTo: (position) => target.demand.mayReadTo(position, this),
       flowChanged: () => target.demand.flowChanged(),
       came: () => progress.came(),
-      store: async (bytes, position, from = '') => {
+      store: async (bytes, position) => {
         const written = this.#sayingSo(progress.came);
         let whole: WholePiece[] = [];
         // No `finally()`: a dispute that these bytes begin must find the piece reported, in this very turn.
         try {
-          await target.beforeStore([bytes], position, from);
-          whole = await target.store(bytes, position, from);
+          whole = await target.store(bytes, position, 'origin');
         } finally {
           written();
         }

@@ -77,7 +77,6 @@ export class Origins {
     end: number | undefined,
     signal: AbortSignal,
   ): Promise<unknown> {
-    writer.readsFrom(origin.name);
     try {
       await origin.read({ start: writer.position, end }, writer, signal);
       if (writer.position >= writer.stopAt || !Number.isFinite(writer.stopAt)) return undefined;

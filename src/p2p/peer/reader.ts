@@ -5,26 +5,11 @@ import type { PieceSource } from './piece-source.ts';
 import type { Readers } from './readers.ts';
 import type { ThroughBody } from './through-body.ts';
 import { SMALL_BLOB_BYTES } from './release.ts';
-import type { Witness } from './witness.ts';
 
 /** A range of bytes as a client asks for it; `end` exclusive. */
 export interface AskedRange {
   readonly start: number;
   readonly end?: number | undefined;
-}
-
-/** What a client asks, as far as it is about where it may read. */
-export interface ReaderRequest {
-  /** Where this client may read it. */
-  readonly origin: PieceSource;
-  /**
-   * Set where that origin has not yet shown that it has the blob: has it show that it knows the bytes of `witness`. Called only
-   * where bytes would go out that the origin does not give in this very download, for each other source of them. Rejects with the
-   * origin's no.
-   */
-  readonly confirm?: ((witness: Witness) => Promise<void>) | undefined;
-  /** Called where the download has shown that the origin has the blob: it gave all of it, or what it was compared with was right. */
-  readonly proved?: (() => void) | undefined;
 }
 
 /** One client's response that reads a blob while it comes in. */
@@ -42,8 +27,8 @@ export class Reader implements BodySource {
 
   /** Where its client may read the blob. */
   readonly origin: PieceSource;
-  /** Has that origin show that it has the blob (`DownloadRequest.confirm`); undefined: it has. */
-  readonly confirm: ReaderRequest['confirm'];
+  /** Asks that origin for leave; set while it has not given it. */
+  confirm: (() => Promise<void>) | undefined;
   /** Set when that origin has refused it, or what it has been given was wrong. */
   failure: Error | undefined;
   /** SHA-256 of each piece of which it has had bytes before the piece was lost. */
@@ -54,25 +39,14 @@ export class Reader implements BodySource {
 
   constructor(
     readers: Readers,
-    {
-      origin,
-      confirm,
-      range,
-      position,
-    }: Omit<ReaderRequest, 'proved'> & { range: AskedRange | undefined; position: number },
+    { origin, range, position }: { origin: PieceSource; range: AskedRange | undefined; position: number },
   ) {
     this.#readers = readers;
     this.origin = origin;
-    this.confirm = confirm;
     this.#asked = range;
     this.position = position;
     this.#from = position;
     this.#givenTo = position;
-  }
-
-  /** Whether it has been given any byte. */
-  get hasHadAny(): boolean {
-    return this.#givenTo > this.#from;
   }
 
   /** Whether it has been given any byte from `start` to `end` (exclusive). */

@@ -5,15 +5,13 @@ import type { Logger } from '../../base/log.ts';
 import type { ByteSource } from '../../base/metrics.ts';
 import type { LentBytes } from '../../http/body-source.ts';
 import { Demand } from './demand.ts';
-import { BlobNotProved, BlobPieceWrong } from './errors.ts';
+import { BlobPieceWrong } from './errors.ts';
 import type { IncomingBytes } from './incoming-bytes.ts';
-import { Reader, type AskedRange, type ReaderRequest } from './reader.ts';
+import type { PieceSource } from './piece-source.ts';
+import { Reader, type AskedRange } from './reader.ts';
 import { releasedTo } from './release.ts';
 import { Signal } from './signal.ts';
 import { ThroughBody } from './through-body.ts';
-import type { Witness } from './witness.ts';
-
-const SETTLED = [() => true, () => false] as const;
 
 /** The download that is read. */
 export interface ReadersHost {
@@ -39,11 +37,6 @@ export class Readers {
   readonly #bytes: IncomingBytes;
   readonly #set = new Set<Reader>();
   readonly #changed = new Signal();
-  /** Origins that have shown that they have what a source has given, and those that are asked just now. */
-  readonly #leaves = new Set<string>();
-  readonly #asking = new Map<string, Promise<void>>();
-  /** By the origin's name: who wants to know that it has the blob. */
-  readonly #hopes = new Map<string, () => void>();
   #holds: 'the end' | 'everything' | 'nothing' = 'the end';
   #isThrough = false;
   #failure: Error | undefined;
@@ -105,81 +98,22 @@ export class Readers {
     this.wake();
   }
 
-  /** Whether the reader is to be given what `source` has given when its origin has shown that it has the blob, and not before. */
-  needsLeave(reader: Reader, source: string): boolean {
-    if (!reader.confirm || reader.through || reader.origin.name === source) return false;
-    return !this.#leaves.has(keyOf(reader, source));
-  }
-
-  /** Whether that is so of any of them. */
-  needLeave(source: string): boolean {
-    for (const reader of this.#set) if (this.needsLeave(reader, source)) return true;
-    return false;
-  }
-
-  /**
-   * Bytes of `source` come (`witness`): asks the other origins of those who read. A reader whose origin says no is out; one whose origin
-   * gives other bytes goes on with a read of its own there.
-   */
-  async askLeaves(source: string, witness: Witness): Promise<void> {
-    const ask = async (reader: Reader): Promise<void> => {
-      try {
-        await this.askLeave(reader, source, witness);
-      } catch (error) {
-        if (!(await this.goesAlone(reader, error))) reader.failure = asError(error);
-        this.wake();
-      }
-    };
-    await Promise.all([...this.#set].map(ask));
-  }
-
-  /** Rejects with the no of the reader's origin. What an origin has shown counts for all who read there: each has a right of its own. */
-  async askLeave(reader: Reader, source: string, witness: Witness): Promise<void> {
-    if (!this.needsLeave(reader, source)) return;
-    const key = keyOf(reader, source);
-    const asked = this.#asking.get(key);
-    const hasLeave = asked !== undefined && (await asked.then(...SETTLED));
-    if (hasLeave) return;
-    const asking = reader.confirm!(witness);
-    this.#asking.set(key, asking);
-    try {
-      await asking;
-      this.#leaves.add(key);
-    } finally {
-      if (this.#asking.get(key) === asking) this.#asking.delete(key);
-    }
-  }
-
-  /**
-   * Lets a reader go on with a read of its own whose origin gives other bytes than come in: nobody knows yet which are right. False: it has
-   * had bytes, or those that are here are right.
-   */
-  async goesAlone(reader: Reader, error: unknown): Promise<boolean> {
-    const isInDoubt = error instanceof BlobNotProved && this.#holds === 'the end' && !reader.hasHadAny;
-    if (!isInDoubt || this.#bytes.size === undefined || reader.closed) return false;
-    reader.setSize(this.#bytes.size);
-    reader.through ??= await this.#startThrough(reader, reader.position);
-    return true;
-  }
-
-  /** The blob is right, given by `sources`: so is what origins were compared with. */
-  verified(sources: readonly string[]): void {
-    for (const [name, proved] of this.#hopes) {
-      if (sources.every((source) => source === name || this.#leaves.has(leaveKey(name, source)))) proved();
-    }
+  /** Bytes come that no client's origin gives: asks these for leave. A reader whose origin says no is out. */
+  async confirm(): Promise<void> {
+    await Promise.all([...this.#set].map((reader) => this.#confirm(reader)));
   }
 
   // --- what clients ask ---
 
   /** See `Download.join`. */
   async join(
-    { origin, confirm, proved }: ReaderRequest,
+    { origin, confirm }: { origin: PieceSource; confirm?: (() => Promise<void>) | undefined },
     range: AskedRange | undefined,
     signal: AbortSignal,
     from: number,
   ): Promise<Reader> {
-    const reader = new Reader(this, { origin, confirm, range, position: from });
-    if (proved && !this.#hopes.has(origin.name)) this.#hopes.set(origin.name, proved);
+    const reader = new Reader(this, { origin, range, position: from });
+    reader.confirm = confirm;
     this.#set.add(reader);
     const hangUp = () => reader.close();
     signal.addEventListener('abort', hangUp, { once: true });
@@ -252,6 +186,16 @@ export class Readers {
     this.#host.left();
   }
 
+  async #confirm(reader: Reader): Promise<void> {
+    try {
+      await reader.confirm?.();
+      reader.confirm = undefined;
+    } catch (error) {
+      reader.failure = asError(error);
+      this.wake();
+    }
+  }
+
   #failureOf(reader: Reader): Error | undefined {
     return this.#failure ?? reader.failure;
   }
@@ -274,12 +218,4 @@ export class Readers {
     const { size, origin, end } = reader;
     return new ThroughBody({ digest, content, size, origin, start: position, end, hash, holdsLittle, clock, log });
   }
-}
-
-function keyOf({ origin }: Reader, source: string): string {
-  return leaveKey(origin.name, source);
-}
-
-function leaveKey(origin: string, source: string): string {
-  return `${origin} ${source}`;
 }

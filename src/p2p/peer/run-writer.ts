@@ -20,8 +20,8 @@ export interface RunTarget {
   begin(head: BlobHead): void;
   /** Bytes have come, written or not. */
   came(): void;
-  /** Stores bytes at `position`, which the source `from` has given; they belong to the writer again when it resolves. */
-  store(bytes: Buffer, position: number, from: string | undefined): Promise<void>;
+  /** Stores bytes at `position`; they belong to the writer again when it resolves. */
+  store(bytes: Buffer, position: number): Promise<void>;
   /** Whether a client waits for a byte from `start` to `end` (exclusive). */
   isAwaited(start: number, end: number): boolean;
   /** The byte position up to which the run at `position` may read on now. */
@@ -55,8 +55,6 @@ export class RunWriter implements ByteSink {
   /** Whether clients that read slowly hold the run back. */
   #held = true;
   #failure: unknown;
-  /** Whose bytes come. */
-  #from: string | undefined;
   #wake: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -82,12 +80,6 @@ export class RunWriter implements ByteSink {
   /** The error of a write, if one failed: the target's, not the source's. */
   get failure(): unknown {
     return this.#failure;
-  }
-
-  /** From here on the bytes are of the source `name`. */
-  readsFrom(name: string): void {
-    if (this.#from !== name) this.#flush();
-    this.#from = name;
   }
 
   /** Lets the run end earlier than it was to; true: it is there already, and its read can be ended. */
@@ -204,7 +196,7 @@ export class RunWriter implements ByteSink {
     this.#wroteSomething = true;
     this.#inFlight += 1;
     this.#target
-      .store(bytes, start, this.#from)
+      .store(bytes, start)
       .catch((error: unknown) => {
         this.#failure ??= error;
       })

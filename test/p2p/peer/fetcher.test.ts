@@ -13,7 +13,6 @@ import { DISK_BUSY_MS, Fetcher, PROGRESS_MS, type FetchTarget } from '../../../s
 import { NeighbourCoordinator } from '../../../src/p2p/peer/neighbour-coordinator.ts';
 import type { PieceSource } from '../../../src/p2p/peer/piece-source.ts';
 import { SoloCoordinator } from '../../../src/p2p/peer/solo-coordinator.ts';
-import { PEERS } from '../../../src/p2p/peer/witness.ts';
 import type { Assignment, Coordinator, Report } from '../../../src/p2p/protocol/coordinator.ts';
 import { OriginNotFound } from '../../../src/registry/errors.ts';
 import { settle } from '../../support/coordinator-conformance.ts';
@@ -65,8 +64,8 @@ function startFetcher(
         flowChanged: () => new Promise(() => undefined),
       },
       denied: () => undefined,
-      beforeStore: () => undefined,
-      store: (part, at, from) => bytes.write(part, at, from === PEERS ? 'peers' : 'origin'),
+      beforePeers: async () => undefined,
+      store: (part, at, source) => bytes.write(part, at, source),
       ...target,
     },
     origins: new Origins(digest, origin, log),
@@ -111,10 +110,10 @@ t.test(
       new ScriptedSource(bytes),
       new ScriptedSource(bytes),
       {
-        store: async (part, at) => {
+        store: async (part, at, source) => {
           writing += 1;
           await written;
-          return rig.bytes.write(part, at, 'origin');
+          return rig.bytes.write(part, at, source);
         },
       },
       clock,
