@@ -23,8 +23,8 @@ import type { Machine } from './support/walk/machine.ts';
 import { createWorld, type World } from './support/walk/world.ts';
 
 const README = fileURLToPath(new URL('../../../README.md', import.meta.url));
-/** Besides one copy, each node has some bytes of each blob shown to it, as a proof that the registry has it there. */
-const MOST_COPIES = 1.05;
+/** Answers count by the length that they announce: one that is cut short where another node reads on counts whole. Alone, three nodes take three copies. */
+const MOST_COPIES = 2;
 const LOOK_BOUND_MS = 40_000;
 const ADDRESSES = {
   supernode: '10.0.0.1',
@@ -67,7 +67,7 @@ e2e(t, 'the walk through the README', PROGRAMS, async (t, rig) => {
     if (!t.passing()) return;
   }
   const { has, sent } = world.hub;
-  t.ok(sent >= has && sent < has * MOST_COPIES, `Docker Hub sent ${sent} bytes of blobs, and has ${has}`);
+  t.ok(sent >= has && sent < has * MOST_COPIES, `Docker Hub answered with ${sent} bytes of blobs, and has ${has}`);
   t.same(await eachEtc(world), before, 'the /etc of each machine is as it was');
   for (const machine of world.machines.values()) {
     const left = await machine.must('ls -A /root; find /var/lib /var/log -name "*hawker*"');
