@@ -3,8 +3,9 @@
  * it; and the log names the peer.
  */
 import t from 'tap';
+import type { Hawker } from '../e2e/support/hawker.ts';
 import { catalogue } from './support/catalogue.ts';
-import { crowd, fetched, moved, peerBytes, type Crowd } from './support/crowd.ts';
+import { crowd, fetched } from './support/crowd.ts';
 import { patchedBuild, uploadsWith } from './support/patched.ts';
 import { pull } from './support/pull.ts';
 import type { Evidence, Row } from './support/row.ts';
@@ -44,20 +45,20 @@ async function ofOne(scene: Scene, name: string, edits: Parameters<typeof patche
   return { node, pulls: [await pull(node, origin.layer)], blamed: ids[0]! };
 }
 
-/** The holders send slowly; once the first of them does, and the beginning of the layer has come, `then` happens. */
-async function during(scene: Scene, holders: number, then: (crowd: Crowd) => void): Promise<Evidence> {
-  const made = await crowd(scene, {
-    layer: holders > 1 ? SHARED_LAYER : LAYER,
-    holders: Array.from({ length: holders }, () => ({ config: SLOWLY })),
-  });
-  const struck = made.holders[0]!;
-  // What it has sent to the other holders.
-  const before = await peerBytes(struck, 'out');
-  const pulling = pull(made.node, made.origin.layer);
-  await fetched(made.node, 300_000);
-  await moved(struck, 'out', before + 100_000);
-  then(made);
-  return { node: made.node, pulls: [await pulling], blamed: made.ids[0]! };
+/** A peer that is killed in the middle of the first piece that it sends. From outside, the blow may fall between two pieces. */
+const KILLED = [
+  uploadsWith(
+    'if (p > slice.start) { await new Promise((sent) => setTimeout(sent, 50)); process.kill(process.pid, "SIGKILL"); } b = b.subarray(0, 65_536)',
+  ),
+];
+
+/** The one holder sends slowly; once it does, and the beginning of the layer has come, `then` happens. */
+async function during(scene: Scene, then: (holder: Hawker) => void): Promise<Evidence> {
+  const { node, origin, holders, ids } = await crowd(scene, { layer: LAYER, holders: [{ config: SLOWLY }] });
+  const pulling = pull(node, origin.layer);
+  await fetched(node, 300_000);
+  then(holders[0]!);
+  return { node, pulls: [await pulling], blamed: ids[0]! };
 }
 
 const ROWS: Row[] = [
@@ -69,7 +70,7 @@ const ROWS: Row[] = [
     moved: [FROM_ORIGIN],
     blamed: { who: 'the peer', code: 'PEER_CUT', field: 'peer' },
     without: CUT,
-    run: (scene) => during(scene, 1, ({ holders }) => process.kill(holders[0]!.pid, 'SIGKILL')),
+    run: (scene) => ofOne(scene, 'killed', KILLED),
   },
   {
     id: 'peers/frozen',
@@ -80,8 +81,7 @@ const ROWS: Row[] = [
     blamed: { who: 'the peer', code: 'PEER_STALLED', field: 'peer' },
     without: STALL,
     run: (scene) =>
-      during(scene, 1, ({ holders }) => {
-        const { pid } = holders[0]!;
+      during(scene, ({ pid }) => {
         process.kill(pid, 'SIGSTOP');
         scene.rig.onClose(async () => void process.kill(pid, 'SIGCONT'));
       }),
@@ -95,15 +95,16 @@ const ROWS: Row[] = [
     blamed: { who: 'the peer', code: 'PEER_CUT', field: 'peer' },
     without: CUT,
     async run(scene) {
-      let before = 0;
-      let made: Crowd | undefined;
-      const evidence = await during(scene, 3, (crowd) => {
-        made = crowd;
-        before = crowd.originBytes();
-        process.kill(crowd.holders[0]!.pid, 'SIGKILL');
-      });
-      const again = made!.originBytes() - before;
-      return { ...evidence, faults: again > 0 ? [`the origin gave ${again} bytes more`] : [] };
+      const main = await patchedBuild(scene, 'killed', KILLED);
+      // It is the last that fills itself: the others have nothing of it.
+      const holders = [{ config: SLOWLY }, { config: SLOWLY }, { main }];
+      const made = await crowd(scene, { layer: SHARED_LAYER, holders });
+      const { node, origin, ids } = made;
+      const before = made.originBytes();
+      const pulls = [await pull(node, origin.layer)];
+      const again = made.originBytes() - before;
+      const faults = again > 0 ? [`the origin gave ${again} bytes more`] : [];
+      return { node, pulls, blamed: ids[2]!, faults };
     },
   },
   {

@@ -75,20 +75,14 @@ async function join(
 
 /** Resolves once the node has so many bytes from other peers. */
 export async function fetched(node: Hawker, bytes: number): Promise<void> {
-  await moved(node, 'in', bytes);
-}
-
-/** Resolves once so many bytes have gone to (`out`) or come from (`in`) other peers. */
-export async function moved(node: Hawker, direction: 'in' | 'out', bytes: number): Promise<void> {
   for (const end = performance.now() + PATIENCE_MS; performance.now() < end;) {
-    if ((await peerBytes(node, direction)) >= bytes) return;
+    if ((await peerBytesIn(node)) >= bytes) return;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  throw new Error(`the node did not come to have ${bytes} bytes ${direction === 'in' ? 'from' : 'sent to'} peers`);
+  throw new Error(`the node did not come to have ${bytes} bytes from peers`);
 }
 
-/** Bytes that a node has from other peers (`in`), or has sent to them. */
-export async function peerBytes(node: Hawker, direction: 'in' | 'out'): Promise<number> {
+async function peerBytesIn(node: Hawker): Promise<number> {
   const text = await (await fetch(`http://${node.api}/metrics`)).text();
-  return Number(new RegExp(`hawker_peer_bytes_total\\{direction="${direction}"\\} (\\d+)`).exec(text)?.[1] ?? 0);
+  return Number(/hawker_peer_bytes_total\{direction="in"\} (\d+)/.exec(text)?.[1] ?? 0);
 }
