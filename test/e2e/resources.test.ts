@@ -184,7 +184,8 @@ function removed(dir: string): boolean {
   return true;
 }
 
-const MEMORY_BYTES = 110 * MiB;
+/** Of the 190 MiB that it takes where it may. With 110 the first second of 30 clients was too much for the kernel, once in a dozen runs. */
+const MEMORY_BYTES = 124 * MiB;
 
 e2e(t, 'a memory limit below its usual peak, 30 clients', ['docker-registry', 'curl'], async (t, rig) => {
   const group = memoryGroup(rig, MEMORY_BYTES);
