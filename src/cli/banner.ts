@@ -1,7 +1,7 @@
 import { formatSize } from '../base/units.ts';
 import type { ListeningAddress } from '../app/service.ts';
 import type { Config } from '../config/config.ts';
-import { formatAddress } from '../config/formats.ts';
+import { formatAddress, nearOf } from '../config/formats.ts';
 
 /**
  * What a person sees on the terminal when Hawker is up: where it is, what to try, where data lies, how others join, and the file that
@@ -34,7 +34,7 @@ function row(name: string, items: readonly string[]): string[] {
 
 function mirrorLines({ store }: Config, mirrors: readonly ListeningAddress[]): string[] {
   const { host, port, tls } = mirrors.find(({ upstream }) => upstream === undefined) ?? mirrors[0]!;
-  const near = formatAddress({ host: nearHost(host), port });
+  const near = formatAddress(nearOf({ host, port }));
   const curl = tls === true ? 'curl -ik https' : 'curl -i http';
   return [
     ...row('data', [`${store.dir} (up to ${formatSize(store.quotaBytes)})`]),
@@ -45,7 +45,7 @@ function mirrorLines({ store }: Config, mirrors: readonly ListeningAddress[]): s
 
 /** For a browser on this machine. */
 function dashboardUrl({ cluster }: Config, { host, port }: ListeningAddress): string {
-  return `${cluster.tls === undefined ? 'http' : 'https'}://${formatAddress({ host: nearHost(host), port })}/`;
+  return `${cluster.tls === undefined ? 'http' : 'https'}://${formatAddress(nearOf({ host, port }))}/`;
 }
 
 function shown(address: ListeningAddress): string {
@@ -55,10 +55,4 @@ function shown(address: ListeningAddress): string {
 
 function urlOf(address: ListeningAddress, isTls = address.tls === true): string {
   return `${isTls ? 'https' : 'http'}://${formatAddress(address)}`;
-}
-
-/** Where this machine reaches what listens on all addresses. */
-function nearHost(host: string): string {
-  if (host === '0.0.0.0') return '127.0.0.1';
-  return host === '::' ? '::1' : host;
 }

@@ -1,6 +1,6 @@
 import { formatSize } from '../base/units.ts';
 import type { Config } from '../config/config.ts';
-import { formatAddress, isUnspecified, type Address } from '../config/formats.ts';
+import { formatAddress, nearOf, type Address } from '../config/formats.ts';
 import { parseReference } from '../registry/reference.ts';
 import { DONE, usageLine, WRONG_USAGE } from './exit.ts';
 import { interruptible } from './interrupt.ts';
@@ -60,9 +60,8 @@ export function ownPlatform(arch: string = process.arch): string {
   return `linux/${names[arch] ?? arch}`;
 }
 
-function mirrorAt({ host, port }: Address): string {
-  const near = isUnspecified(host) ? (host.includes(':') ? '::1' : '127.0.0.1') : host;
-  return `http://${formatAddress({ host: near, port })}`;
+function mirrorAt(address: Address): string {
+  return `http://${formatAddress(nearOf(address))}`;
 }
 
 function barOf({ digest, size, received, source = 'origin' }: PulledBlob): Bar {

@@ -152,6 +152,11 @@ export function isUnspecified(host: string): boolean {
   return isIPv4(host) ? host === '0.0.0.0' : isIPv6(host) && /^[0:.]+$/.test(host);
 }
 
+/** Where this machine reaches what listens there. */
+export function nearOf({ host, port }: Address): Address {
+  return { host: isUnspecified(host) ? (host.includes(':') ? '::1' : '127.0.0.1') : host, port };
+}
+
 /** A key of `upstreams` that stands for several hosts. */
 export function isPattern(upstream: string): boolean {
   return upstream.includes('*');

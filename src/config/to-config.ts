@@ -1,6 +1,6 @@
 import { parseSize, parseTime } from '../base/units.ts';
 import type { Config } from './config.ts';
-import { formatAddress, isUnspecified, parseAddress, type Address } from './formats.ts';
+import { formatAddress, nearOf, parseAddress, type Address } from './formats.ts';
 import { settingsOf } from './layers.ts';
 import { hasTls } from './rules.ts';
 import type { Settings, WrittenSettings } from './schema.ts';
@@ -71,9 +71,8 @@ export function toConfig(settings: Settings, defaultDir: string): Config {
 }
 
 /** Where this machine reaches what listens there: the supernode that is meant where nobody names one. */
-function nearUrl({ host, port }: Address, isTls: boolean): string {
-  const near = isUnspecified(host) ? (host.includes(':') ? '::1' : '127.0.0.1') : host;
-  return `${isTls ? 'https' : 'http'}://${formatAddress({ host: near, port })}`;
+function nearUrl(address: Address, isTls: boolean): string {
+  return `${isTls ? 'https' : 'http'}://${formatAddress(nearOf(address))}`;
 }
 
 /** Bytes a second; nothing written and zero are no limit. */

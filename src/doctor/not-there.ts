@@ -1,4 +1,4 @@
-import { formatAddress, isUnspecified, type Address } from '../config/formats.ts';
+import { formatAddress, type Address } from '../config/formats.ts';
 import { notRight, type Answer } from './ask.ts';
 import type { Finding } from './check.ts';
 import { NotRunning, PortTaken, ServiceHangs } from './errors.ts';
@@ -31,9 +31,4 @@ export async function notThere(
 
 export async function holderOf({ port }: Address, root: string): Promise<string> {
   return (await whoListens(port, root)) ?? 'a process that this user may not look at';
-}
-
-/** Where this machine reaches what listens there. */
-export function nearOf({ host, port }: Address): Address {
-  return { host: isUnspecified(host) ? (host.includes(':') ? '::1' : '127.0.0.1') : host, port };
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { describeError } from '../base/errors.ts';
-import { formatAddress } from '../config/formats.ts';
+import { formatAddress, nearOf } from '../config/formats.ts';
 import type { ClusterTls } from '../p2p/protocol/cluster-tls.ts';
 import { NONCE_BYTES, type Membership } from '../p2p/protocol/membership.ts';
 import { whoamiBy } from '../p2p/protocol/whoami.ts';
@@ -9,7 +9,7 @@ import type { Around, Finding } from './check.ts';
 import { PortTaken } from './errors.ts';
 import { failedBy } from './failed-by.ts';
 import { ok, skipped } from './findings.ts';
-import { holderOf, nearOf, notThere, PORT_UNKNOWN } from './not-there.ts';
+import { holderOf, notThere, PORT_UNKNOWN } from './not-there.ts';
 import type { ProxyLook } from './services.ts';
 
 const NO_PIECES = 'other nodes cannot fetch from this one: it is `unreachable` to them, and gives nothing';

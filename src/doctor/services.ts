@@ -4,12 +4,12 @@ import { apiTls } from '../app/cluster-tls.ts';
 import { apiAuthorization } from '../app/operator.ts';
 import { isOwn } from '../app/own-url.ts';
 import { programVersion } from '../app/version.ts';
-import { formatAddress } from '../config/formats.ts';
+import { formatAddress, nearOf } from '../config/formats.ts';
 import { ask, isUnauthorized, read, type Answer } from './ask.ts';
 import type { Around, Finding } from './check.ts';
 import { ok, skipped } from './findings.ts';
 import { MirrorFaces } from './mirror-faces.ts';
-import { nearOf, notThere, PORT_UNKNOWN } from './not-there.ts';
+import { notThere, PORT_UNKNOWN } from './not-there.ts';
 
 const NO_PROXY =
   'pulls on this node go to the registries by themselves: it takes nothing from other nodes and gives nothing';

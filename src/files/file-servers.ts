@@ -9,6 +9,7 @@ import type { Metrics } from '../base/metrics.ts';
 import { shownPath } from '../base/shown-path.ts';
 import { AddressGate } from '../http/address-gate.ts';
 import { gatedTransport, type GatedTransport } from '../http/gated-transport.ts';
+import { RetiredTransports } from '../http/retired-transports.ts';
 import type { PieceSource } from '../p2p/peer/piece-source.ts';
 import type { Authoriser } from '../registry/authoriser.ts';
 import { RegistryBlob, type FilePlace } from '../registry/blob-fetch.ts';
@@ -26,9 +27,6 @@ import { FilesCaUnusable } from './errors.ts';
 import type { FileHeaders } from './file-headers.ts';
 import { strongEtag } from './file-id.ts';
 
-/** As with upstreams: how often a way of settings before is looked at for idle connections, in milliseconds, and how many times. */
-const RETIRED_LOOK_MS = 60_000;
-const RETIRED_LOOKS = 60;
 /** In the place of an upstream's key in the metrics. */
 const LABEL = 'files';
 /** Longest host with port that a wish can carry to the supernode, in characters. */
@@ -76,8 +74,7 @@ interface Way {
 export class FileServers {
   readonly #deps: { readonly metrics: Metrics; readonly clock: Clock; readonly limits: OriginLimits };
   readonly #counter: RequestCounter;
-  /** Ways of settings before, by which files still come. */
-  readonly #retired = new Set<GatedTransport>();
+  readonly #retired: RetiredTransports;
   #settings: FileSettings & { readonly authorities: string | undefined };
   #allow: AllowList;
   #way: Way;
@@ -88,6 +85,7 @@ export class FileServers {
     { metrics, clock, limits }: { metrics: Metrics; clock: Clock; limits?: Partial<OriginLimits> },
   ) {
     this.#deps = { metrics, clock, limits: { ...ORIGIN_LIMITS, ...limits } };
+    this.#retired = new RetiredTransports(clock);
     this.#counter = new RequestCounter(metrics, LABEL);
     this.#settings = { ...settings, authorities: authoritiesIn(settings.ca) };
     this.#allow = new AllowList(settings.allow);
@@ -105,7 +103,7 @@ export class FileServers {
     this.#settings = next;
     this.#allow = new AllowList(settings.allow);
     this.#way = this.#open();
-    this.#retire(transport);
+    this.#retired.add(transport);
   }
 
   allows(url: URL): boolean {
@@ -153,17 +151,6 @@ export class FileServers {
     });
     const client = new Client(transport, limits, this.#counter);
     return { transport, client, reading: { reader: transport.reader, limits, clock, counter: this.#counter } };
-  }
-
-  /** Its idle connections go, and those in use once they are idle. */
-  #retire(transport: GatedTransport): void {
-    this.#retired.add(transport);
-    const look = (left: number): void => {
-      transport.closeIdle();
-      if (left === 0) this.#retired.delete(transport);
-      else this.#deps.clock.after(RETIRED_LOOK_MS, () => look(left - 1));
-    };
-    look(RETIRED_LOOKS);
   }
 
   async #askOnce(url: URL, login: FileHeaders | undefined, signal: AbortSignal): Promise<FileHead> {

@@ -6,6 +6,7 @@ import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import { AddressGate } from '../http/address-gate.ts';
 import { gatedTransport, type GatedTransport } from '../http/gated-transport.ts';
+import { RetiredTransports } from '../http/retired-transports.ts';
 import { ORIGIN_LIMITS, type OriginLimits } from './limits.ts';
 import { canonicalHost, defaultUrl, isHostLike } from './reference.ts';
 import { RateLimits } from './rate-limits.ts';
@@ -39,10 +40,6 @@ interface Entry {
   readonly transport: GatedTransport;
 }
 
-/** How often the connections of settings that hold no more are looked after, and how often at most, in milliseconds and times. */
-const RETIRED_LOOK_MS = 60_000;
-const RETIRED_LOOKS = 60;
-
 /** Hosts behind patterns, whose state (tokens, challenges) is kept; a client can name as many as it likes. */
 const MAX_PATTERN_HOSTS = 500;
 
@@ -55,8 +52,7 @@ export class Upstreams {
     max: MAX_PATTERN_HOSTS,
   });
   readonly #rateLimits: RateLimits;
-  /** Of settings that hold no more: what is read through them goes on. */
-  readonly #retired = new Set<GatedTransport>();
+  readonly #retired: RetiredTransports;
   readonly #deps: {
     readonly log: Logger;
     readonly metrics: Metrics;
@@ -70,6 +66,7 @@ export class Upstreams {
     deps: { log: Logger; metrics: Metrics; clock: Clock; limits?: Partial<OriginLimits> },
   ) {
     this.#deps = { ...deps, limits: { ...ORIGIN_LIMITS, ...deps.limits } };
+    this.#retired = new RetiredTransports(deps.clock);
     this.#rateLimits = new RateLimits(deps.clock);
     deps.metrics.showRateLimits(() => this.#rateLimits.left());
     this.change(settings);
@@ -102,7 +99,7 @@ export class Upstreams {
       }
     }
     const kept = new Set(entries.values());
-    for (const entry of this.#entries.values()) if (!kept.has(entry)) this.#retire(entry.transport);
+    for (const entry of this.#entries.values()) if (!kept.has(entry)) this.#retired.add(entry.transport);
     this.#entries = entries;
     this.#exact = exact;
     // The more a pattern says, the sooner it counts.
@@ -145,17 +142,6 @@ export class Upstreams {
 
   #patternFor(host: string): Entry | undefined {
     return this.#patterns.find(({ matches }) => matches(host));
-  }
-
-  /** Its idle connections go, and those in use once they are idle. */
-  #retire(transport: GatedTransport): void {
-    this.#retired.add(transport);
-    const look = (left: number): void => {
-      transport.closeIdle();
-      if (left === 0) this.#retired.delete(transport);
-      else this.#deps.clock.after(RETIRED_LOOK_MS, () => look(left - 1));
-    };
-    look(RETIRED_LOOKS);
   }
 
   /** Hosts behind one pattern share its connections, for they share its gate. */
