@@ -9,7 +9,7 @@ import { format, resolveConfig } from 'prettier';
 import { parseOptions, USAGE, type Asked } from './chaos/options.ts';
 import { outdated, withTable, type Result } from './chaos/table.ts';
 import { runScript } from './support/run-script.ts';
-import { runTap, tallyLine } from './support/run-tap.ts';
+import { closingLines, retriesOf, runTests } from './support/run-tests.ts';
 import { compiledTests, removeOrphans } from './support/test-files.ts';
 
 const root = process.cwd();
@@ -27,15 +27,12 @@ async function main(asked: Asked): Promise<number> {
   mkdirSync(results);
   say(`seed ${asked.seed}: HAWKER_CHAOS_SEED=${asked.seed} repeats what is random here`);
   const startedAt = performance.now();
-  const tally = await runTap({
-    args: [
-      '--disable-coverage',
-      '--allow-empty-coverage',
-      `--jobs=${asked.jobs}`,
-      `--timeout=${FILE_BOUND_S}`,
-      ...(asked.files.length > 0 ? asked.files : ['test/chaos']).flatMap((path) => compiledTests(root, path)),
-    ],
+  const outcome = await runTests({
+    options: ['--disable-coverage', '--allow-empty-coverage', `--jobs=${asked.jobs}`, `--timeout=${FILE_BOUND_S}`],
+    files: (asked.files.length > 0 ? asked.files : ['test/chaos']).flatMap((path) => compiledTests(root, path)),
     depth: 1,
+    // Where a row is to fail, or what is seen is written down, the first time counts.
+    retries: asked.without || asked.write ? 0 : retriesOf(process.env),
     env: {
       ...process.env,
       TMPDIR: dir,
@@ -48,11 +45,11 @@ async function main(asked: Asked): Promise<number> {
   const found = readdirSync(results).map((file) => JSON.parse(readFileSync(join(results, file), 'utf8')) as Result);
   const isAll = asked.files.length === 0 && asked.row === undefined;
   let isOld = false;
-  if (asked.write && tally.failed === 0) await writePage(found, !isAll);
-  else if (isAll && !asked.without && tally.failed === 0) isOld = saysOtherwise(found);
+  if (asked.write && outcome.failed === 0) await writePage(found, !isAll);
+  else if (isAll && !asked.without && outcome.failed === 0) isOld = saysOtherwise(found);
   say(`${found.length} rows held, ${Math.round((performance.now() - startedAt) / 1000)} s`);
-  process.stdout.write(`${tallyLine(tally)}\n`);
-  return tally.failed > 0 || isOld ? 1 : 0;
+  process.stdout.write(closingLines(outcome));
+  return outcome.failed > 0 || isOld ? 1 : 0;
 }
 
 async function writePage(results: readonly Result[], keepOthers: boolean): Promise<void> {

@@ -29,6 +29,7 @@ const POINT = /^( *)(not ok|ok) \d+ - (.*?)(?: # time=(.+?))?( \{)?$/;
 export class TapDigest {
   readonly #depth: number;
   readonly #print: (line: string) => void;
+  readonly #failedFiles: string[] = [];
   #block: string[] = [];
   #tally: Tally | undefined;
 
@@ -46,7 +47,14 @@ export class TapDigest {
     if (level > this.#depth) return;
     if (level === 0 && verdict === 'not ok') for (const one of this.#block) this.#print(one);
     else this.#print(`${indent}${verdict} ${name}${time ? ` (${time})` : ''}`);
-    if (level === 0) this.#block = [];
+    if (level > 0) return;
+    this.#block = [];
+    if (verdict === 'not ok' && name) this.#failedFiles.push(name);
+  }
+
+  /** As tap names them: by their paths, where it was given paths. */
+  get failedFiles(): readonly string[] {
+    return this.#failedFiles;
   }
 
   /** tap's own totals. A run that failed has at least one failure in it, even where tap itself broke. */
@@ -64,8 +72,13 @@ function parseTally(line: string): Tally | undefined {
   return { passed: count('pass'), failed: count('fail'), skipped: count('skip') + count('todo') };
 }
 
-/** Runs tap, shows its progress, and resolves with its totals when it has ended. */
-export async function runTap({ args, depth, wrapper = [], env = process.env }: TapRun): Promise<Tally> {
+/** Runs tap, shows its progress, and resolves with its totals and the files in which something failed when it has ended. */
+export async function runTap({
+  args,
+  depth,
+  wrapper = [],
+  env = process.env,
+}: TapRun): Promise<{ tally: Tally; failedFiles: readonly string[] }> {
   const command = [...wrapper, process.execPath, tapProgram(), 'run', '--reporter=tap', ...args];
   const child = spawn(command[0]!, command.slice(1), { stdio: ['ignore', 'pipe', 'inherit'], env });
   const endWithUs = () => child.kill('SIGKILL');
@@ -77,7 +90,7 @@ export async function runTap({ args, depth, wrapper = [], env = process.env }: T
       child.once('error', reject).once('close', (code) => resolve(code ?? 1));
     });
     createInterface({ input: child.stdout }).on('line', (line) => digest.line(line));
-    return digest.tally(await ended);
+    return { tally: digest.tally(await ended), failedFiles: digest.failedFiles };
   } finally {
     process.off('exit', endWithUs).off('SIGINT', stop).off('SIGTERM', stop);
   }
@@ -87,9 +100,4 @@ function tapProgram(): string {
   const manifest = createRequire(import.meta.url).resolve('tap/package.json');
   const { bin } = createRequire(import.meta.url)(manifest) as { bin: { tap: string } };
   return join(dirname(manifest), bin.tap);
-}
-
-/** The line that ends a run; `.ci/run` adds up such lines. */
-export function tallyLine({ passed, failed, skipped }: Tally): string {
-  return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`;
 }
