@@ -1,13 +1,16 @@
 /**
- * `npm run test:e2e`: the tests with real registries, container daemons and clients, one file after the other. Installs what is
- * missing where it may; leaves nothing behind but the packages. With arguments (test files, options of tap): just those.
+ * `npm run test:e2e`: the tests with real registries, container daemons and clients, two files at a time, each in namespaces of
+ * its own. Installs what is missing where it may; leaves nothing behind but the packages. With arguments (test files, options of
+ * tap): just those.
  *
- * HAWKER_E2E_REQUIRE=1 turns what would be skipped into a failure. HAWKER_TEST_RETRIES=1 runs a few files that failed once more. `--write`: pages that a run is compared with are written anew.
+ * HAWKER_E2E_REQUIRE=1 turns what would be skipped into a failure. HAWKER_TEST_RETRIES=1 runs a few files that failed once more,
+ * when all others have ended. `--write`: pages that a run is compared with are written anew.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { E2E_PACKAGES, installMissing } from './support/install.ts';
+import { inLanes } from './support/lanes.ts';
 import { closingLines, retriesOf, runTests } from './support/run-tests.ts';
 import { sandbox } from './support/sandbox.ts';
 import { compiledTests, removeOrphans } from './support/test-files.ts';
@@ -17,7 +20,22 @@ const WRITE = '--write';
 /** For one test file; every wait in it has its own, shorter bound. */
 const FILE_BOUND_S = 3600;
 
+/**
+ * What these hold has to do with limits that the product sets to time or memory (how soon a node goes on without the others, what
+ * it sheds): they have the machine for themselves.
+ */
+const ALONE = ['get', 'swarm', 'resources'];
+/** Most of the time daemons are waited for. */
+const JOBS = 2;
+
 const say = (line: string) => void process.stdout.write(`e2e: ${line}\n`);
+
+/** `HAWKER_E2E_JOBS=N`: N files at a time. */
+function jobs(): number {
+  const given = process.env['HAWKER_E2E_JOBS'] ?? String(Math.min(JOBS, availableParallelism()));
+  if (!/^[1-9]$/.test(given)) throw new Error(`HAWKER_E2E_JOBS=${given}: not a number from 1 to 9`);
+  return Number(given);
+}
 
 function asked(): { options: string[]; files: string[] } {
   const given = process.argv.slice(2).filter((arg) => arg !== WRITE);
@@ -35,14 +53,29 @@ const dir = mkdtempSync(join(tmpdir(), 'hawker-e2e-'));
 const removeDir = () => rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
 process.once('exit', removeDir);
 
-const layers = join(dir, 'layers');
-mkdirSync(layers);
-const wrapper = sandbox(layers);
-if (!wrapper)
+/** Surroundings of its own for one file. */
+function enter(): { wrapper: readonly string[]; leave: () => void } {
+  const layers = mkdtempSync(join(dir, 'layers-'));
+  return {
+    wrapper: sandbox(layers) ?? [],
+    leave: () => rmSync(layers, { recursive: true, force: true, maxRetries: 5 }),
+  };
+}
+
+const { wrapper, leave } = enter();
+leave();
+const isOwn = wrapper.length > 0;
+if (!isOwn)
   say('no namespaces of its own here (root is needed for that): the daemons run beside those of this machine');
-const env = { ...process.env, TMPDIR: dir, ...(process.argv.includes(WRITE) && { HAWKER_E2E_WRITE: '1' }) };
-const retries = retriesOf(process.env);
-const outcome = await runTests({ ...asked(), depth: 1, env, retries, ...(wrapper && { wrapper }) });
+const outcome = await runTests(
+  {
+    ...asked(),
+    depth: 1,
+    env: { ...process.env, TMPDIR: dir, ...(process.argv.includes(WRITE) && { HAWKER_E2E_WRITE: '1' }) },
+    retries: retriesOf(process.env),
+  },
+  inLanes({ count: isOwn ? jobs() : 1, alone: ALONE, enter }),
+);
 
 const required = process.env['HAWKER_E2E_REQUIRE'] === '1';
 if (required && outcome.skipped > 0) say(`HAWKER_E2E_REQUIRE=1, but ${outcome.skipped} were skipped`);

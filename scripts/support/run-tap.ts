@@ -11,13 +11,24 @@ export interface Tally {
 }
 
 export interface TapRun {
-  /** Arguments of `tap run`: options and test files. */
-  args: readonly string[];
+  /** Of `tap run`. */
+  options: readonly string[];
+  /** None: those of its settings (.taprc). */
+  files: readonly string[];
   /** A line is shown for each test down to this depth: 0 the files, 1 the tests in them too. */
   depth: number;
   /** A command that the run is wrapped in, as `['unshare', '--net']`. */
   wrapper?: readonly string[];
   env?: NodeJS.ProcessEnv;
+  /** Where the report goes, line by line; to standard output where undefined. */
+  print?: ((line: string) => void) | undefined;
+}
+
+/** What came of one run of tap. */
+export interface TapResult {
+  tally: Tally;
+  /** In which something failed, as tap names them. */
+  failedFiles: readonly string[];
 }
 
 const POINT = /^( *)(not ok|ok) \d+ - (.*?)(?: # time=(.+?))?( \{)?$/;
@@ -72,20 +83,17 @@ function parseTally(line: string): Tally | undefined {
   return { passed: count('pass'), failed: count('fail'), skipped: count('skip') + count('todo') };
 }
 
-/** Runs tap, shows its progress, and resolves with its totals and the files in which something failed when it has ended. */
-export async function runTap({
-  args,
-  depth,
-  wrapper = [],
-  env = process.env,
-}: TapRun): Promise<{ tally: Tally; failedFiles: readonly string[] }> {
-  const command = [...wrapper, process.execPath, tapProgram(), 'run', '--reporter=tap', ...args];
+/** Runs tap, shows its progress, and resolves when it has ended. */
+export async function runTap(run: TapRun): Promise<TapResult> {
+  const { options, files, depth, wrapper = [], env = process.env } = run;
+  const { print = (line: string) => void process.stdout.write(`${line}\n`) } = run;
+  const command = [...wrapper, process.execPath, tapProgram(), 'run', '--reporter=tap', ...options, ...files];
   const child = spawn(command[0]!, command.slice(1), { stdio: ['ignore', 'pipe', 'inherit'], env });
   const endWithUs = () => child.kill('SIGKILL');
   const stop = (signal: NodeJS.Signals) => child.kill(wrapper.length > 0 ? 'SIGKILL' : signal);
   process.once('exit', endWithUs).on('SIGINT', stop).on('SIGTERM', stop);
   try {
-    const digest = new TapDigest(depth, (line) => void process.stdout.write(`${line}\n`));
+    const digest = new TapDigest(depth, print);
     const ended = new Promise<number>((resolve, reject) => {
       child.once('error', reject).once('close', (code) => resolve(code ?? 1));
     });

@@ -1,7 +1,10 @@
-import { runTap, type Tally, type TapRun } from './run-tap.ts';
+import { runTap, type Tally, type TapResult, type TapRun } from './run-tap.ts';
 
 /** So many files of a run may fail by chance; where more do, something is broken. */
 export const MAX_FLAKY_FILES = 3;
+
+/** A file that is run again has the machine for itself, and adds nothing to the coverage. */
+const ALONE = ['--disable-coverage', '--allow-empty-coverage', '--jobs=1'];
 
 /** What came of a run. */
 export interface Outcome extends Tally {
@@ -9,10 +12,8 @@ export interface Outcome extends Tally {
   readonly flaky: readonly string[];
 }
 
-/** As `runTap`, with options and files apart: files that failed are run again. */
-export interface TestRun extends Omit<TapRun, 'args'> {
-  readonly options: readonly string[];
-  readonly files: readonly string[];
+/** As `runTap`, but that files that failed are run again. */
+export interface TestRun extends TapRun {
   /** How often a file that failed is run again; 0 where undefined. */
   readonly retries?: number | undefined;
 }
@@ -23,10 +24,10 @@ export interface TestRun extends Omit<TapRun, 'args'> {
  * named at the end as flaky. What fails again has failed.
  */
 export async function runTests(
-  { options, files, retries = 0, ...run }: TestRun,
-  runOnce: typeof runTap = runTap,
+  { retries = 0, ...run }: TestRun,
+  runOnce: (run: TapRun) => Promise<TapResult> = runTap,
 ): Promise<Outcome> {
-  const { tally, failedFiles } = await runOnce({ ...run, args: [...options, ...files] });
+  const { tally, failedFiles } = await runOnce(run);
   if (tally.failed === 0) return { ...tally, flaky: [] };
   // Where tap itself broke, or what failed has no name, nothing can be run again.
   const isFew = failedFiles.length > 0 && failedFiles.length <= MAX_FLAKY_FILES;
@@ -34,8 +35,7 @@ export async function runTests(
   let { failed } = tally;
   let still = failedFiles;
   for (let again = 0; again < times && failed > 0; again += 1) {
-    const alone = ['--disable-coverage', '--allow-empty-coverage', '--jobs=1'];
-    const second = await runOnce({ ...run, args: [...options, ...alone, ...still] });
+    const second = await runOnce({ ...run, options: [...run.options, ...ALONE], files: still });
     ({ failed } = second.tally);
     still = second.failedFiles;
   }

@@ -1,13 +1,13 @@
 import t from 'tap';
-import type { runTap, Tally } from '../../scripts/support/run-tap.ts';
+import type { Tally, TapRun, TapResult } from '../../scripts/support/run-tap.ts';
 import { closingLines, MAX_FLAKY_FILES, retriesOf, runTests } from '../../scripts/support/run-tests.ts';
 
 /** A run that says what it is told to: for each time, the files that fail. */
 function runs(...failures: (readonly string[])[]) {
   const asked: (readonly string[])[] = [];
-  const run: typeof runTap = async ({ args }) => {
+  const run = async ({ options, files }: TapRun): Promise<TapResult> => {
     const failedFiles = failures[asked.length]!;
-    asked.push(args);
+    asked.push([...options, ...files]);
     const tally: Tally = { passed: 10, failed: failedFiles.length, skipped: 1 };
     return { tally, failedFiles };
   };
@@ -50,7 +50,7 @@ t.test('many failures are no chance, and one without a file is nothing to run ag
   const many = runs(RUN.files.slice(0, MAX_FLAKY_FILES + 1));
   t.match(await runTests({ ...RUN, retries: 1 }, many.run), { failed: MAX_FLAKY_FILES + 1, flaky: [] });
   t.equal(many.asked.length, 1);
-  const broken: typeof runTap = async () => ({ tally: { passed: 0, failed: 1, skipped: 0 }, failedFiles: [] });
+  const broken = async () => ({ tally: { passed: 0, failed: 1, skipped: 0 }, failedFiles: [] });
   t.match(await runTests({ ...RUN, retries: 1 }, broken), { failed: 1, flaky: [] });
 });
 
