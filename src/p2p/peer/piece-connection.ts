@@ -19,9 +19,9 @@ export const HANDSHAKE_MS = 1500;
 /** What a TLS port answers to a request without TLS (http/tls-port.ts). */
 const UPGRADE_REQUIRED = 426;
 /** Without a byte from a peer, while we want one. */
+export const STALL_MS = 1000;
 /** A timer that is this late: this process did not run meanwhile. */
 const PAUSED_MS = 500;
-export const STALL_MS = 1000;
 
 /** Takes one answer. What its methods throw ends the exchange, and the connection, with that very error. */
 export interface AnswerTaker {
