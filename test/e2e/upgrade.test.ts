@@ -21,10 +21,11 @@ const STEP_BOUND_MS = 30_000;
 const ORIGIN_RATE = 12 * MiB;
 const IMAGE_BYTES = 12 * MiB;
 /**
- * Where a reader is replaced in the middle of a read, some of it is read twice; and while the supernode is replaced all three may go
- * on alone with the one image of five that is coming in, if that takes longer than they wait.
+ * Copies of the images that may leave the origin; three nodes that know nothing of each other would take three. At the worst each of
+ * the three restarts falls into a read, of which all is then read twice (three images of five once more), and all three nodes go on
+ * alone while the supernode is replaced, with the one image that is coming in (twice more).
  */
-const MOST_COPIES = 1.6;
+const MOST_COPIES = 1 + 3 / 5 + 2 / 5;
 /** Two of the three images may be read once more by the one that is turned away. */
 const MOST_COPIES_WITH_OUTSIDER = MOST_COPIES + 2 / 3;
 const MINOR = { version: '0.2.0', protocol: '1.1' };
