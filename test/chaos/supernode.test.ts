@@ -52,7 +52,7 @@ const ROWS: Row[] = [
     without: {
       taken: 'going on alone once it is silent',
       edits: [
-        { file: 'p2p/peer/remote-ticket.js', find: 'setImmediate(() => {', replace: 'setImmediate(() => { return;' },
+        { file: 'p2p/peer/after-silence.js', find: 'setImmediate(() => {', replace: 'setImmediate(() => { return;' },
       ],
     },
     run: (scene) =>

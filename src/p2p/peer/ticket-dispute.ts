@@ -1,7 +1,6 @@
-import type { Assignment, Report } from '../protocol/coordinator.ts';
-import type { Reports } from './remote-coordinator.ts';
+import type { Assignment } from '../protocol/coordinator.ts';
 
-/** A ticket's part in disputes: what it says of them to the supernode, and which leases to read again are under way. */
+/** A ticket's part in disputes: whether there is one, and which leases to read again are under way. */
 export class TicketDispute {
   readonly #listener: (assignment: Assignment) => void;
   /** The number at the supernode of each such lease, by that which the listener knows. */
@@ -20,11 +19,6 @@ export class TicketDispute {
   /** The bytes of the blob do not have its digest. */
   open(): void {
     this.#isOpen = true;
-  }
-
-  /** What a supernode is to know that has just been told of the wish. */
-  joined(wish: number, reports: () => Reports): void {
-    if (this.#isOpen) (reports().d ??= []).push(wish);
   }
 
   /** No supernode can help: the proxy is to do without. */
@@ -52,21 +46,5 @@ export class TicketDispute {
 
   ended(lease: number): void {
     this.#reads.delete(lease);
-  }
-
-  report(report: Report & { kind: 'reading' | 'lost' | 'settled' }, wish: number, reports: () => Reports): void {
-    switch (report.kind) {
-      case 'reading': {
-        const { lease, piece, crc32, sha256 } = report;
-        const remote = this.#reads.get(lease);
-        if (remote !== undefined) (reports().q ??= []).push([wish, remote, piece, crc32, sha256]);
-        return;
-      }
-      case 'lost':
-        (reports().x ??= []).push([wish, report.piece]);
-        return;
-      case 'settled':
-        (reports().y ??= []).push([wish, report.piece, report.crc32]);
-    }
   }
 }

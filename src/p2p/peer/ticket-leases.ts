@@ -1,24 +1,28 @@
+import type { Assignment } from '../protocol/coordinator.ts';
 import { MAX_READS, OWN_LEASES } from '../protocol/limits.ts';
 
-/** An origin read under way. Its number, given here, is what the download knows it by. */
-export interface Lease {
-  readonly id: number;
+/** An origin read under way. */
+interface Lease {
   /** Its number at the supernode; undefined: the session does not know it. */
   remote: number | undefined;
-  /** Its number at the solo ticket that granted it. */
-  readonly solo: number | undefined;
   /** The piece that it is at. */
   next: number;
   /** Infinity while the blob's size is not known. */
   last: number;
 }
 
-/** The origin reads of one ticket: who granted each, under which number, and how far it is. */
+/**
+ * The origin reads of one ticket, whoever granted them, and how far each is. The download knows each by a number that is given
+ * here, and learns of grants and cuts through `listener`.
+ */
 export class TicketLeases {
+  readonly #listener: (assignment: Assignment) => void;
   readonly #all = new Map<number, Lease>();
-  /** Those of the present solo ticket, by their numbers there. */
-  #ofSolo = new Map<number, Lease>();
   #last = 0;
+
+  constructor(listener: (assignment: Assignment) => void) {
+    this.#listener = listener;
+  }
 
   /** A number that none has yet. */
   newId(): number {
@@ -26,46 +30,41 @@ export class TicketLeases {
     return this.#last;
   }
 
-  add(lease: Omit<Lease, 'id'>): Lease {
-    const granted = { ...lease, id: this.newId() };
-    this.#all.set(granted.id, granted);
-    if (granted.solo !== undefined) this.#ofSolo.set(granted.solo, granted);
-    return granted;
+  /** `id`: from `newId`. `remote`: its number at the supernode, where that has granted it. `last`: Infinity is to the blob's end. */
+  grant(id: number, { remote, first, last }: { remote: number | undefined; first: number; last: number }): void {
+    this.#all.set(id, { remote, next: first, last });
+    this.#listener({ kind: 'lease', lease: id, run: { first, count: last - first + 1 } });
   }
 
-  get(id: number): Lease | undefined {
-    return this.#all.get(id);
+  /** It ends with piece `last` now, if that is sooner. */
+  cut(id: number | undefined, last: number): void {
+    const lease = id === undefined ? undefined : this.#all.get(id);
+    if (id === undefined || !lease || last >= lease.last) return;
+    lease.last = last;
+    this.#listener({ kind: 'cut', lease: id, last });
   }
 
-  byRemote(remote: number): Lease | undefined {
-    for (const lease of this.#all.values()) if (lease.remote === remote) return lease;
+  /** Undefined: the supernode has granted none of that number, or it is over. */
+  byRemote(remote: number): number | undefined {
+    for (const [id, lease] of this.#all) if (lease.remote === remote) return id;
     return undefined;
   }
 
-  bySolo(solo: number): Lease | undefined {
-    return this.#ofSolo.get(solo);
+  /** Undefined: the session does not know it. */
+  remoteOf(id: number): number | undefined {
+    return this.#all.get(id)?.remote;
   }
 
-  /** Its number at the present solo ticket, where that has granted it. */
-  soloOf(lease: Lease): number | undefined {
-    const { solo } = lease;
-    return solo !== undefined && this.#ofSolo.get(solo) === lease ? solo : undefined;
-  }
-
-  delete(id: number): void {
+  /** It is over: whether it brought all that it was to bring; undefined: there is no such read. */
+  ended(id: number): 'whole' | 'early' | undefined {
     const lease = this.#all.get(id);
     this.#all.delete(id);
-    if (lease && this.soloOf(lease) !== undefined) this.#ofSolo.delete(lease.solo!);
+    return lease && (lease.next <= lease.last ? 'early' : 'whole');
   }
 
   /** The session that knew them is over. */
   forgetRemote(): void {
     for (const lease of this.#all.values()) lease.remote = undefined;
-  }
-
-  /** The solo ticket that has granted some is over. */
-  forgetSolo(): void {
-    this.#ofSolo = new Map();
   }
 
   /** None goes past the blob's last piece. */
@@ -93,10 +92,10 @@ export class TicketLeases {
   /** Those that go on, for a session that knows none of them: under numbers that its supernode does not give. */
   renumbered(): [lease: number, piece: number, count: number][] {
     const reading: [number, number, number][] = [];
-    for (const lease of this.#all.values()) {
+    for (const [id, lease] of this.#all) {
       if (reading.length >= MAX_READS) break;
       if (lease.next > lease.last) continue;
-      lease.remote = OWN_LEASES + lease.id;
+      lease.remote = OWN_LEASES + id;
       const count = lease.last - lease.next + 1;
       reading.push([lease.remote, lease.next, Number.isFinite(count) ? count : 0]);
     }
