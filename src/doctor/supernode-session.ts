@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import type { Clock } from '../base/clock.ts';
 import { codeOf, describeError } from '../base/errors.ts';
 import { programVersion } from '../app/version.ts';
-import type { SelfDescription } from '../p2p/peer/session-link.ts';
+import type { SelfDescription } from '../p2p/peer/session-hello.ts';
 import { networkCandidates, type Candidate } from '../p2p/peer/supernode-dial.ts';
 import type { Visit } from '../p2p/peer/visit.ts';
 import { compatibility } from '../p2p/protocol/compatibility.ts';

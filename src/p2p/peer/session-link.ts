@@ -1,11 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
-import type { ByteTotals } from '../../base/metrics.ts';
 import { describeError } from '../../base/errors.ts';
 import { compatibility } from '../protocol/compatibility.ts';
-import { MISSED_HEARTBEATS } from '../protocol/limits.ts';
 import type { MemberKeys } from '../protocol/member-keys.ts';
-import { NONCE_BYTES, type Membership, type SessionFacts } from '../protocol/membership.ts';
+import type { Membership } from '../protocol/membership.ts';
 import {
   encode,
   parseFromSupernode,
@@ -24,31 +21,13 @@ import {
   SupernodeSilent,
   type Step,
 } from './session-errors.ts';
+import { refusalOf, SessionHello, type SelfDescription } from './session-hello.ts';
+import { SessionPulse } from './session-pulse.ts';
 
 /** From the connection to `challenge`, and from `hello` to `welcome` (which may wait 1 s for another peer's answer). */
 export const HELLO_STEP_MS = 5000;
 /** For a supernode to try a visitor's piece port, and to have others try it. */
 export const VISIT_MS = 15_000;
-/** A supernode that asks for more beats than this is not obeyed. */
-const MIN_HEARTBEAT_MS = 100;
-/** A timer that is so late: this process did not run (SIGSTOP, a frozen machine). */
-const PAUSE_MS = 2000;
-/** How long after a pause the supernode has to answer before the session is in doubt, and before it counts as dead. */
-const DOUBT_AFTER_PAUSE_MS = 1000;
-const END_AFTER_PAUSE_MS = 3000;
-
-/** What a proxy says of itself in `hello`. */
-export interface SelfDescription {
-  readonly peer: string;
-  readonly instance: string;
-  readonly version: string;
-  readonly host: string;
-  readonly addresses: readonly string[];
-  readonly zone: string;
-  readonly uploadSlots?: number | undefined;
-  /** Asked at each beat. */
-  readonly bytes?: () => ByteTotals;
-}
 
 export type Welcome = Message<FromSupernode, 'welcome'>;
 
@@ -98,28 +77,19 @@ export class SessionLink implements SocketListener {
   #phase: 'challenge' | 'held' | 'welcome' | 'open' | 'over' = 'challenge';
   /** With which secret the supernode has proved itself. */
   #trustedBy: MemberKeys | undefined;
+  /** Of the challenge. */
   #nonce = '';
-  #facts: SessionFacts | undefined;
-  #heartbeatMs = 0;
-  #lastHeard: number;
-  #sentAt = 0;
-  #beats = 0;
-  /** Of the open session, on the monotonic clock: the next beat is due, the last one is unanswered for too long, the session is dead. */
-  #beatAt = 0;
-  #doubtAt = Number.POSITIVE_INFINITY;
-  #endAt = 0;
-  #dueAt = 0;
-  /** Wall time less monotonic time, when it was last looked at: it changes where the clock is set, or the machine has slept. */
-  #drift = 0;
-  #inDoubt = false;
+  #hello: SessionHello | undefined;
+  #helloAt = 0;
+  /** Once it is open. */
+  #pulse: SessionPulse | undefined;
   #cancel: () => void;
 
   constructor(options: LinkOptions) {
     this.#options = options;
     this.#clock = options.clock;
     this.address = options.address;
-    this.openedAt = this.#now();
-    this.#lastHeard = this.openedAt;
+    this.openedAt = this.#clock.monotonic();
     this.#cancel = this.#await('challenge');
     options.socket.listen(this);
   }
@@ -139,7 +109,7 @@ export class SessionLink implements SocketListener {
 
   /** Registers: `hold` lasts until then. */
   hello(): void {
-    if (this.#phase === 'held') this.#hello();
+    if (this.#phase === 'held') this.#register();
   }
 
   /** Ends it in order. */
@@ -153,13 +123,14 @@ export class SessionLink implements SocketListener {
     if (this.#phase === 'over') return;
     this.#phase = 'over';
     this.#cancel();
+    this.#pulse?.stop();
     this.#options.socket.close(CLOSE.normal, '');
     this.#options.listener.ended(this, error);
   }
 
   message(text: string): void {
     if (this.#phase === 'over') return;
-    this.#heard();
+    this.#pulse?.heard();
     let message: FromSupernode;
     try {
       message = parseFromSupernode(text);
@@ -196,158 +167,81 @@ export class SessionLink implements SocketListener {
       // Another peer with this id may be asked first whether it is there.
       if (message.t === 'welcome') this.#welcomed(message);
     } else if (this.#phase === 'open') {
-      if (message.t === 'ping') this.#beat();
-      if (message.t === 'beat' && message.n === this.#beats) {
-        this.rttMs = this.#now() - this.#sentAt;
-        this.#compareClocks(message.time);
-      }
+      if (message.t === 'ping') this.#pulse?.beat();
+      const rttMs = message.t === 'beat' ? this.#pulse?.answered(message.n) : undefined;
+      if (message.t === 'beat' && rttMs !== undefined) this.#measured(rttMs, message.time);
       this.#options.listener.message(this, message);
     }
   }
 
   #challenged(challenge: Message<FromSupernode, 'challenge'>): void {
-    const { hold } = this.#options;
-    const refusal = this.#refusalOf(challenge);
+    const { hold, membership } = this.#options;
+    const refusal = refusalOf(challenge, membership);
     this.version = challenge.version;
     this.protocol = challenge.protocol;
     this.epoch = challenge.epoch;
     this.#nonce = challenge.nonce;
+    const error = refusal && this.#refused(refusal.code, refusal.message);
     this.#phase = 'held';
     // How long it is held is up to the caller, and the supernode: it gives up on who says nothing.
     this.#cancel();
-    if (refusal) {
+    if (error) {
       // Said all the same: the supernode refuses it, and so knows and shows who is missing and why.
-      this.#hello();
-      this.end(refusal);
+      this.#register();
+      this.end(error);
     } else if (hold) this.#options.listener.held?.(this);
-    else this.#hello();
+    else this.#register();
   }
 
-  #hello(): void {
-    const { self, membership } = this.#options;
-    const { second } = membership;
-    const { epoch } = this;
-    const addresses = [...self.addresses];
-    const peerNonce = randomBytes(NONCE_BYTES).toString('base64url');
-    const { peer, instance, host, zone, uploadSlots } = self;
-    this.#facts = { supernodeNonce: this.#nonce, peerNonce, epoch, peer, instance, addresses };
-    this.#phase = 'welcome';
-    this.#cancel();
-    this.#cancel = this.#await('welcome');
-    this.#sentAt = this.#now();
-    this.send({
-      t: 'hello',
-      protocol: PROTOCOL_VERSION,
-      version: self.version,
-      peer,
-      instance,
-      host,
-      addresses,
-      zone,
-      ...(uploadSlots !== undefined && { uploadSlots }),
-      nonce: peerNonce,
-      proof: membership.sessionProof('peer', this.#facts),
-      ...(second && { secondProof: second.keys.sessionProof('peer', this.#facts) }),
+  #register(): void {
+    const { self, membership, visit } = this.#options;
+    const challenge = { epoch: this.epoch, nonce: this.#nonce };
+    this.#hello = new SessionHello({
+      challenge,
+      self,
+      membership,
       time: this.#clock.now(),
-      ...(this.#options.visit === true && { visit: true }),
+      isVisit: visit === true,
     });
-  }
-
-  /** Why it is of no use to register. */
-  #refusalOf({
-    protocol,
-    membership: asksForSecret,
-  }: Message<FromSupernode, 'challenge'>): SupernodeRefused | undefined {
-    const versions = compatibility({ proxy: PROTOCOL_VERSION, supernode: protocol });
-    if (!versions.works) return this.#refused('PROTOCOL_VERSION', versions.message);
-    if (asksForSecret && this.#options.membership.isOpen)
-      return this.#refused('NOT_A_MEMBER', 'it has a join secret, this proxy has none');
-    return undefined;
+    this.#phase = 'welcome';
+    this.#cancel = this.#await('welcome');
+    this.#helloAt = this.#clock.monotonic();
+    this.send(this.#hello.message);
   }
 
   #welcomed(welcome: Welcome): void {
-    const { membership, listener } = this.#options;
     const { address } = this;
-    this.#trustedBy = membership.proverOf(welcome.proof, 'supernode', this.#facts!);
+    this.#trustedBy = this.#hello!.proverOf(welcome.proof);
     if (!this.#trustedBy) {
       this.end(new SupernodeNotTrusted({ address, why: 'it cannot prove that it has the join secret' }));
       return;
     }
     this.#phase = 'open';
-    const now = this.#now();
-    this.rttMs = now - this.#sentAt;
-    this.#compareClocks(welcome.time);
-    this.#heartbeatMs = Math.max(MIN_HEARTBEAT_MS, welcome.heartbeatMs);
-    this.#beatAt = now + this.#heartbeatMs;
-    this.#drift = this.#clock.now() - now;
-    this.#heard();
+    this.#measured(this.#clock.monotonic() - this.#helloAt, welcome.time);
     this.#cancel();
+    this.#pulse = this.#newPulse(welcome.heartbeatMs);
     if (this.#options.visit === true) this.#cancel = this.#await('test', VISIT_MS);
-    else this.#schedule();
-    listener.opened(this, welcome);
+    else this.#pulse.start();
+    this.#options.listener.opened(this, welcome);
   }
 
-  #compareClocks(theirs: number): void {
-    this.clockSkewMs = Math.round(this.#clock.now() - theirs - this.rttMs / 2);
+  #newPulse(heartbeatMs: number): SessionPulse {
+    const { listener, self } = this.#options;
+    return new SessionPulse(this.#clock, heartbeatMs, {
+      beat: (n) => {
+        const bytes = self.bytes?.();
+        this.send({ t: 'beat', n, time: this.#clock.now(), ...(bytes && { bytes: [...bytes] }) });
+      },
+      doubted: (inDoubt) => listener.doubted?.(this, inDoubt),
+      paused: (ms) => listener.paused?.(this, ms),
+      silent: (waitedMs) => this.end(new SupernodeSilent({ address: this.address, waitedMs, step: 'session' })),
+    });
   }
 
-  #heard(): void {
-    this.#lastHeard = this.#now();
-    if (this.#phase !== 'open') return;
-    this.#endAt = this.#lastHeard + MISSED_HEARTBEATS * this.#heartbeatMs;
-    this.#doubtAt = Number.POSITIVE_INFINITY;
-    this.#doubt(false);
-  }
-
-  #schedule(): void {
-    this.#dueAt = Math.min(this.#beatAt, this.#doubtAt, this.#endAt);
-    this.#cancel = this.#clock.after(this.#dueAt - this.#now(), () => this.#tick());
-  }
-
-  #tick(): void {
-    const now = this.#now();
-    const drift = this.#clock.now() - now;
-    // Where the machine slept, the monotonic clock may have stood still too.
-    const pausedMs = Math.max(now - this.#dueAt, drift - this.#drift);
-    this.#drift = drift;
-    if (pausedMs >= PAUSE_MS) this.#awoke(now, pausedMs);
-    else if (now >= this.#endAt) {
-      const waitedMs = Math.round(now - this.#lastHeard);
-      this.end(new SupernodeSilent({ address: this.address, waitedMs, step: 'session' }));
-      return;
-    } else if (now >= this.#beatAt) {
-      this.#beatAt = now + this.#heartbeatMs;
-      // While one is unanswered the doubt is its age.
-      this.#doubtAt = Math.min(this.#doubtAt, now + this.#heartbeatMs / 2);
-      this.#beat();
-    }
-    if (now >= this.#doubtAt) {
-      this.#doubtAt = Number.POSITIVE_INFINITY;
-      this.#doubt(true);
-    }
-    if (this.#phase === 'open') this.#schedule();
-  }
-
-  /** What the supernode said meanwhile has not been read yet, and whether it still knows this proxy is to be seen: it is asked at once. */
-  #awoke(now: number, pausedMs: number): void {
-    this.#endAt = Math.max(this.#endAt, now + END_AFTER_PAUSE_MS);
-    this.#beatAt = now + this.#heartbeatMs;
-    this.#doubtAt = now + DOUBT_AFTER_PAUSE_MS;
-    this.#beat();
-    this.#options.listener.paused?.(this, Math.round(pausedMs));
-  }
-
-  #doubt(inDoubt: boolean): void {
-    if (this.#inDoubt === inDoubt) return;
-    this.#inDoubt = inDoubt;
-    this.#options.listener.doubted?.(this, inDoubt);
-  }
-
-  #beat(): void {
-    this.#beats += 1;
-    this.#sentAt = this.#now();
-    const bytes = this.#options.self.bytes?.();
-    this.send({ t: 'beat', n: this.#beats, time: this.#clock.now(), ...(bytes && { bytes: [...bytes] }) });
+  /** `time`: the supernode's, in an answer that took `rttMs`. */
+  #measured(rttMs: number, time: number): void {
+    this.rttMs = rttMs;
+    this.clockSkewMs = Math.round(this.#clock.now() - time - rttMs / 2);
   }
 
   #await(step: Step, waitedMs = HELLO_STEP_MS): () => void {
@@ -358,9 +252,5 @@ export class SessionLink implements SocketListener {
 
   #refused(code: string, message: string): SupernodeRefused {
     return new SupernodeRefused({ code, message, address: this.address, step: this.#step });
-  }
-
-  #now(): number {
-    return this.#clock.monotonic();
   }
 }

@@ -3,7 +3,8 @@ import { asError } from '../../base/errors.ts';
 import type { Membership } from '../protocol/membership.ts';
 import { CLOSE } from '../protocol/socket.ts';
 import { SupernodeLost } from './session-errors.ts';
-import { SessionLink, type LinkListener, type SelfDescription } from './session-link.ts';
+import type { SelfDescription } from './session-hello.ts';
+import { SessionLink, type LinkListener } from './session-link.ts';
 import type { Candidate } from './supernode-dial.ts';
 
 /** What attempts are made with. */

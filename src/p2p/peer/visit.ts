@@ -2,7 +2,8 @@ import type { Clock } from '../../base/clock.ts';
 import type { Membership } from '../protocol/membership.ts';
 import { dialBackOf, type DialBack } from './dial-back.ts';
 import { SupernodeLost } from './session-errors.ts';
-import { SessionLink, type SelfDescription, type Welcome } from './session-link.ts';
+import type { SelfDescription } from './session-hello.ts';
+import { SessionLink, type Welcome } from './session-link.ts';
 import type { Candidate } from './supernode-dial.ts';
 
 /** What a proxy learns that could register. */
