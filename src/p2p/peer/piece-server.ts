@@ -1,35 +1,24 @@
-import {
-  createServer,
-  type IncomingMessage,
-  type OutgoingHttpHeaders,
-  type Server,
-  type ServerResponse,
-} from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import type { Audit } from '../../base/audit.ts';
 import type { Clock } from '../../base/clock.ts';
-import { isOutOfDescriptors, type Descriptors } from '../../base/descriptors.ts';
-import { parseBlobId } from '../../base/digest.ts';
+import type { Descriptors } from '../../base/descriptors.ts';
 import { codeAndTodo, codeOf, describeError } from '../../base/errors.ts';
-import type { Limiter } from '../../base/limiter.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Metrics } from '../../base/metrics.ts';
-import { Pieces } from '../../base/pieces.ts';
 import { KiB } from '../../base/units.ts';
-import { sendBody } from '../../http/body-out.ts';
-import type { BufferPool } from '../../http/buffer-pool.ts';
 import { limitConnections } from '../../http/connection-limit.ts';
 import { endUpgrades } from '../../http/no-upgrade.ts';
-import { contentRange, parseRange } from '../../http/range.ts';
 import { StrangerLimit } from '../../http/stranger-limit.ts';
 import { TLS_HANDSHAKE_RECORD, TlsPort } from '../../http/tls-port.ts';
 import type { ClusterTls } from '../protocol/cluster-tls.ts';
 import { REFUSAL_HEADER } from '../protocol/socket.ts';
+import { Askers, type Asker } from './askers.ts';
+import { BlobAnswers, blobIn, type BlobAnswersOptions } from './blob-answers.ts';
 import { tokenIn, type PieceAuth, type PeerIdentity } from './piece-auth.ts';
+import { answer, hasBody } from './piece-http.ts';
 import { encodeAnswer, isQuestion, parseQuestion, type Reading, type ReadingKey } from './readings.ts';
-import { openUpload, pacedBy, type Upload, type UploadPlaces } from './upload.ts';
-import type { UploadSlots } from './upload-slots.ts';
 
 export const MAX_HEADER_BYTES = 8 * KiB;
 export const MAX_CONNECTIONS = 2048;
@@ -55,29 +44,15 @@ const LOOK_AT_LIMITS = 'if it does not go away by itself, look at the open-file 
 /** To who speaks TLS: it makes nothing of it but that there is none. */
 const NO_TLS = 'HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n';
 
-const BLOB_PATH = /^\/v1\/blobs\/([^/?]{1,200})$/;
 const WHOAMI_PATH = /^\/v1\/whoami\?nonce=([\w-]{16,128})$/;
 
-interface Connection {
-  /** Requests of which the answer is not out yet. */
-  running: number;
-  /** The current second, and the requests in it. */
-  second: number;
-  requests: number;
-  /** That opened it last. */
-  token: string | undefined;
-}
-
-export interface PieceServerOptions extends UploadPlaces {
+export interface PieceServerOptions extends BlobAnswersOptions {
   readonly auth: Pick<PieceAuth, 'check'>;
   readonly identity: PeerIdentity;
   /** Proves this peer and instance to the reachability test, over its nonce. */
   readonly prove: (nonce: string) => string;
   /** What this proxy vouches for, and its proof that it said so; undefined: nothing. */
   readonly vouch: (key: ReadingKey, nonce: string) => Promise<{ reading: Reading; proof: string } | undefined>;
-  readonly slots: UploadSlots;
-  readonly limiter: Limiter;
-  readonly pool: BufferPool;
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly log: Logger;
@@ -100,10 +75,13 @@ export class PieceServer {
   readonly #server: Server;
   readonly #strangers: StrangerLimit;
   readonly #tlsPort: TlsPort | undefined;
-  readonly #connections = new Map<Socket, Connection>();
+  readonly #askers: Askers;
+  readonly #blobs: BlobAnswers;
 
   constructor(options: PieceServerOptions) {
     this.#options = options;
+    this.#askers = new Askers({ pipelined: MAX_PIPELINED_REQUESTS, perSecond: MAX_REQUESTS_PER_SECOND }, options.clock);
+    this.#blobs = new BlobAnswers(options);
     const settings = {
       maxHeaderSize: MAX_HEADER_BYTES,
       keepAliveTimeout: KEEP_ALIVE_MS,
@@ -160,9 +138,7 @@ export class PieceServer {
    * One that has run for longer than a token is good for is among them; its receiver asks anew.
    */
   recheck(): void {
-    for (const [socket, { token }] of this.#connections) {
-      if (token !== undefined && this.#options.auth.check(token) === undefined) socket.destroy();
-    }
+    this.#askers.recheck((token) => this.#options.auth.check(token) !== undefined);
   }
 
   /** The address that it listens on, on behalf of another process maybe. */
@@ -198,31 +174,30 @@ export class PieceServer {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const connection = this.#connectionOf(request.socket);
-    if (connection.running >= MAX_PIPELINED_REQUESTS) {
+    const asker = this.#askers.of(request.socket);
+    if (!asker.begin()) {
       request.socket.destroy();
       return;
     }
-    connection.running += 1;
     response.sendDate = false;
     try {
-      await this.#dispatch(request, response, connection);
+      await this.#dispatch(request, response, asker);
     } catch (error) {
       this.#options.log.warn(codeAndTodo(error), `an upload broke off: ${describeError(error)}`);
       response.destroy();
     }
-    connection.running -= 1;
+    asker.end();
     this.#options.metrics.httpRequests.inc({ handler: 'pieces', status: String(response.statusCode) });
     if (!this.#server.listening) setImmediate(() => this.#server.closeIdleConnections());
   }
 
-  async #dispatch(request: IncomingMessage, response: ServerResponse, connection: Connection): Promise<void> {
+  async #dispatch(request: IncomingMessage, response: ServerResponse, asker: Asker): Promise<void> {
     const nonce = request.method === 'GET' ? WHOAMI_PATH.exec(request.url ?? '')?.[1] : undefined;
     if (nonce !== undefined) this.#whoami(response, nonce);
-    else if (!this.#isMember(request)) this.#refuse(request, response, 403);
-    else if (!this.#isWithinRate(connection)) this.#refuse(request, response, 429);
+    else if (!this.#isMember(request, asker)) this.#refuse(request, response, 403);
+    else if (!asker.count()) this.#refuse(request, response, 429);
     else if (isQuestion(request.url ?? '')) await this.#serveReading(request, response);
-    else await this.#serveBlob(request, response);
+    else if (!(await this.#blobs.serve(request, response))) this.#refuse(request, response, 400);
   }
 
   async #serveReading(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -252,28 +227,12 @@ export class PieceServer {
     response.end(body);
   }
 
-  #isMember(request: IncomingMessage): boolean {
+  #isMember(request: IncomingMessage, asker: Asker): boolean {
     const token = tokenIn(request.headers.authorization);
     if (token === undefined || this.#options.auth.check(token) === undefined) return false;
-    this.#connectionOf(request.socket).token = token;
+    asker.token = token;
     this.#strangers.known(request.socket);
     return true;
-  }
-
-  #connectionOf(socket: Socket): Connection {
-    const known = this.#connections.get(socket);
-    if (known) return known;
-    const connection = { running: 0, second: 0, requests: 0, token: undefined };
-    this.#connections.set(socket, connection);
-    socket.once('close', () => this.#connections.delete(socket));
-    return connection;
-  }
-
-  #isWithinRate(connection: Connection): boolean {
-    const second = Math.floor(this.#options.clock.monotonic() / 1000);
-    if (connection.second !== second) Object.assign(connection, { second, requests: 0 });
-    connection.requests += 1;
-    return connection.requests <= MAX_REQUESTS_PER_SECOND;
   }
 
   /** Answers and ends the connection. */
@@ -283,80 +242,15 @@ export class PieceServer {
       'a request to the piece port was refused',
     );
     if (status === 403) {
-      const { method, url = '', socket } = request;
-      const digest = BLOB_PATH.exec(url)?.[1];
-      const asked = { method, digest: digest === undefined ? undefined : parseBlobId(digest) };
-      const { audit } = this.#options;
-      audit?.record({
+      this.#options.audit?.record({
         role: 'pieces',
-        client: socket.remoteAddress,
+        client: request.socket.remoteAddress,
         decision: 'denied',
         code: 'NOT_A_MEMBER',
-        ...asked,
+        method: request.method,
+        digest: blobIn(request),
       });
     }
     answer(response, status, { Connection: 'close' });
   }
-
-  async #serveBlob(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const digest = parseBlobId(BLOB_PATH.exec(request.url ?? '')?.[1] ?? '');
-    const { range } = request.headers;
-    const specs = parseRange(range);
-    const method = request.method === 'GET' || request.method === 'HEAD';
-    const isSound = method && digest && !hasBody(request) && (range === undefined || specs?.length === 1);
-    if (!isSound) {
-      this.#refuse(request, response, 400);
-      return;
-    }
-    const upload = await openUpload(this.#options, digest, specs).catch((error: unknown) => {
-      if (isOutOfDescriptors(error)) return 'busy' as const;
-      throw error;
-    });
-    if (!upload) answer(response, 404);
-    else if (upload === 'busy') answerBusy(response);
-    else if (upload === 'unsatisfiable') answer(response, 416);
-    else {
-      try {
-        await this.#send(request, response, upload);
-      } finally {
-        upload.body.close();
-      }
-    }
-  }
-
-  async #send(request: IncomingMessage, response: ServerResponse, { body, slice, whole }: Upload): Promise<void> {
-    const headers: OutgoingHttpHeaders = { 'Content-Length': slice.end - slice.start };
-    if (!whole) headers['Content-Range'] = contentRange(slice, body.size);
-    if (request.method === 'HEAD') {
-      response.writeHead(whole ? 200 : 206, headers).end();
-      return;
-    }
-    const release = this.#options.slots.take({ onePiece: new Pieces(body.size).count <= 1 });
-    if (!release) {
-      answerBusy(response);
-      return;
-    }
-    try {
-      response.writeHead(whole ? 200 : 206, headers);
-      const { limiter, metrics, pool } = this.#options;
-      const paced = limiter.isUnlimited ? body : pacedBy(limiter, body, slice.end);
-      const sent = await sendBody(response, paced, slice, pool);
-      metrics.peerBytes.inc({ direction: 'out' }, sent);
-      response.end();
-    } finally {
-      release();
-    }
-  }
-}
-
-function answer(response: ServerResponse, status: number, headers: OutgoingHttpHeaders = {}): void {
-  response.writeHead(status, { 'Content-Length': 0, ...headers }).end();
-}
-
-function answerBusy(response: ServerResponse): void {
-  answer(response, 503, { 'X-Hawker-Reason': 'busy' });
-}
-
-function hasBody({ headers }: IncomingMessage): boolean {
-  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
 }

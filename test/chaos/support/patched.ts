@@ -13,5 +13,5 @@ export function patchedBuild(scene: Scene, name: string, edits: readonly Edit[])
 export function uploadsWith(work: string, after = ''): Edit {
   const read = `read: async (b, p) => { ${work}; const n = await body.read(b, p); ${after}; return n; }`;
   const replace = `const paced = { size: body.size, ready: (p) => body.ready(p), ${read} };`;
-  return { file: 'p2p/peer/piece-server.js', find: SEND, replace };
+  return { file: 'p2p/peer/blob-answers.js', find: SEND, replace };
 }
