@@ -63,9 +63,9 @@ export class TicketSilence {
     this.#bridge = undefined;
   }
 
-  /** A supernode has just been told of the wish. */
+  /** A supernode has just been told of the wish: it has its time from now on. */
   joined(): void {
-    this.#since = undefined;
+    this.#busy();
     this.#toldToWait = false;
   }
 

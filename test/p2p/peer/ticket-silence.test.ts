@@ -121,6 +121,23 @@ t.test('with no session, its end counts, and what has waited since before is not
   t.equal(waiter.alone, 2);
 });
 
+t.test('a supernode that comes back has all of its time, not what the last one left', async (t) => {
+  const { clock, host, silence, waiter } = start();
+  const { link } = host;
+  silence.watch();
+  host.link = undefined;
+  host.lostAt = clock.monotonic();
+  silence.watch();
+  await clock.advance(LONG_MS - 1);
+  host.link = link;
+  silence.joined();
+  silence.watch();
+  await clock.advance(LONG_MS - 1);
+  t.equal(waiter.alone, 0);
+  await clock.advance(1);
+  t.equal(waiter.alone, 1);
+});
+
 t.test('this process did not run: the supernode has its time once more', async (t) => {
   const { clock, silence, waiter } = start();
   silence.watch();
