@@ -83,6 +83,8 @@ export type SupernodeStatusAnswer = Static<typeof SupernodeStatusAnswer>;
 export const ProxyStatusAnswer = Type.Object({
   version: Text,
   peer: Type.Optional(Text),
+  /** Where the others reach its piece port, as its supernode has been told; or why that is not known. */
+  advertised: Type.Optional(Type.Object({ addresses: Type.Array(Text), code: Text, message: Text, todo: Text })),
   supernodes: Type.Optional(
     Type.Array(
       Type.Object({

@@ -2,11 +2,12 @@ import { hostname } from 'node:os';
 import type { Audit } from '../base/audit.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Digest } from '../base/digest.ts';
+import { codeAndTodo } from '../base/errors.ts';
 import { Limiter } from '../base/limiter.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { Config } from '../config/config.ts';
-import { formatAddress, isLoopback } from '../config/formats.ts';
+import { formatAddress, isLoopback, isUnspecified, type Address } from '../config/formats.ts';
 import type { BufferPool } from '../http/buffer-pool.ts';
 import { askNeighbour } from '../p2p/peer/ask-neighbour.ts';
 import type { DialBack } from '../p2p/peer/dial-back.ts';
@@ -35,6 +36,7 @@ import { endOf } from '../p2p/protocol/tls-files.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import type { Refs } from '../store/refs.ts';
 import type { Lifecycle } from './lifecycle.ts';
+import { OwnAddress } from './own-address.ts';
 import type { Reloads } from './reloads.ts';
 import type { Resources } from './resources.ts';
 import type { ListeningAddress } from './service.ts';
@@ -87,6 +89,7 @@ export class Peer {
   readonly #preheats: PreheatOrders;
   #inventory: Inventory | undefined;
   #session: PeerSession | undefined;
+  #ownAddress: OwnAddress | undefined;
 
   private constructor(config: Config, deps: PeerDeps, identity: PeerIdentity) {
     const { clock, log, metrics, membership, tls, reloads } = deps;
@@ -176,7 +179,8 @@ export class Peer {
     });
     await lifecycle.start({
       name: 'session',
-      start: async () => this.#openSession(address),
+      // A socket that was handed down may be more exact.
+      start: async () => this.#openSession({ host: isUnspecified(listen.host) ? server.host : listen.host, port }),
       // The process that takes over registers under the same id.
       release: (session) => session.close(),
       stop: async (session) => {
@@ -194,13 +198,22 @@ export class Peer {
 
   /** As `/api/v1/status` shows it. */
   status(): object {
-    return { peer: this.identity.peer, supernodes: this.#session?.status() ?? [] };
+    const { fault } = this.#ownAddress ?? {};
+    const advertised = {
+      addresses: this.#session?.link?.addresses ?? [],
+      code: fault?.code ?? '',
+      message: fault?.message ?? '',
+      todo: fault?.todo ?? '',
+    };
+    return { peer: this.identity.peer, advertised, supernodes: this.#session?.status() ?? [] };
   }
 
   /** Has the supernode try the piece port. Rejects as `PeerSession.dialBack`. */
   async dialBack(): Promise<{ supernode: string; result: DialBack }> {
     const session = this.#session!;
-    const result = await session.dialBack();
+    const answer = await session.dialBack();
+    const { fault } = this.#ownAddress ?? {};
+    const result = answer.error !== undefined && fault ? { error: fault.message } : answer;
     return { supernode: session.status().find(({ state }) => state === 'connected')?.url ?? '', result };
   }
 
@@ -247,15 +260,23 @@ export class Peer {
     return { server, port };
   }
 
-  #openSession({ host, port }: ListeningAddress): PeerSession {
+  #openSession(listen: Address): PeerSession {
     const { membership, candidates, supernodes, clock, log, metrics } = this.#deps;
     const { advertise, zone, uploadSlots } = this.#config.peer;
-    const addresses = advertise.length > 0 ? advertise : [formatAddress({ host, port })];
-    const self = {
+    const ownAddress = new OwnAddress({ listen, advertise });
+    this.#ownAddress = ownAddress;
+    let isKnown = true;
+    const addressesFor = (localAddress: string | undefined): readonly string[] => {
+      const addresses = ownAddress.of(localAddress);
+      const { fault } = ownAddress;
+      if (fault && isKnown) log.warn(codeAndTodo(fault), fault.message);
+      isKnown = !fault;
+      return addresses;
+    };
+    const about = {
       ...this.identity,
       version: programVersion(),
       host: hostname(),
-      addresses,
       zone: zone ?? '',
       uploadSlots,
       bytes: () => metrics.byteTotals(),
@@ -263,7 +284,7 @@ export class Peer {
     const session = new PeerSession({
       urls: supernodes,
       candidates,
-      self: () => self,
+      self: (localAddress) => ({ ...about, addresses: addressesFor(localAddress) }),
       membership,
       inventory: this.#inventory!,
       preheats: this.#preheats,

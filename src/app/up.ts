@@ -1,3 +1,5 @@
+import { isIP } from 'node:net';
+import { bareHost } from '../base/bare-host.ts';
 import { systemClock } from '../base/clock.ts';
 import { codeAndTodo, describeError } from '../base/errors.ts';
 import type { Config } from '../config/config.ts';
@@ -56,7 +58,8 @@ export async function startUp(config: Config, { log, sockets }: ServiceDeps): Pr
       'the supernode of this process is not among `supernodes`: this node joins another one, and nobody is told of its own',
     );
   }
-  const candidates = inMemoryFirst(own, supernode, networkCandidates(clock, undefined, tls));
+  const near = { url: own, supernode, localAddress: reachedAt(config.supernodes.filter((url) => isOwn(url, listen))) };
+  const candidates = inMemoryFirst(near, networkCandidates(clock, undefined, tls));
   const addresses = await startProxy(config, {
     log,
     lifecycle,
@@ -71,12 +74,23 @@ export async function startUp(config: Config, { log, sockets }: ServiceDeps): Pr
   return { addresses: [...addresses, address], reload: (next) => reloads.run(next), stop: () => lifecycle.stop() };
 }
 
+/** Of this machine, by what its own supernode is named: a connection there would have it at both ends. Undefined: it has no such name. */
+function reachedAt(urls: readonly string[]): string | undefined {
+  return urls.map((url) => bareHost(new URL(url).hostname)).find((host) => isIP(host) !== 0 && !isLoopback(host));
+}
+
+interface Near {
+  readonly url: string;
+  readonly supernode: Supernode;
+  readonly localAddress: string | undefined;
+}
+
 /** The supernode of this process is reached without a socket; any other one over the network. */
-function inMemoryFirst(own: string, supernode: Supernode, others: FindCandidates): FindCandidates {
+function inMemoryFirst({ url: own, supernode, localAddress }: Near, others: FindCandidates): FindCandidates {
   return async (url) => {
     if (url !== own) return others(url);
     const open = async () => {
-      const [near, far] = socketPair();
+      const [near, far] = socketPair(localAddress);
       supernode.accept(far, 'this process');
       return near;
     };

@@ -59,7 +59,7 @@ export function statusText({ proxy, supernode }: StatusLook): string {
 }
 
 function proxyLines(url: string, answer: ProxyStatusAnswer): string[] {
-  const { version, peer, supernodes = [], store, downloads, pressure } = answer;
+  const { version, peer, advertised, supernodes = [], store, downloads, pressure } = answer;
   return [
     `proxy      ${url}, version ${version}${peer === undefined ? '' : `, peer ${peer}`}`,
     `  store      ${formatSize(store.bytes)} of ${formatSize(store.quota)}`,
@@ -69,7 +69,14 @@ function proxyLines(url: string, answer: ProxyStatusAnswer): string[] {
     ...(downloads.length > MOST_DOWNLOADS ? [`    and ${downloads.length - MOST_DOWNLOADS} more (--json)`] : []),
     ...(supernodes.length === 0 ? ['  supernode  none: this node is alone'] : []),
     ...supernodes.flatMap(proxysSupernode),
+    ...(advertised ? advertisedLines(advertised) : []),
   ];
+}
+
+/** Where others fetch from this node, once a supernode knows it. */
+function advertisedLines({ addresses, code, message, todo }: NonNullable<ProxyStatusAnswer['advertised']>): string[] {
+  if (code !== '') return [`  pieces     ${code}: ${message}`, `    to do    ${todo}`];
+  return addresses.length === 0 ? [] : [`  pieces     at ${addresses.join(', ')}`];
 }
 
 /** How the proxy stands with one of its supernodes, and what to do where it does not stand well. */

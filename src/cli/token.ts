@@ -57,7 +57,8 @@ function joinCommand({ supernode, cluster: { tls } }: Config, path: string): str
   const { host, port } = supernode.listen;
   const own = isLoopback(host) || isUnspecified(host) ? hostname() : host;
   const url = `${tls ? 'https' : 'http'}://${formatAddress({ host: own, port })}`;
-  return `hawker proxy --supernodes ${url} --peer-listen ITS_ADDRESS:65002 --cluster-secret-file ${quoted(path)}${tls ? ` ${TLS_FLAGS}` : ''}`;
+  const all = host.includes(':') ? '[::]' : '0.0.0.0';
+  return `hawker proxy --supernodes ${url} --peer-listen ${all}:65002 --cluster-secret-file ${quoted(path)}${tls ? ` ${TLS_FLAGS}` : ''}`;
 }
 
 function explanation(config: Config, path: string, made: boolean): string {
@@ -66,7 +67,7 @@ function explanation(config: Config, path: string, made: boolean): string {
   const lines = [
     made ? `Made a join secret: ${path}` : `The join secret is in ${path}`,
     '',
-    'Another node joins with a copy of that file (mode 0600), ITS_ADDRESS being where others reach that node:',
+    'Another node joins with a copy of that file (mode 0600):',
     `  ${joinCommand(config, path)}`,
   ];
   if (config.cluster.tls) lines.push('', 'Its certificate is one of its own, by the CA of this cluster: docs/tls.md.');

@@ -4,7 +4,7 @@ import { isPrivate, octal } from '../base/private-file.ts';
 import { shownPath } from '../base/shown-path.ts';
 import { ConfigInvalid, ConfigRefused } from './errors.ts';
 import { modeOf } from './file-mode.ts';
-import { FORMATS, formatAddress, isLoopback, isPattern, isUnspecified, parseAddress, standsFor } from './formats.ts';
+import { FORMATS, formatAddress, isLoopback, isPattern, parseAddress, standsFor } from './formats.ts';
 import type { Merged } from './layers.ts';
 import { checkLogins, checkMirrorFiles, warnOfOpenLogin } from './mirror-rules.ts';
 import type { Settings } from './schema.ts';
@@ -43,7 +43,6 @@ export async function applyRules(
   refuseOpenApi(settings, placeOf);
   refuseOpenCluster(settings, placeOf);
   checkTls(settings, invalid);
-  checkAdvertised(settings, invalid);
   checkLogins(settings, invalid);
   const warnings: ConfigWarning[] = [...warnOfLonePeer(settings), ...warnOfOpenLogin(settings)];
   for (const [host, upstream] of Object.entries(settings.upstreams)) {
@@ -147,19 +146,12 @@ function checkTls(settings: Settings, invalid: Invalid): void {
   throw invalid(['supernodes', plain], why, `https://${url.host}`);
 }
 
-/** A supernode would turn away who says that it is reached at 0.0.0.0. */
-function checkAdvertised({ peer }: Settings, invalid: Invalid): void {
-  if (peer.advertise.length > 0 || !isUnspecified(parseAddress(peer.listen)!.host)) return;
-  const why = `is ${peer.listen}, which is no address that others can connect to, and peer.advertise is empty`;
-  throw invalid(['peer', 'listen'], why, "this node's own address, as in 10.0.0.5:65002; or peer.advertise set to it");
-}
-
 /** It would register, and nobody could fetch from it. */
 function warnOfLonePeer({ peer, supernodes = [] }: Settings): ConfigWarning[] {
   const isElsewhere = (url: string) => !isLoopback(bareHost(new URL(url).hostname));
   if (!isLoopback(parseAddress(peer.listen)!.host) || peer.advertise.length > 0 || !supernodes.some(isElsewhere))
     return [];
-  const message = `the supernode is on another machine, and this node's pieces are at ${peer.listen}, where only this one reaches them: it takes from others and gives nothing; set peer.listen to an address of its own`;
+  const message = `the supernode is on another machine, and this node's pieces are at ${peer.listen}, where only this one reaches them: it takes from others and gives nothing; set peer.listen to an address of its own, or to 0.0.0.0:65002 on all nodes alike`;
   return [{ code: 'PEER_LISTENS_ON_LOOPBACK', key: 'peer.listen', message }];
 }
 

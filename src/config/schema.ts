@@ -170,13 +170,13 @@ const sections = {
     listen: text('address', {
       default: '127.0.0.1:65002',
       flag: 'peer-listen',
-      description: 'where other nodes fetch pieces; beyond loopback only with a join secret or cluster.tls',
+      description: 'where other nodes fetch pieces; 0.0.0.0:65002 fits all; beyond loopback only with a join secret or cluster.tls',
     }),
     advertise: list('endpoint', {
       default: [],
       maxItems: MAX_ADVERTISED,
       flag: 'peer-advertise',
-      description: 'where other nodes reach the piece port, when not where it listens',
+      description: 'where other nodes reach the piece port, when that is another address',
     }),
     zone: text('zone', {
       default: '',

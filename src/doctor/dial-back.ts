@@ -1,6 +1,7 @@
 import { bareHost } from '../base/bare-host.ts';
 import { listenError } from '../app/errors.ts';
 import { DialBackAnswer } from '../app/answers.ts';
+import { OwnAddress } from '../app/own-address.ts';
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import type { Config } from '../config/config.ts';
@@ -69,14 +70,19 @@ async function standIn(about: Subject, around: DialBackAround): Promise<Finding>
   try {
     const port = await listener.listen(config.peer.listen);
     const { advertise, listen } = config.peer;
-    const addresses = advertise.length > 0 ? advertise : [formatAddress({ host: listen.host, port })];
+    const own = new OwnAddress({ listen: { host: listen.host, port }, advertise });
     const candidate = await candidateAt(supernode.url, supernode.ip, clock, tls);
-    const visiting = { self: { ...self, addresses }, membership, clock };
+    const described = (localAddress: string | undefined) => ({ ...self, addresses: own.of(localAddress) });
+    const visiting = { self: described, membership, clock };
     const { dialBack } = await visitWithin(DIAL_BACK_MS, candidate, visiting);
     const how = 'no proxy runs here, so doctor listened in its place';
     if (dialBack.address !== undefined)
       return ok(about, `${how}; ${supernode.url.origin} has reached ${dialBack.address}`);
-    return failedBy(about, failure(supernode.url.origin, `${dialBack.error} (${how})`, config), MEANING);
+    return failedBy(
+      about,
+      failure(supernode.url.origin, `${own.fault?.message ?? dialBack.error} (${how})`, config),
+      MEANING,
+    );
   } catch (error) {
     const address = formatAddress(config.peer.listen);
     const notHere = listenError(error, address, 'peer.listen');

@@ -61,7 +61,7 @@ export async function checkSession(
   try {
     const { membership, tls, clock } = around;
     const candidate = await candidateAt(url, ip, clock, tls);
-    const visit = await visitWithin(VISIT_MS, candidate, { self: visitor([]), membership, clock });
+    const visit = await visitWithin(VISIT_MS, candidate, { self: () => visitor([]), membership, clock });
     const warning = visit.warning === undefined ? '' : `: ${visit.warning}`;
     const both = `Hawker ${visit.version} there, protocol ${visit.protocol}; ${programVersion()}, protocol ${PROTOCOL_VERSION} here`;
     const proved = provedBy(around.membership, tls);

@@ -18,7 +18,7 @@ t.test('makes the secret once, for its owner alone, and shows how a node joins',
   t.match(first.out, `Made a join secret: ${path}\n`);
   t.match(
     first.out,
-    /hawker proxy --supernodes http:\/\/\S+:6789 --peer-listen ITS_ADDRESS:65002 --cluster-secret-file \//,
+    /hawker proxy --supernodes http:\/\/\S+:6789 --peer-listen 0\.0\.0\.0:65002 --cluster-secret-file \//,
   );
   t.match(first.out, /hawker supernode --supernode-listen 0\.0\.0\.0:6789 --cluster-secret-file/);
   t.same([modeOf(path), modeOf(join(home, '.config/hawker'))], [0o600, 0o700]);
@@ -37,11 +37,16 @@ t.test('makes the secret once, for its owner alone, and shows how a node joins',
 });
 
 t.test('the configured file, or the one of the flag', async (t) => {
-  const home = t.testdir({ 'h.yaml': 'cluster: {secretFile: s1}\nsupernode: {listen: "10.0.0.5:7000"}' });
+  const home = t.testdir({
+    'h.yaml': 'cluster: {secretFile: s1}\nsupernode: {listen: "10.0.0.5:7000"}',
+    'six.yaml': 'cluster: {secretFile: s1}\nsupernode: {listen: "[fd00::5]:7000"}',
+  });
   const configured = await run(['--config', 'h.yaml'], home);
   t.match(configured.out, join(home, 's1'));
   t.match(configured.out, '--supernodes http://10.0.0.5:7000 ');
   t.notMatch(configured.out, /for this machine only/);
+  const six = await run(['--config', 'six.yaml'], home);
+  t.match(six.out, '--supernodes http://[fd00::5]:7000 --peer-listen [::]:65002 ');
   t.match((await run(['--config', 'h.yaml', '--secret-file', "it's"], home)).out, String.raw`/it'\''s'`);
   t.ok(existsSync(join(home, "it's")));
 });

@@ -116,6 +116,7 @@ export class WatchedCandidates {
     this.#socket = socket;
     const answers = this.#answers;
     return {
+      localAddress: socket.localAddress,
       get backlog() {
         return socket.backlog;
       },
@@ -162,7 +163,8 @@ export interface ProxyOptions {
   urls: readonly string[];
   peer?: string;
   instance?: string;
-  addresses?: string[];
+  /** Or how it tells them by the local address of a session's connection. */
+  addresses?: string[] | ((localAddress: string | undefined) => string[]);
   zone?: string;
   log?: Logger;
   inventory?: InventoryOptions;
@@ -180,10 +182,10 @@ export function makeSession(options: ProxyOptions): PeerSession {
     urls,
     clock,
     candidates: options.candidates ?? networkCandidates(clock),
-    self: () => ({
+    self: (localAddress) => ({
       peer,
       instance,
-      addresses,
+      addresses: typeof addresses === 'function' ? addresses(localAddress) : addresses,
       zone,
       version: options.version ?? '1.2.3',
       host: 'node-1',

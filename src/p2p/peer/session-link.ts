@@ -103,6 +103,15 @@ export class SessionLink implements SocketListener {
     return this.#trustedBy;
   }
 
+  /** At which it has said, or will say, that others reach this proxy; and the local address of its connection. */
+  get addresses(): readonly string[] {
+    return this.#options.self.addresses;
+  }
+
+  get localAddress(): string | undefined {
+    return this.#options.socket.localAddress;
+  }
+
   send(message: FromProxy): void {
     if (this.#phase !== 'over') this.#options.socket.send(encode(message));
   }

@@ -42,8 +42,8 @@ export interface PeerSessionOptions {
   /** The first that is up is used. */
   readonly urls: readonly string[];
   readonly candidates: FindCandidates;
-  /** Asked at each registration. */
-  readonly self: () => SelfDescription;
+  /** Asked at each registration, and at each beat whether it has changed, with the local address of the session's connection. */
+  readonly self: (localAddress: string | undefined) => SelfDescription;
   readonly membership: Membership;
   readonly inventory: Inventory;
   /** Orders to fetch images; undefined: none is taken. */
@@ -200,6 +200,7 @@ export class PeerSession {
     else if (message.t === 'beat') {
       if (message.peers) this.#learn(message.peers);
       this.#compareClocks(link);
+      this.#compareAddresses(link);
     } else if (message.t === 'tested') this.#dialBacks.answered(message);
     else if (message.t === 'preheat') this.#options.preheats?.ordered(message);
     else if (message.t === 'cancel') this.#options.preheats?.cancelled(message.id);
@@ -285,6 +286,12 @@ export class PeerSession {
     this.#supernodeClock = { wall: this.#clock.now() - clockSkewMs, at: this.#clock.monotonic() };
     this.#statuses.skewed(this.#index, clockSkewMs);
     this.#skew.measured(clockSkewMs, link.address);
+  }
+
+  /** Where this node is reached at other addresses now than it has said: registers anew with them, before the session is given up. */
+  #compareAddresses(link: SessionLink): void {
+    const { addresses } = this.#options.self(link.localAddress);
+    if (addresses.join() !== link.addresses.join()) this.#search.doubt(this.#index);
   }
 
   /** A supernode that has just started knows few peers: those of before stay known behind those that it names. */

@@ -9,8 +9,8 @@ import type { Candidate } from './supernode-dial.ts';
 
 /** What attempts are made with. */
 export interface AttemptContext {
-  /** Asked at each attempt. */
-  readonly self: () => SelfDescription;
+  /** Asked at each attempt, with the local address of its connection. */
+  readonly self: (localAddress: string | undefined) => SelfDescription;
   readonly membership: Membership;
   readonly clock: Clock;
   /** What becomes of the session once it is open. */
@@ -98,7 +98,8 @@ export class Attempt {
       paused: (link, ms) => session.paused?.(link, ms),
     };
     const { address } = this;
-    this.#link = new SessionLink({ address, socket, self: self(), membership, clock, listener, hold: true });
+    const about = self(socket.localAddress);
+    this.#link = new SessionLink({ address, socket, self: about, membership, clock, listener, hold: true });
   }
 
   #failed(error: Error): void {

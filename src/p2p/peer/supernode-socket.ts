@@ -78,7 +78,7 @@ function upgrade(target: SocketTarget, socket: Socket): Promise<SessionSocket> {
     followRedirects: false,
   });
   // It listens for itself, and is made at once, so that nothing is missed.
-  const end = new WebSocketEnd(ws);
+  const end = new WebSocketEnd(ws, { localAddress: socket.localAddress });
   return step(target, {
     socket,
     limitMs: ANSWER_TIMEOUT_MS,

@@ -24,14 +24,15 @@ export interface Visit {
 }
 
 export interface VisitOptions {
-  readonly self: SelfDescription;
+  /** Asked once, with the local address of the connection. */
+  readonly self: (localAddress: string | undefined) => SelfDescription;
   readonly membership: Membership;
   readonly clock: Clock;
 }
 
 /**
  * Does all that a registration takes, membership and all, has the supernode try the piece port, and leaves: it appears nowhere
- * as a peer. Whoever wants to be reached answers `/v1/whoami` at `self.addresses`. Takes 30 s at most. Throws what a session's
+ * as a peer. Whoever wants to be reached answers `/v1/whoami` at the addresses of `self`. Takes 30 s at most. Throws what a session's
  * opening throws: SUPERNODE_UNREACHABLE, SUPERNODE_SILENT, SUPERNODE_NOT_HAWKER, SUPERNODE_NOT_TRUSTED, or a refusal.
  */
 export async function visitSupernode(candidate: Candidate, { self, membership, clock }: VisitOptions): Promise<Visit> {
@@ -44,7 +45,7 @@ export async function visitSupernode(candidate: Candidate, { self, membership, c
     const link = new SessionLink({
       address,
       socket,
-      self,
+      self: self(socket.localAddress),
       membership,
       clock,
       visit: true,

@@ -5,6 +5,8 @@
 export interface SessionSocket {
   /** Bytes that were sent and are not on their way yet. */
   readonly backlog: number;
+  /** This end's IP address, as the system gives it (with a scope where it is link-local); undefined: within a process. */
+  readonly localAddress?: string | undefined;
   /** Has no effect once it is closed. */
   send(text: string): void;
   /** Ends it in order; `code` 1000 to 4999, `reason` up to 123 bytes (RFC 6455, 7.4). The listener is told like the other end. */
@@ -37,9 +39,12 @@ export const CLOSE = {
   again: 4000,
 } as const;
 
-/** Two ends of one connection within this process. Messages arrive in a later turn of the event loop, as on a network. */
-export function socketPair(): [SessionSocket, SessionSocket] {
-  const a = new PairedEnd();
+/**
+ * Two ends of one connection within this process. Messages arrive in a later turn of the event loop, as on a network.
+ * `localAddress`: which the first end would have on one.
+ */
+export function socketPair(localAddress?: string): [SessionSocket, SessionSocket] {
+  const a = new PairedEnd(localAddress);
   const b = new PairedEnd();
   a.other = b;
   b.other = a;
@@ -49,12 +54,17 @@ export function socketPair(): [SessionSocket, SessionSocket] {
 type Delivery = { readonly text: string } | { readonly code: number; readonly reason: string };
 
 class PairedEnd implements SessionSocket {
+  readonly localAddress: string | undefined;
   readonly backlog = 0;
   other!: PairedEnd;
   #listener: SocketListener | undefined;
   #inbox: Delivery[] = [];
   #isDue = false;
   #closed = false;
+
+  constructor(localAddress?: string) {
+    this.localAddress = localAddress;
+  }
 
   send(text: string): void {
     if (!this.#closed) this.other.#deliver({ text });

@@ -7,6 +7,7 @@ const CLOSE_MS = 2000;
 
 /** One end of a session over a WebSocket (RFC 6455) of the `ws` library. Binary messages, which have no meaning, read as ''. */
 export class WebSocketEnd implements SessionSocket {
+  readonly localAddress: string | undefined;
   readonly #ws: WebSocket;
   readonly #proved: (() => void) | undefined;
   #listener: SocketListener | undefined;
@@ -16,9 +17,13 @@ export class WebSocketEnd implements SessionSocket {
   #earlyClose: [number, string] | undefined;
 
   /** `proved` is told when the other end has shown that it is a member. */
-  constructor(ws: WebSocket, proved?: () => void) {
+  constructor(
+    ws: WebSocket,
+    { proved, localAddress }: { proved?: () => void; localAddress?: string | undefined } = {},
+  ) {
     this.#ws = ws;
     this.#proved = proved;
+    this.localAddress = localAddress;
     ws.on('message', (data: RawData, isBinary: boolean) => this.#message(isBinary ? '' : textOf(data)));
     ws.on('error', (error) => {
       this.#fault ??= describeError(error);

@@ -64,7 +64,7 @@ export function takeSessions(server: Server, supernode: Supernode, options: Sess
         limit.lift();
         options.strangers.known(request.socket);
       };
-      const end = new WebSocketEnd(ws, proved);
+      const end = new WebSocketEnd(ws, { proved });
       supernode.accept(end, from);
     });
   });

@@ -94,6 +94,40 @@ t.test('registers, announces everything, beats, tells changes, and says goodbye'
   await until('it has left', () => supernode.peers().peers[0]!.reason === 'it stopped');
 });
 
+t.test(
+  'it says where it is reached by the address that its session has here, and again when that has changed',
+  async (t) => {
+    const clock = new ManualClock();
+    const supernode = makeSupernode(clock, { heartbeatMs: 1000 });
+    const { url } = await serve(t, supernode);
+    let port = 1;
+    const { session, notes } = start(t, { clock, urls: [url], addresses: (local) => [`${local}:${port}`] });
+    const listed = () => supernode.peers().peers.map(({ addresses }) => addresses);
+    await until('it has registered', () => notes.opens === 1);
+    t.same(listed(), [['127.0.0.1:1']]);
+    t.equal(session.link?.localAddress, '127.0.0.1');
+    t.same(session.link?.addresses, ['127.0.0.1:1']);
+    const { epoch } = session.link!;
+    port = 2;
+    await running(clock, 'it has registered again', () => notes.opens === 2);
+    t.same(listed(), [['127.0.0.1:2']]);
+    t.equal(notes.losses, 1, 'the sessions follow each other');
+    t.match(session.status(), [{ state: 'connected' }]);
+    t.equal(session.link?.epoch, epoch);
+    await clock.advance(5000);
+    t.equal(notes.opens, 2, 'once');
+    const near = start(t, {
+      clock,
+      urls: ['http://here'],
+      peer: 'peer-b-00',
+      candidates: pairedCandidates(() => supernode),
+      addresses: (local) => (local === undefined ? [] : ['wrong:1']),
+    });
+    await until('the one in this process is here', () => near.notes.opens === 1);
+    t.match(supernode.peers().peers[1], { id: 'peer-b-00', addresses: [], reason: 'it advertises no address' });
+  },
+);
+
 t.test('no supernode yet: it is looked for, one line says why, and it registers once it is there', async (t) => {
   const clock = new ManualClock();
   const { log, lines } = captured();

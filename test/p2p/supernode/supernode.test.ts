@@ -328,7 +328,7 @@ t.test('a visitor learns whether it could register and be reached, and is no pee
   const [candidate] = await networkCandidates(clock)(url);
   const self = { peer: 'visitor-00', instance: 'instance-1', version: '1', host: 'node', zone: '' };
   const visit = async (addresses: string[], secret = membership) =>
-    visitSupernode(candidate!, { self: { ...self, addresses }, membership: secret, clock });
+    visitSupernode(candidate!, { self: () => ({ ...self, addresses }), membership: secret, clock });
   t.match(await visit(['a:1']), {
     version: '1.2.3',
     protocol: '1.0',
