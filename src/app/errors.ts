@@ -30,7 +30,7 @@ export const ClusterTlsTakenAway = codedError('CLUSTER_TLS_TAKEN_AWAY', {
 /** The piece port listens on all addresses of this machine, and it is not to be seen which of them the others reach. */
 export const OwnAddressUnknown = codedError('OWN_ADDRESS_UNKNOWN', {
   message: (p: { listen: string; why: string }) =>
-    `no address is advertised, and nobody can fetch from this node: peer.listen is ${p.listen}, peer.advertise is empty, the session with the supernode does not leave this machine, and ${p.why}`,
+    `no address is advertised, and nobody can fetch from this node: peer.listen is ${p.listen}, peer.advertise is empty, the session with the supernode shows no address that others reach (it is within this machine), and ${p.why}`,
   todo: "set peer.advertise (HAWKER_PEER_ADVERTISE) to host:port at which the other nodes reach this one, or name this machine's supernode in `supernodes` by that address",
 });
 

@@ -23,7 +23,6 @@ interface Piece {
  */
 export class OwnAddress {
   readonly #piece: Piece;
-  #hosts: readonly string[] = [];
   #fault: InstanceType<typeof OwnAddressUnknown> | undefined;
 
   constructor(piece: Piece) {
@@ -41,21 +40,21 @@ export class OwnAddress {
     this.#fault = undefined;
     if (advertise.length > 0) return advertise;
     if (!isUnspecified(listen.host)) return [formatAddress(listen)];
-    const found = ownHosts(listen.host, { localAddress, interfaces: interfaces(), before: this.#hosts });
-    if ('why' in found) this.#fault = new OwnAddressUnknown({ listen: formatAddress(listen), why: found.why });
-    this.#hosts = 'why' in found ? [] : found.hosts;
-    return this.#hosts.map((host) => formatAddress({ host, port: listen.port }));
+    const found = ownHosts(listen.host, { localAddress, interfaces: interfaces() });
+    if ('hosts' in found) return found.hosts.map((host) => formatAddress({ host, port: listen.port }));
+    this.#fault = new OwnAddressUnknown({ listen: formatAddress(listen), why: found.why });
+    return [];
   }
 }
 
 /**
  * The choice for a port that listens on `0.0.0.0`, or on `::`, which takes IPv4 too. A connection that leaves the machine shows the
  * address; one that does not (the supernode is on this machine, and would reach any address of it, those of a container bridge too)
- * leaves what cannot be mistaken: the machine's only address of each family. What was chosen `before` stays while the machine has it.
+ * leaves what cannot be mistaken: the machine's only address of each family.
  */
 export function ownHosts(
   listening: string,
-  around: { localAddress: string | undefined; interfaces: Interfaces; before?: readonly string[] },
+  around: { localAddress: string | undefined; interfaces: Interfaces },
 ): { hosts: readonly string[] } | { why: string } {
   const families = isIPv4(listening) ? [4] : [4, 6];
   const local = unmapped(around.localAddress ?? '');
@@ -69,9 +68,7 @@ export function ownHosts(
   }
   const hosts = [...named.keys()];
   const of = (family: number) => hosts.filter((host) => isIP(host) === family);
-  const { before = [] } = around;
   const own = families.flatMap((family) => of(family));
-  if (before.length > 0 && before.every((host) => own.includes(host))) return { hosts: before };
   if (own.length > 0 && families.every((family) => of(family).length <= 1)) return { hosts: own };
   const kind = families.length === 1 ? 'IPv4 address' : 'address';
   if (own.length === 0) return { why: `it has no ${kind} but those of loopback and of single links` };

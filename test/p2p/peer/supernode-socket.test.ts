@@ -1,12 +1,16 @@
 import { createServer as createHttpServer } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
+import { WebSocketServer } from 'ws';
 import { stepOf, todoOf } from '../../../src/p2p/peer/session-errors.ts';
 import { networkCandidates } from '../../../src/p2p/peer/supernode-dial.ts';
 import { ANSWER_TIMEOUT_MS, CONNECT_TIMEOUT_MS } from '../../../src/p2p/peer/supernode-socket.ts';
+import { socketPair } from '../../../src/p2p/protocol/socket.ts';
 import { blackHole, halfOpen } from '../../support/black-hole.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { makeSupernode, serve, until } from '../../support/swarm-rig.ts';
+import { TestCa } from '../../support/test-ca.ts';
 
 async function listen(t: Test, server: Server): Promise<number> {
   const sockets = new Set<Socket>();
@@ -89,6 +93,26 @@ t.test('each step that fails has its error, with what it means and what to do', 
   t.match(tls, { code: 'SUPERNODE_TLS', todo: /http/ });
   t.equal(stepOf(tls), 'tls');
   t.equal(clock.waiting, 0, 'no timer is left');
+});
+
+t.test('a session knows its address on this machine, over TLS too', async (t) => {
+  const clock = new ManualClock();
+  const tls = await TestCa.root(t).tls('node');
+  for (const [scheme, server] of [
+    ['http', createHttpServer()],
+    ['https', createHttpsServer(tls.forMembers)],
+  ] as const) {
+    const sessions = new WebSocketServer({ server });
+    const port = await listen(t, server);
+    const [candidate] = await networkCandidates(clock, undefined, tls)(`${scheme}://127.0.0.1:${port}`);
+    const socket = await candidate!.open();
+    t.equal(socket.localAddress, '127.0.0.1', scheme);
+    socket.terminate();
+    sessions.close();
+  }
+  t.equal(clock.waiting, 0);
+  const [near, far] = socketPair('10.0.0.5');
+  t.same([near.localAddress, far.localAddress], ['10.0.0.5', undefined]);
 });
 
 t.test('what refuses before there is a session says why', async (t) => {
