@@ -136,7 +136,7 @@ e2e(
     for (const host of [one, two]) {
       const doctor = await scene.ask(host, 'doctor');
       t.match(doctor.stdout, `has reached ${host.address}:65002`);
-    t.same(doctor.stdout.match(/^FAILED.*$/gm), null, doctor.stdout);
+      t.same(doctor.stdout.match(/^FAILED.*$/gm), null, doctor.stdout);
       t.match((await scene.ask(host, 'status')).stdout, `pieces     at ${host.address}:65002`);
     }
   },
