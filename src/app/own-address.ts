@@ -1,5 +1,7 @@
 import { isIP, isIPv4 } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { codeAndTodo } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
 import { formatAddress, isLoopback, isUnspecified, type Address } from '../config/formats.ts';
 import { OwnAddressUnknown } from './errors.ts';
 
@@ -13,6 +15,8 @@ interface Piece {
   readonly listen: Address;
   /** `peer.advertise`: where it is not empty, it alone counts. */
   readonly advertise: readonly string[];
+  /** Is told when there is none. */
+  readonly log?: Logger;
   readonly interfaces?: () => Interfaces;
 }
 
@@ -36,13 +40,15 @@ export class OwnAddress {
 
   /** As `host:port`. `localAddress`: of the connection with the supernode; undefined: it is within this process. */
   of(localAddress: string | undefined): readonly string[] {
-    const { listen, advertise, interfaces = networkInterfaces } = this.#piece;
+    const { listen, advertise, log, interfaces = networkInterfaces } = this.#piece;
+    const wasKnown = this.#fault === undefined;
     this.#fault = undefined;
     if (advertise.length > 0) return advertise;
     if (!isUnspecified(listen.host)) return [formatAddress(listen)];
     const found = ownHosts(listen.host, { localAddress, interfaces: interfaces() });
     if ('hosts' in found) return found.hosts.map((host) => formatAddress({ host, port: listen.port }));
     this.#fault = new OwnAddressUnknown({ listen: formatAddress(listen), why: found.why });
+    if (wasKnown) log?.warn(codeAndTodo(this.#fault), this.#fault.message);
     return [];
   }
 }

@@ -2,7 +2,6 @@ import { hostname } from 'node:os';
 import type { Audit } from '../base/audit.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Digest } from '../base/digest.ts';
-import { codeAndTodo } from '../base/errors.ts';
 import { Limiter } from '../base/limiter.ts';
 import type { Logger } from '../base/log.ts';
 import type { Metrics } from '../base/metrics.ts';
@@ -263,16 +262,8 @@ export class Peer {
   #openSession(listen: Address): PeerSession {
     const { membership, candidates, supernodes, clock, log, metrics } = this.#deps;
     const { advertise, zone, uploadSlots } = this.#config.peer;
-    const ownAddress = new OwnAddress({ listen, advertise });
+    const ownAddress = new OwnAddress({ listen, advertise, log });
     this.#ownAddress = ownAddress;
-    let isKnown = true;
-    const addressesFor = (localAddress: string | undefined): readonly string[] => {
-      const addresses = ownAddress.of(localAddress);
-      const { fault } = ownAddress;
-      if (fault && isKnown) log.warn(codeAndTodo(fault), fault.message);
-      isKnown = !fault;
-      return addresses;
-    };
     const about = {
       ...this.identity,
       version: programVersion(),
@@ -284,7 +275,7 @@ export class Peer {
     const session = new PeerSession({
       urls: supernodes,
       candidates,
-      self: (localAddress) => ({ ...about, addresses: addressesFor(localAddress) }),
+      self: (localAddress) => ({ ...about, addresses: ownAddress.of(localAddress) }),
       membership,
       inventory: this.#inventory!,
       preheats: this.#preheats,

@@ -2,10 +2,11 @@
 import { isIPv4 } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import t, { type Test } from 'tap';
-import { PeersAnswer } from '../../src/app/answers.ts';
+import { PeersAnswer, type ProxyStatusAnswer } from '../../src/app/answers.ts';
 import { makeDemoImage } from '../../src/app/demo/image.ts';
 import { DemoOrigin } from '../../src/app/demo/origin.ts';
 import { pullImage } from '../../src/app/demo/pull.ts';
+import { OwnAddressUnknown } from '../../src/app/errors.ts';
 import { ownHosts } from '../../src/app/own-address.ts';
 import { startProxyService } from '../../src/app/proxy-service.ts';
 import type { Service } from '../../src/app/service.ts';
@@ -88,11 +89,11 @@ t.test('two proxies with the same settings fetch from each other', { skip }, asy
   await pullImage(urlOf(b, 'mirror'), 'demo/app', 'v1');
   t.equal(origin.bytesOut, image.size, 'the second takes nothing from the registry');
 
-  const proxy = await json(`${urlOf(a, 'api')}/api/v1/status`);
+  const proxy = await json<ProxyStatusAnswer>(`${urlOf(a, 'api')}/api/v1/status`);
   const advertised = { addresses: [`${OWN}:${portOf(a)}`], code: '', message: '', todo: '' };
   t.match(proxy, { advertised });
-  const nobody = { error: Object.assign(new Error('no'), { code: 'NO', todo: '' }) };
-  const text = statusText({ proxy: { url: 'http://x', answer: proxy as never }, supernode: nobody as never });
+  const nobody = { error: new OwnAddressUnknown({ listen: '', why: '' }) };
+  const text = statusText({ proxy: { url: 'http://x', answer: proxy }, supernode: nobody });
   t.match(text, `\n  pieces     at ${OWN}:${portOf(a)}\n`);
   const dialBack = await fetch(`${urlOf(a, 'api')}/api/v1/dial-back`, { method: 'POST' });
   t.match(await dialBack.json(), { address: `${OWN}:${portOf(a)}`, error: null });

@@ -72,7 +72,7 @@ class Scene {
     const env = { HAWKER_STORE_DIR: this.#storeOf(host) };
     const log = join(this.#rig.dir, `${host.name}-${command}.log`);
     const daemon = startOn(host, process.execPath, [MAIN, command, '--config', this.#file], log, env);
-    this.#rig.onClose(async () => void (await daemon.stop(BOUND_MS)));
+    this.#rig.onClose(() => daemon.stop(BOUND_MS));
     return daemon;
   }
 
