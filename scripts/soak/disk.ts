@@ -41,7 +41,7 @@ const KNOWN = [
   /^v1\/incoming\/sha256-[0-9a-f]{64}(\.journal)?$/,
   /^v1\/crcs\/sha256-[0-9a-f]{64}\.journal$/,
   /^v1\/refs\/(?!.*\.new$)[^/]+$/,
-  /^v1\/(peer-id|private-blobs|verified)$/,
+  /^v1\/(peer-id|private-blobs|shown-blobs|verified)$/,
 ];
 /** The lock is known to be stale when nobody listens on it: it stays. */
 const LOCK = /^lock-\d+\.sock$/;

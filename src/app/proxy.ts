@@ -14,6 +14,7 @@ import { StoreKeeper } from '../proxy/store-keeper.ts';
 import { BufferPool } from '../http/buffer-pool.ts';
 import { Upstreams } from '../registry/upstreams.ts';
 import { PrivateBlobs } from '../store/private-blobs.ts';
+import { ShownBlobs } from '../store/shown-blobs.ts';
 import { ContainerdShelf } from '../store/containerd-shelf.ts';
 import { DiskStore } from '../store/disk-store.ts';
 import { openStore } from '../store/late-store.ts';
@@ -63,11 +64,22 @@ export async function startProxy(
   });
 
   let privateBlobs: PrivateBlobs | undefined;
+  let shownBlobs: ShownBlobs | undefined;
   const store = await lifecycle.start({
     name: 'store',
     start: () =>
       // The process before this one may have noted some more.
-      openStore({ dir, quotaBytes, log, metrics, clock, onOpened: () => privateBlobs?.reread() }),
+      openStore({
+        dir,
+        quotaBytes,
+        log,
+        metrics,
+        clock,
+        onOpened: () => {
+          privateBlobs?.reread();
+          shownBlobs?.reread();
+        },
+      }),
     release: (store) => store.stopping(),
     stop: (store) => store.close(),
   });
@@ -108,6 +120,7 @@ export async function startProxy(
   // A store that is not open yet says of every blob that it is not here.
   const isHere = (digest: Digest) => !(store instanceof DiskStore) || store.sizeOf(digest) !== undefined;
   privateBlobs = PrivateBlobs.open(dir, isHere);
+  shownBlobs = ShownBlobs.open(dir);
   const peer = await cluster?.({ pool, clock, metrics, resources });
   audit.node.peer = peer?.identity.peer;
   const hashThread = await lifecycle.start({
@@ -122,11 +135,14 @@ export async function startProxy(
       const { pressure } = resources;
       // Without secret and certificates any process on this machine is a member.
       const sharesPrivate = config.cluster.secretFile !== undefined || config.cluster.tls !== undefined;
-      const node = { store, shelves, privateBlobs, sharesPrivate, pool, clock, log, metrics, pressure };
+      const node = { store, shelves, privateBlobs, shownBlobs, sharesPrivate, pool, clock, log, metrics, pressure };
       const alone = { ...node, coordinator: solo, solo };
       return new Downloads({ ...alone, ...swarm, hashThread });
     },
-    stop: (downloads) => downloads.close(),
+    stop: async (downloads) => {
+      await downloads.close();
+      await shownBlobs?.settled();
+    },
   });
   resources.expectDescriptors(descriptorsWanted({ peers: peer !== undefined }));
   const pieces = await peer?.start({ downloads, store, refs, more: shelves });

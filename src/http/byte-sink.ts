@@ -1,3 +1,5 @@
+import type { Shown } from '../base/shown.ts';
+
 /** Bytes `start` to `end` (exclusive) of a blob; without `end`, to its end. */
 export interface ByteRange {
   readonly start: number;
@@ -12,6 +14,8 @@ export interface BlobHead {
   readonly mediaType?: string | undefined;
   /** False where a range was asked for and the whole blob came: the source then skips what was not asked for. */
   readonly ranges: boolean;
+  /** What a peer knows of the bytes; undefined: nothing. */
+  readonly shown?: Shown | undefined;
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Audit } from '../base/audit.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import { ClientGone } from '../http/abort.ts';
+import { BlobNotProved } from '../p2p/peer/errors.ts';
 import type { LogEntry } from './access-log.ts';
 import { LoginNeeded, LoopbackOnly, OriginAnswered, RuleMissing } from './errors.ts';
 import type { Exchange } from './exchange.ts';
@@ -49,6 +50,7 @@ export function auditExchange(audit: Audit, exchange: Exchange, entry: LogEntry)
 /** The error says that somebody else might have got it. */
 function isRefusal(error: unknown): boolean {
   if (error instanceof LoginNeeded || error instanceof LoopbackOnly || error instanceof RuleMissing) return true;
+  if (error instanceof BlobNotProved) return true;
   const answer = error instanceof OriginAnswered ? error.params.status : denialIn(error)?.answer;
   return answer === 401 || answer === 403;
 }

@@ -10,6 +10,8 @@ import { RangesRefused, RangeUnsatisfiable } from './errors.ts';
 import { etagOf, noneMatch, rangeApplies } from './etag.ts';
 import type { Exchange } from './exchange.ts';
 import type { ImageNames } from './image-names.ts';
+import { originName } from './namespace.ts';
+import type { Proofs } from './proofs.ts';
 import { unlessAborted } from './unless-aborted.ts';
 
 /** Who asks: a client, by its exchange, or the node itself. */
@@ -20,17 +22,20 @@ const MEDIA_TYPE = 'application/octet-stream';
 /** Serves blobs: whole, and by range, from the store or while they come in. */
 export class Blobs {
   readonly #access: Access;
-  readonly #downloads: Pick<Downloads, 'open' | 'sizeOf'>;
+  readonly #proofs: Proofs;
+  readonly #downloads: Pick<Downloads, 'open' | 'sizeFor'>;
   readonly #images: ImageNames;
   readonly #pool: BufferPool;
 
   constructor(deps: {
     access: Access;
-    downloads: Pick<Downloads, 'open' | 'sizeOf'>;
+    proofs: Proofs;
+    downloads: Pick<Downloads, 'open' | 'sizeFor'>;
     images: ImageNames;
     pool: BufferPool;
   }) {
     this.#access = deps.access;
+    this.#proofs = deps.proofs;
     this.#downloads = deps.downloads;
     this.#images = deps.images;
     this.#pool = deps.pool;
@@ -57,7 +62,7 @@ export class Blobs {
       exchange.response.end();
       return;
     }
-    const size = this.#downloads.sizeOf(digest) ?? grant.size;
+    const size = this.#downloads.sizeFor(digest, originName(scope)) ?? grant.size;
     if (exchange.isHead) {
       // Where nobody knows the length there is none: a HEAD downloads nothing.
       exchange.head(200, {
@@ -159,7 +164,8 @@ export class Blobs {
   }
 
   async #open({ scope, signal }: Asker, grant: Grant, range: Slice | undefined): Promise<OpenBlob> {
-    const origin = originSource(scope.upstream.blob(scope.repository, grant.digest));
+    const { usesCredentials } = scope.upstream;
+    const origin = originSource(scope.upstream.blob(scope.repository, grant.digest), !usesCredentials);
     try {
       const { digest, size, confirm } = grant;
       const blob = await this.#downloads.open(
@@ -168,8 +174,9 @@ export class Blobs {
           origin,
           size,
           confirm,
+          prove: (witness) => this.#proofs.blob(scope, digest, witness),
           image: this.#images.imageOf(digest),
-          isPrivate: scope.upstream.usesCredentials,
+          isPrivate: usesCredentials,
         },
         range,
         signal,

@@ -7,14 +7,15 @@ import type { Downloads, OpenBlob } from '../p2p/peer/downloads.ts';
 import { originSource } from '../p2p/peer/origin-source.ts';
 import type { PieceSource } from '../p2p/peer/piece-source.ts';
 import { MANIFEST_MAX_BYTES, parseManifest, type ManifestChild } from '../registry/manifest.ts';
-import { acceptClass, isManifestType } from '../registry/media-types.ts';
+import { acceptClass, isManifestType, MANIFEST_ACCEPT } from '../registry/media-types.ts';
 import type { Refs } from '../store/refs.ts';
 import type { Access, Grant } from './access.ts';
 import { ManifestTooLarge } from './errors.ts';
 import { etagOf, noneMatch } from './etag.ts';
 import type { Exchange } from './exchange.ts';
 import type { ImageNames } from './image-names.ts';
-import { repoKey, type Scope } from './namespace.ts';
+import { originName, repoKey, type Scope } from './namespace.ts';
+import type { OriginAsking } from './origin-asking.ts';
 import type { PassThrough } from './passthrough.ts';
 import { NOT_KEPT, type TagGrant, type Tags, type Variant } from './tags.ts';
 import { unlessAborted } from './unless-aborted.ts';
@@ -38,8 +39,9 @@ interface Manifest {
 export class Manifests {
   readonly #access: Access;
   readonly #tags: Tags;
+  readonly #asking: OriginAsking;
   readonly #refs: Refs;
-  readonly #downloads: Pick<Downloads, 'open' | 'sizeOf'>;
+  readonly #downloads: Pick<Downloads, 'open' | 'sizeFor'>;
   readonly #clock: Clock;
   readonly #passThrough: PassThrough;
   readonly #images: ImageNames;
@@ -49,8 +51,9 @@ export class Manifests {
   constructor(deps: {
     access: Access;
     tags: Tags;
+    asking: OriginAsking;
     refs: Refs;
-    downloads: Pick<Downloads, 'open' | 'sizeOf'>;
+    downloads: Pick<Downloads, 'open' | 'sizeFor'>;
     clock: Clock;
     images: ImageNames;
     /** Serves what is not to be kept. */
@@ -58,6 +61,7 @@ export class Manifests {
   }) {
     this.#access = deps.access;
     this.#tags = deps.tags;
+    this.#asking = deps.asking;
     this.#refs = deps.refs;
     this.#downloads = deps.downloads;
     this.#clock = deps.clock;
@@ -80,7 +84,7 @@ export class Manifests {
       exchange.response.end();
       return;
     }
-    const size = this.#downloads.sizeOf(grant.digest) ?? grant.size;
+    const size = this.#downloads.sizeFor(grant.digest, originName(scope)) ?? grant.size;
     if (exchange.isHead && size !== undefined && grant.mediaType !== undefined) {
       exchange.head(200, { ...headersOf(grant), 'Content-Type': grant.mediaType, 'Content-Length': size });
       exchange.response.end();
@@ -135,10 +139,16 @@ export class Manifests {
     const { scope, signal } = asker;
     const { upstream, repository } = scope;
     const origin = grant.bytes
-      ? sourceOf(grant.bytes, upstream.host)
-      : originSource(upstream.manifest(repository, grant.digest));
+      ? sourceOf(grant.bytes, originName(scope), !upstream.usesCredentials)
+      : originSource(upstream.manifest(repository, grant.digest), !upstream.usesCredentials);
+    // It is small, and its digest says whether it is the right one.
+    const prove = async (): Promise<void> => {
+      const ask = (late: AbortSignal) =>
+        upstream.getManifest(repository, { digest: grant.digest }, MANIFEST_ACCEPT, late);
+      if (!grant.bytes) await this.#asking.ask(upstream, false, ask);
+    };
     // What a HEAD says of its size is not relied on: some registries compress the one and not the other.
-    const wanted = { digest: grant.digest, origin, size: undefined, isSmall: true, confirm: grant.confirm };
+    const wanted = { digest: grant.digest, origin, size: undefined, isSmall: true, confirm: grant.confirm, prove };
     const blob = await this.#open(asker, { ...wanted, isPrivate: upstream.usesCredentials });
     try {
       const bytes = await unlessAborted(readWhole(blob), signal);
@@ -213,10 +223,11 @@ async function readWhole(blob: OpenBlob): Promise<Buffer> {
 }
 
 /** Bytes that have been read from an origin already, as a source. */
-function sourceOf(bytes: Buffer, host: string): PieceSource {
+function sourceOf(bytes: Buffer, name: string, isOpen: boolean): PieceSource {
   return {
     kind: 'origin',
-    name: host,
+    name,
+    isOpen,
     async read({ start, end }, sink) {
       sink.head({ total: bytes.length, ranges: true });
       if (!sink.write(bytes.subarray(start, end))) await sink.drained();

@@ -21,6 +21,7 @@ import { Manifests } from './manifests.ts';
 import type { MirrorTls } from './mirror-tls.ts';
 import { OriginAsking } from './origin-asking.ts';
 import { PassThrough } from './passthrough.ts';
+import { Proofs } from './proofs.ts';
 import { Preheating, type StoreRoom } from './preheating.ts';
 import { createMirrorServer } from './server.ts';
 import { Tags } from './tags.ts';
@@ -63,7 +64,7 @@ export interface MirrorOptions {
   /** Undefined: plain HTTP. */
   readonly tls?: MirrorTls | undefined;
   readonly upstreams: Pick<Upstreams, 'find'>;
-  readonly downloads: Pick<Downloads, 'open' | 'sizeOf' | 'settled' | 'abandon'>;
+  readonly downloads: Pick<Downloads, 'open' | 'sizeOf' | 'sizeFor' | 'settled' | 'abandon'>;
   readonly refs: Refs;
   /** What room the store has, for images that are to be fetched whole. */
   readonly room: StoreRoom;
@@ -105,8 +106,9 @@ export function createMirror(options: MirrorOptions): Mirror {
   const tags = new Tags({ refs, access, asking });
   const passThrough = new PassThrough({ access });
   const images = new ImageNames();
-  const manifests = new Manifests({ access, tags, refs, downloads, clock, images, passThrough });
-  const blobs = new Blobs({ access, downloads, images, pool });
+  const manifests = new Manifests({ access, tags, asking, refs, downloads, clock, images, passThrough });
+  const proofs = new Proofs({ asking, clock, log });
+  const blobs = new Blobs({ access, proofs, downloads, images, pool });
   const { listen, login, defaultUpstream, names } = settings;
   const deps = {
     upstreams,

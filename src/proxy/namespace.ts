@@ -31,6 +31,11 @@ export interface ListenerScope {
   readonly login: boolean;
 }
 
+/** As the sources of what is read there are named. */
+export function originName({ upstream, repository }: Pick<Scope, 'upstream' | 'repository'>): string {
+  return `${upstream.host}/${repository}`;
+}
+
 /**
  * Which upstream, and which repository there. The registry is named by `ns`, by a host in front of `/v2/`, or by the
  * listener; where none of them does, by a first component that looks like a host, else by the listener's default. Throws

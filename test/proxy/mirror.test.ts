@@ -94,6 +94,7 @@ t.test('a port in use is said, and nothing is left listening', async (t) => {
     downloads: {
       open: () => Promise.reject(new Error('not asked')),
       sizeOf: () => undefined,
+      sizeFor: () => undefined,
       settled: async () => undefined,
       abandon: () => undefined,
     },

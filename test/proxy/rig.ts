@@ -19,6 +19,7 @@ import type { Vouchers } from '../../src/p2p/peer/vouchers.ts';
 import { Upstreams, type UpstreamSettings } from '../../src/registry/upstreams.ts';
 import type { BlobStore } from '../../src/store/blob-store.ts';
 import { Refs } from '../../src/store/refs.ts';
+import { ShownBlobs } from '../../src/store/shown-blobs.ts';
 import { HostileRegistry } from '../support/hostile-registry.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { PATIENCE_MS } from '../support/patience.ts';
@@ -62,6 +63,8 @@ export interface RigOptions {
   readonly users?: Users;
   readonly tls?: MirrorTls;
   readonly room?: StoreRoom;
+  /** Further registries: URLs by host. */
+  readonly others?: Readonly<Record<string, string>>;
 }
 
 /** A mirror in this process with everything real behind it but for the origin (hostile) and the disk (in memory). */
@@ -85,7 +88,7 @@ export class Rig {
   plainPort = 0;
   #closed = false;
 
-  private constructor(options: RigOptions & { origin: HostileRegistry; refs: Refs }) {
+  private constructor(options: RigOptions & { origin: HostileRegistry; refs: Refs; shownBlobs: ShownBlobs }) {
     const clock = options.clock ?? new ShiftedClock();
     const { metrics } = this;
     const log = pino({ level: 'debug' }, { write: (line: string) => void this.lines.push(line) });
@@ -93,10 +96,14 @@ export class Rig {
     this.store = options.store ?? new MemoryStore();
     this.refs = options.refs;
     const settings = { url: this.origin.url, insecure: false, allow: ['127.0.0.0/8'], ...options.upstream };
-    this.#upstreams = new Upstreams({ [REGISTRY]: settings, 'docker.io': settings }, { log, metrics, clock });
+    const others = Object.entries(options.others ?? {}).map(([host, url]) => [host, { ...settings, url }] as const);
+    const upstreams = { [REGISTRY]: settings, 'docker.io': settings, ...Object.fromEntries(others) };
+    this.#upstreams = new Upstreams(upstreams, { log, metrics, clock });
     const pool = new BufferPool();
-    const coordinator = new SoloCoordinator({ clock, log });
-    this.#downloads = new Downloads({ store: this.store, coordinator, solo: coordinator, pool, clock, log, metrics });
+    const { store } = this;
+    const { shownBlobs } = options;
+    const solo = new SoloCoordinator({ clock, log });
+    this.#downloads = new Downloads({ store, coordinator: solo, solo, shownBlobs, pool, clock, log, metrics });
     const listen = { host: options.listenHost ?? '127.0.0.1', port: 0 };
     this.rules = new AccessRules(options.rules ?? []);
     this.logins = options.users && new Logins({ clock, users: options.users });
@@ -139,7 +146,7 @@ export class Rig {
     const dir = options.refsDir ?? t.testdir();
     const clock = options.clock ?? new ShiftedClock();
     const refs = await Refs.open({ dir, log: pino({ level: 'silent' }), clock });
-    const rig = new Rig({ ...options, origin, refs });
+    const rig = new Rig({ ...options, origin, refs, shownBlobs: ShownBlobs.open(dir) });
     const [shared, bound, login, plain] = await rig.mirror.listen();
     rig.port = shared!.port;
     rig.boundPort = bound!.port;

@@ -4,6 +4,7 @@ import { parseBlobId, type Digest } from '../../base/digest.ts';
 import type { Limiter } from '../../base/limiter.ts';
 import type { Metrics } from '../../base/metrics.ts';
 import { Pieces } from '../../base/pieces.ts';
+import { formatShown } from '../../base/shown.ts';
 import { sendBody } from '../../http/body-out.ts';
 import type { BufferPool } from '../../http/buffer-pool.ts';
 import { contentRange, parseRange } from '../../http/range.ts';
@@ -63,6 +64,7 @@ export class BlobAnswers {
 
   async #send(request: IncomingMessage, response: ServerResponse, { body, slice, whole }: Upload): Promise<void> {
     const headers: OutgoingHttpHeaders = { 'Content-Length': slice.end - slice.start };
+    if (body.shown) headers['X-Hawker-Shown'] = formatShown(body.shown);
     if (!whole) headers['Content-Range'] = contentRange(slice, body.size);
     if (request.method === 'HEAD') {
       response.writeHead(whole ? 200 : 206, headers).end();

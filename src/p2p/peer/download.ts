@@ -20,6 +20,7 @@ import { NO_PRESSURE, type PressureView } from '../../base/pressure.ts';
 import type { BufferPool } from '../../http/buffer-pool.ts';
 import type { BlobHead } from '../../http/byte-sink.ts';
 import type { BlobStore } from '../../store/blob-store.ts';
+import type { ShownBlobs } from '../../store/shown-blobs.ts';
 import type { Coordinator } from '../protocol/coordinator.ts';
 import { Corrections, type CorrectionsHost } from './corrections.ts';
 import type { Demand } from './demand.ts';
@@ -30,8 +31,10 @@ import { IncomingBytes } from './incoming-bytes.ts';
 import type { PartialBlob } from './inventory.ts';
 import { Origins } from './origins.ts';
 import type { WholePiece } from './piece-crcs.ts';
+import { Leave, shownBy } from './leave.ts';
+import type { PeerPiece } from './peer-piece.ts';
 import type { PieceSource } from './piece-source.ts';
-import type { AskedRange, Reader } from './reader.ts';
+import type { AskedRange, Reader, ReaderRequest } from './reader.ts';
 import { Readers, type ReadersHost } from './readers.ts';
 import type { OpenPart } from './upload.ts';
 
@@ -46,6 +49,8 @@ export interface DownloadDeps {
   readonly peers?: PeerSources | undefined;
   /** What is read with a credential goes to other proxies too. */
   readonly sharesPrivate?: boolean | undefined;
+  /** Where blobs have been shown to be; undefined: it does not matter. */
+  readonly shownBlobs?: ShownBlobs | undefined;
   readonly pool: BufferPool;
   /** Hashes large blobs; undefined: the main thread does. */
   readonly hashThread?: HashThread | undefined;
@@ -56,15 +61,13 @@ export interface DownloadDeps {
   readonly pressure?: PressureView | undefined;
 }
 
-export interface DownloadRequest {
+export interface DownloadRequest extends ReaderRequest {
   readonly digest: Digest;
   /**
    * What the bytes of a file are to hash to, where somebody says; undefined: whatever its server gives is right. The same in all
    * requests for the same file (`isFileId`); of any other blob it is the digest itself.
    */
   readonly content?: Digest | undefined;
-  /** Where this client may read it. */
-  readonly origin: PieceSource;
   /** Its size in bytes as a manifest says, or an earlier answer of the origin. */
   readonly size: number | undefined;
   /** See `Want.isSmall`. */
@@ -73,11 +76,6 @@ export interface DownloadRequest {
   readonly image?: Digest | undefined;
   /** It is read with a credential: unless `sharesPrivate`, it stays on this node, and comes from the origin alone. */
   readonly isPrivate?: boolean | undefined;
-  /**
-   * Set where that origin has not yet said that the client may read it: asks it. Called only where bytes would go out that
-   * the origin does not give in this very download. Rejects with the origin's no.
-   */
-  readonly confirm?: (() => Promise<void>) | undefined;
 }
 
 /** A download, as status pages show it. */
@@ -95,6 +93,7 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
   /** What its bytes are to hash to; undefined: it is a file of which nobody says. */
   readonly content: Digest | undefined;
   readonly bytes: IncomingBytes;
+  readonly leave: Leave;
   readonly readers: Readers;
   readonly corrections: Corrections;
   readonly clock: Clock;
@@ -132,9 +131,12 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
     this.content = isFileId(request.digest) ? request.content : request.digest;
     this.isPrivate = request.isPrivate === true && deps.sharesPrivate !== true;
     this.bytes = new IncomingBytes(request.digest, deps.store, deps.pool, deps.hashThread);
+    this.leave = new Leave(request.digest, this.bytes, deps.shownBlobs);
     this.readers = new Readers(this);
     this.corrections = new Corrections(this);
-    this.#origins = new Origins(request.digest, request.origin, deps.log);
+    this.#origins = new Origins(request.digest, request.origin, deps.log, (origin) =>
+      this.leave.takes(shownBy(origin)),
+    );
     this.#ended = ended;
     void (notKept ? this.#startThrough(request.size, notKept) : this.#start(request));
   }
@@ -210,7 +212,7 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
       if (!isHere || this.bytes.losses !== losses) throw new Error('the piece was lost while it was read');
       return count;
     };
-    return { size, ready: () => Promise.resolve(to), read, close: ignore };
+    return { size, shown: this.leave.shown, ready: () => Promise.resolve(to), read, close: ignore };
   }
 
   /** Its whole pieces, to be announced; undefined: none, or not to be shared. */
@@ -274,8 +276,9 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
     return whole;
   }
 
-  async beforePeers(): Promise<void> {
+  async beforePeers(piece: Pick<PeerPiece, 'shown' | 'parts'>, start: number): Promise<void> {
     this.#hasPeerBytes = true;
+    await this.leave.takesPiece(piece.shown, piece.parts(), start);
     await this.readers.confirm();
   }
 
@@ -389,6 +392,7 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
 
   async #publish(): Promise<void> {
     await this.corrections.judge(this.#fetching);
+    this.leave.verified();
     this.readers.hold('nothing');
     try {
       await this.bytes.publish();
@@ -455,7 +459,9 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
 
   async #closeNow(): Promise<void> {
     await this.#fetching?.close();
-    await this.bytes.close(this.#keep && !this.#isThrough && !this.corrections.isDisputed ? 'keep' : 'discard');
+    const what = this.#keep && !this.#isThrough && !this.corrections.isDisputed ? 'keep' : 'discard';
+    await this.bytes.close(what);
+    if (what === 'discard') this.leave.dropped();
   }
 }
 

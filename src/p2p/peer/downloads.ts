@@ -16,6 +16,10 @@ import type { HashThread } from './hash-thread.ts';
 import type { PartialBlob } from './inventory.ts';
 import type { OpenPart } from './upload.ts';
 import type { PrivateBlobs } from '../../store/private-blobs.ts';
+import type { ShownBlobs } from '../../store/shown-blobs.ts';
+import { atEither, isAt, NOWHERE, placeOf, type Shown } from '../../base/shown.ts';
+import { shownBy } from './leave.ts';
+import { storedWitness } from './witness.ts';
 
 /** Blobs coming in at the same time, those included that nobody reads just now. */
 export const MAX_DOWNLOADS = 1000;
@@ -58,6 +62,8 @@ export class Downloads {
     peers?: PeerSources;
     /** Which blobs were read with a credential; undefined: none is told apart. */
     privateBlobs?: PrivateBlobs;
+    /** Where blobs have been shown to be; undefined: it does not matter. */
+    shownBlobs?: ShownBlobs;
     /** These too go to other proxies, which prove that they are members and let nobody read what he could not at the registry. */
     sharesPrivate?: boolean;
     /** Memory for what comes in; may be shared with what goes out. */
@@ -81,6 +87,11 @@ export class Downloads {
     });
   }
 
+  /** Size in bytes of a blob that is here, verified, and may be given to who reads at the origin of that name; no I/O. */
+  sizeFor(digest: Digest, origin: string): number | undefined {
+    return this.#isShownAt(digest, origin) ? this.sizeOf(digest) : undefined;
+  }
+
   /** Size in bytes of a blob that is here, verified; no I/O. */
   sizeOf(digest: Digest): number | undefined {
     for (const shelf of this.#shelves) {
@@ -91,12 +102,12 @@ export class Downloads {
   }
 
   /**
-   * Opens a blob for one client, who must be allowed to read it (see `DownloadRequest.confirm`): from the store or a shelf, else from its download, which
+   * Opens a blob for one client, who must be allowed to read it (see `ReaderRequest`): from the store or a shelf, else from its download, which
    * is begun or joined. `range` undefined wants the whole. Resolves once the size is known and the first bytes of the range
    * may be sent (a blob up to 1 MiB: once it is verified); a range that begins at or behind the end resolves too.
    * Wrong bytes that have reached nobody are fetched once more.
    * Rejects with BLOB_UNAVAILABLE (its cause is the last source's error), BLOB_DIGEST_MISMATCH, SHUTTING_DOWN,
-   * TOO_MANY_DOWNLOADS, what `confirm` rejects with, or the signal's reason. Later failures reject `ready`.
+   * TOO_MANY_DOWNLOADS, what `confirm` and `prove` reject with, or the signal's reason. Later failures reject `ready`.
    */
   async open(request: DownloadRequest, range: AskedRange | undefined, signal: AbortSignal): Promise<OpenBlob> {
     for (let wasWrong = false; ;) {
@@ -122,6 +133,14 @@ export class Downloads {
   /** See `IncomingParts`: a part of a blob that is coming in, for another proxy. */
   openPart(digest: Digest, start: number, end: number): Promise<OpenPart | undefined> {
     return Promise.resolve(this.#table.get(digest)?.openPart(start, end));
+  }
+
+  /** See `IncomingParts`: where a blob that is here whole has been shown to be. */
+  shownOf(digest: Digest): Shown | undefined {
+    const { shownBlobs } = this.#deps;
+    const shown = shownBlobs?.get(digest);
+    // What is noted of a blob that is coming in says nothing of one on another shelf.
+    return shownBlobs && (shown?.isWhole ? shown : { at: NOWHERE, isWhole: true });
   }
 
   /** The blobs of which a part is here, to be announced. */
@@ -162,11 +181,26 @@ export class Downloads {
   async #serveStored(stored: StoredBlob, request: DownloadRequest, signal: AbortSignal): Promise<OpenBlob> {
     try {
       await request.confirm?.();
+      await this.#prove(stored, request);
     } catch (error) {
       await stored.close();
       throw error;
     }
     return new StoredBody(stored, (error, from) => this.#replace(request, stored, error, from, signal));
+  }
+
+  /** A registry that says that it has what others have brought proves it, once. */
+  async #prove(stored: StoredBlob, { digest, origin, prove }: DownloadRequest): Promise<void> {
+    // Of a blob of no bytes everybody knows all of them.
+    if (!prove || stored.size === 0 || this.#isShownAt(digest, origin.name)) return;
+    await prove(storedWitness(stored));
+    const at = atEither(this.shownOf(digest)!.at, shownBy(origin));
+    void this.#deps.shownBlobs?.note(digest, { at, isWhole: true });
+  }
+
+  #isShownAt(digest: Digest, origin: string): boolean {
+    const at = this.shownOf(digest)?.at ?? 'all';
+    return at === 'all' || isAt(placeOf(origin), at);
   }
 
   async #join(

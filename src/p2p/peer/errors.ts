@@ -24,6 +24,14 @@ export const BlobPieceWrong = codedError('BLOB_PIECE_WRONG', {
   todo: 'the client was cut off and has to ask again; find out whose bytes they were: see READS_WRONG_BYTES in the supernode’s log',
 });
 
+/** For its readers it is as if the registry had it not. It is the registry's fault, or somebody's who has made it say so. */
+export const BlobNotProved = codedError('BLOB_NOT_PROVED', {
+  message: (p: { host: string; repository: string; digest: string; seen: string }) =>
+    `${p.host} says that it has ${p.digest} in ${p.repository}, but gave ${p.seen}: what others have brought is not given to its readers`,
+  todo: (p) =>
+    `find out whether ${p.host} is damaged (its storage, a cache before it) or claims what it has not; if so take it out of upstreams`,
+});
+
 export const BlobWrongSize = codedError('BLOB_WRONG_SIZE', {
   message: (p: { digest: string; expected: number; actual: number; source: string }) =>
     `${p.source} gives ${formatSize(p.actual)} (${p.actual} bytes) for ${p.digest}, which has ${p.expected} bytes`,

@@ -35,8 +35,8 @@ export interface FetchTarget extends Pick<RunTarget, 'begin'> {
   readonly corrections: Pick<Corrections, 'replaceTarget' | 'secondReading' | 'disputed'>;
   /** Stores bytes at `position`; gives the pieces that have become whole with them. `pieceCrc32` is known of peers' pieces. */
   store(bytes: Buffer, position: number, source: 'origin' | 'peers', pieceCrc32?: number): Promise<WholePiece[]>;
-  /** Bytes of peers are about to be stored, which no client's origin gives: resolves when clients without leave are out. */
-  beforePeers(): Promise<void>;
+  /** A peer's piece, from `start` on, is about to be stored, which no client's origin gives: resolves when clients without leave are out. */
+  beforePeers(piece: Pick<PeerPiece, 'shown' | 'parts'>, start: number): Promise<void>;
   /** The source has ended a blob whose size nobody knew: it has `size` bytes. */
   endedAt(size: number): void;
   /** The store cannot take more of it. */
@@ -226,7 +226,7 @@ export class Fetcher {
         failed('bad');
         return;
       }
-      await this.#target.beforePeers();
+      await this.#target.beforePeers(bytes, start);
       if (this.#closed) return;
       let at = start;
       for (const part of bytes.parts()) {

@@ -18,11 +18,14 @@ export class Origins {
   readonly #digest: Digest;
   readonly #log: Logger;
   readonly #list: PieceSource[];
+  readonly #reads: (origin: PieceSource) => Promise<void>;
   #lastError: unknown;
   /** Odd answers of the first of the list since it gave bytes. */
   #odd = 0;
 
-  constructor(digest: Digest, first: PieceSource, log: Logger) {
+  /** `reads` is called before one is read, which waits for it. */
+  constructor(digest: Digest, first: PieceSource, log: Logger, reads = nothing) {
+    this.#reads = reads;
     this.#digest = digest;
     this.#list = [first];
     this.#log = log;
@@ -78,6 +81,7 @@ export class Origins {
     signal: AbortSignal,
   ): Promise<unknown> {
     try {
+      await this.#reads(origin);
       await origin.read({ start: writer.position, end }, writer, signal);
       if (writer.position >= writer.stopAt || !Number.isFinite(writer.stopAt)) return undefined;
       return new BlobIncomplete({
@@ -115,6 +119,8 @@ export class Origins {
     return this.#odd < MAX_ODD_ANSWERS ? { ...failure, final: false } : failure;
   }
 }
+
+async function nothing(_origin: PieceSource): Promise<void> {}
 
 /** The answer was not one to what was asked. */
 function isOdd(error: unknown): boolean {

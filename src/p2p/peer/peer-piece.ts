@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import type { Shown } from '../../base/shown.ts';
 import { MiB } from '../../base/units.ts';
 import { POOLED_BUFFER_BYTES, type BufferPool } from '../../http/buffer-pool.ts';
 import type { BlobHead, ByteSink } from '../../http/byte-sink.ts';
@@ -15,6 +16,8 @@ export class PeerPiece implements ByteSink {
   readonly #buffers: Buffer[] = [];
   readonly #pooled: Buffer[] = [];
   #fill = 0;
+  /** What the peer knows of it. */
+  shown: Shown | undefined;
 
   /**
    * A piece of `length` bytes, of a blob of `blobSize` bytes. Where nobody has said the size yet, the peer does: `learnt` is
@@ -36,7 +39,8 @@ export class PeerPiece implements ByteSink {
     return this.parts().reduce((crc, part) => crc32(part, crc), 0);
   }
 
-  head({ total }: BlobHead): void {
+  head({ total, shown }: BlobHead): void {
+    this.shown = shown;
     if (this.#blobSize === undefined && total !== undefined) {
       this.#blobSize = total;
       this.#length = Math.min(this.#length, total);

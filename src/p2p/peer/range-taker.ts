@@ -40,7 +40,7 @@ export class RangeTaker implements AnswerTaker {
     this.#refusal = this.#refusalIn(head);
     if (this.#refusal) return;
     this.#total = this.#totalIn(head);
-    this.#sink.head({ total: this.#total, ranges: true });
+    this.#sink.head({ total: this.#total, ranges: true, shown: head.shown });
   }
 
   write(chunk: Uint8Array): boolean {

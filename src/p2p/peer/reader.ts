@@ -1,15 +1,33 @@
 import type { Digest } from '../../base/digest.ts';
+import { placeOf } from '../../base/shown.ts';
 import type { ByteSource } from '../../base/metrics.ts';
 import type { BodySource, LentBytes } from '../../http/body-source.ts';
 import type { PieceSource } from './piece-source.ts';
 import type { Readers } from './readers.ts';
 import type { ThroughBody } from './through-body.ts';
 import { SMALL_BLOB_BYTES } from './release.ts';
+import type { Witness } from './witness.ts';
 
 /** A range of bytes as a client asks for it; `end` exclusive. */
 export interface AskedRange {
   readonly start: number;
   readonly end?: number | undefined;
+}
+
+/** What a client asks, as far as it is about where it may read. */
+export interface ReaderRequest {
+  /** Where this client may read it. */
+  readonly origin: PieceSource;
+  /**
+   * Set where that origin has not yet said that the client may read it: asks it. Called only where bytes would go out that
+   * the origin does not give in this very download. Rejects with the origin's no.
+   */
+  readonly confirm?: (() => Promise<void>) | undefined;
+  /**
+   * Has that origin prove that it knows the bytes of `witness`. Called where bytes would go out that have not been shown to be there
+   * (`Shown`). Rejects with BLOB_NOT_PROVED, or the origin's no. Undefined: whoever names the blob may read it.
+   */
+  readonly prove?: ((witness: Witness) => Promise<void>) | undefined;
 }
 
 /** One client's response that reads a blob while it comes in. */
@@ -28,7 +46,12 @@ export class Reader implements BodySource {
   /** Where its client may read the blob. */
   readonly origin: PieceSource;
   /** Asks that origin for leave; set while it has not given it. */
-  confirm: (() => Promise<void>) | undefined;
+  confirm: ReaderRequest['confirm'];
+  readonly prove: ReaderRequest['prove'];
+  /** That origin, as one that shows what it has. */
+  readonly place: string;
+  /** What it has proved to have, of the bytes that were here after so many `losses`. */
+  proven: { readonly start: number; readonly end: number; readonly losses: number } | undefined;
   /** Set when that origin has refused it, or what it has been given was wrong. */
   failure: Error | undefined;
   /** SHA-256 of each piece of which it has had bytes before the piece was lost. */
@@ -39,10 +62,14 @@ export class Reader implements BodySource {
 
   constructor(
     readers: Readers,
-    { origin, range, position }: { origin: PieceSource; range: AskedRange | undefined; position: number },
+    { origin, confirm, prove }: ReaderRequest,
+    { range, position }: { range: AskedRange | undefined; position: number },
   ) {
     this.#readers = readers;
     this.origin = origin;
+    this.confirm = confirm;
+    this.prove = prove;
+    this.place = placeOf(origin.name);
     this.#asked = range;
     this.position = position;
     this.#from = position;

@@ -5,10 +5,10 @@ import type { Logger } from '../../base/log.ts';
 import type { ByteSource } from '../../base/metrics.ts';
 import type { LentBytes } from '../../http/body-source.ts';
 import { Demand } from './demand.ts';
-import { BlobPieceWrong } from './errors.ts';
+import { BlobNotProved, BlobPieceWrong } from './errors.ts';
 import type { IncomingBytes } from './incoming-bytes.ts';
-import type { PieceSource } from './piece-source.ts';
-import { Reader, type AskedRange } from './reader.ts';
+import type { Leave } from './leave.ts';
+import { Reader, type AskedRange, type ReaderRequest } from './reader.ts';
 import { releasedTo } from './release.ts';
 import { Signal } from './signal.ts';
 import { ThroughBody } from './through-body.ts';
@@ -20,6 +20,7 @@ export interface ReadersHost {
   readonly content: Digest | undefined;
   readonly mediaType: string | undefined;
   readonly bytes: IncomingBytes;
+  readonly leave: Leave;
   readonly clock: Clock;
   readonly log: Logger;
   /** Whether memory is short. */
@@ -107,13 +108,12 @@ export class Readers {
 
   /** See `Download.join`. */
   async join(
-    { origin, confirm }: { origin: PieceSource; confirm?: (() => Promise<void>) | undefined },
+    request: ReaderRequest,
     range: AskedRange | undefined,
     signal: AbortSignal,
     from: number,
   ): Promise<Reader> {
-    const reader = new Reader(this, { origin, range, position: from });
-    reader.confirm = confirm;
+    const reader = new Reader(this, request, { range, position: from });
     this.#set.add(reader);
     const hangUp = () => reader.close();
     signal.addEventListener('abort', hangUp, { once: true });
@@ -142,7 +142,12 @@ export class Readers {
       const failure = this.#failureOf(reader);
       if (failure) throw failure;
       const end = this.#releasedTo(reader, position);
-      if (end > position) return end;
+      if (end > position) {
+        const allowed = this.#host.leave.upTo(reader, position, end);
+        if (allowed > position) return allowed;
+        await this.#prove(reader, position);
+        continue;
+      }
       if (reader.closed) throw new Error('closed');
       if (this.#isThrough) {
         reader.through = await this.#startThrough(reader, position);
@@ -194,6 +199,18 @@ export class Readers {
       reader.failure = asError(error);
       this.wake();
     }
+  }
+
+  /** A reader goes on alone whose origin gives other bytes than come in: nobody knows yet which are right. */
+  async #prove(reader: Reader, position: number): Promise<void> {
+    try {
+      await this.#host.leave.ask(reader, position);
+    } catch (error) {
+      const isInDoubt = error instanceof BlobNotProved && this.#holds === 'the end' && !reader.closed;
+      if (!isInDoubt) reader.failure = asError(error);
+      else reader.through ??= await this.#startThrough(reader, position);
+    }
+    if (reader.closed) reader.through?.close();
   }
 
   #failureOf(reader: Reader): Error | undefined {

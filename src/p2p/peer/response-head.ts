@@ -1,3 +1,4 @@
+import { parseShown, type Shown } from '../../base/shown.ts';
 import { BadResponseHead, fieldsOf, HeadCollector, quoted } from '../../http/response-head.ts';
 import { parseContentLength, parseContentRange, type ContentRange } from '../../registry/content-range.ts';
 
@@ -11,6 +12,8 @@ export interface ResponseHead {
   readonly keepAlive: boolean;
   /** `X-Hawker-Reason`: why a peer does not give what was asked. */
   readonly reason: string | undefined;
+  /** `X-Hawker-Shown`: where the bytes have been shown to be. */
+  readonly shown: Shown | undefined;
 }
 
 const STATUS_LINE = /^HTTP\/1\.1 ([2-5]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?$/;
@@ -52,6 +55,7 @@ function parseHead(text: string): ResponseHead {
     contentRange: contentRangeOf(fields.get('content-range')),
     keepAlive: !/\bclose\b/i.test(fields.get('connection') ?? ''),
     reason: fields.get('x-hawker-reason'),
+    shown: shownIn(fields.get('x-hawker-shown')),
   };
 }
 
@@ -68,6 +72,12 @@ function contentLengthOf(value: string | undefined): number {
   const length = parseContentLength(value);
   if (length === undefined) throw new BadResponseHead(`Content-Length ${quoted(value ?? '')}`);
   return length;
+}
+
+function shownIn(value: string | undefined): Shown | undefined {
+  const shown = value === undefined ? undefined : parseShown(value);
+  if (value !== undefined && !shown) throw new BadResponseHead(`X-Hawker-Shown ${quoted(value)}`);
+  return shown;
 }
 
 function contentRangeOf(value: string | undefined): ContentRange | undefined {

@@ -1,4 +1,5 @@
 import type { Digest } from '../../base/digest.ts';
+import type { Shown } from '../../base/shown.ts';
 import type { Limiter } from '../../base/limiter.ts';
 import type { BodySource } from '../../http/body-source.ts';
 import { resolveRange, type RangeSpec, type Slice } from '../../http/range.ts';
@@ -6,6 +7,8 @@ import type { Shelf } from './downloads.ts';
 
 /** A part of a blob that may be given away. Must be closed. */
 export interface OpenPart extends BodySource {
+  /** Where its bytes have been shown to be; undefined: nobody knows. */
+  readonly shown?: Shown | undefined;
   close(): void;
 }
 
@@ -16,6 +19,8 @@ export interface IncomingParts {
    * not, or not all of these bytes lie in whole, checked pieces.
    */
   openPart(digest: Digest, start: number, end: number): Promise<OpenPart | undefined>;
+  /** Where a blob that is here whole has been shown to be; undefined: nobody knows. */
+  shownOf?(digest: Digest): Shown | undefined;
 }
 
 /** What is to be sent: a slice of a body; `whole` where no range was asked for. */
@@ -43,9 +48,9 @@ export async function openUpload(
 ): Promise<Upload | 'unsatisfiable' | undefined> {
   // The store once more: what was coming in may have been published between the two questions.
   const body =
-    (await openStored(places.shelves, digest)) ??
+    (await openStored(places, digest)) ??
     (await openIncoming(places.incoming, digest, specs)) ??
-    (await openStored(places.shelves, digest));
+    (await openStored(places, digest));
   if (!body) return undefined;
   const wanted = resolveRange(specs, body.size);
   if (wanted.kind === 'single') return { body, slice: wanted.slice, whole: false };
@@ -54,12 +59,13 @@ export async function openUpload(
   return 'unsatisfiable';
 }
 
-async function openStored(shelves: readonly Shelf[], digest: Digest): Promise<OpenPart | undefined> {
+async function openStored({ shelves, incoming }: UploadPlaces, digest: Digest): Promise<OpenPart | undefined> {
   for (const shelf of shelves) {
     const blob = await shelf.open(digest);
     if (!blob) continue;
     return {
       size: blob.size,
+      shown: incoming.shownOf?.(digest),
       ready: async () => blob.size,
       read: async (buffer, position) => {
         const count = await blob.read(buffer, position);

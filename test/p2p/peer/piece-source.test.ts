@@ -26,7 +26,7 @@ t.test('an origin registry', (t) => {
     const blob = testBlob(randomBytes(2, 1_200_000));
     origin.addBlob('library/app', blob);
     return {
-      source: originSource(upstream.blob('library/app', blob.digest)),
+      source: originSource(upstream.blob('library/app', blob.digest), true),
       bytes: blob.bytes,
       breakAfter: (bytes) => {
         origin.faults.cut = { bytes, times: 1 };

@@ -40,6 +40,7 @@ t.test('the head of a piece, and of refusals', (t) => {
       contentRange: { start: 0, end: 100, total: 1000 },
       keepAlive: true,
       reason: undefined,
+      shown: undefined,
     },
     length: PIECE.length,
   });
@@ -48,6 +49,9 @@ t.test('the head of a piece, and of refusals', (t) => {
     reason: 'busy',
     contentLength: 0,
     keepAlive: true,
+  });
+  t.match(parse(head('HTTP/1.1 206', 'Content-Length: 0', 'X-Hawker-Shown: whole *')).head, {
+    shown: { at: 'all', isWhole: true },
   });
   t.match(parse(head('HTTP/1.1 403', 'Content-Length: 0', 'Connection: close')).head, {
     status: 403,
@@ -139,6 +143,7 @@ t.test('property: however the bytes are cut, the head and its length are the sam
             contentRange: { start, end: start + length, total },
             keepAlive,
             reason: undefined,
+            shown: undefined,
           },
           length: bytes.length,
         });
