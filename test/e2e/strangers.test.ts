@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Host } from '../../scripts/netns/host.ts';
 import { Membership } from '../../src/p2p/protocol/membership.ts';
+import { ClaimingRegistry } from '../support/claiming-registry.ts';
 import { HostileRegistry, testBlob } from '../support/hostile-registry.ts';
 import { Client } from '../support/session-client.ts';
 import { ORIGIN_PROGRAMS } from './support/clients/all.ts';
@@ -39,6 +40,8 @@ interface Scene {
   readonly two: Hawker;
   /** Of the second node, bound to Docker Hub. */
   readonly bound: string;
+  /** A registry of bob's that says of every digest that it has it. */
+  readonly claims: ClaimingRegistry;
   readonly image: Published;
   readonly open: Published;
   readonly bobs: Published;
@@ -54,12 +57,19 @@ async function scene(rig: Rig): Promise<Scene> {
   const relay = await Relay.start(registry.url);
   rig.onClose(() => relay.close());
   const cluster = await OpenCluster.start(rig, relay.url);
-  const upstreams = { 'bobs.test': { url: (await registryOfBob(rig, image)).url, allow: ['127.0.0.0/8'] } };
+  const claims = await ClaimingRegistry.start();
+  rig.onClose(() => claims.close());
+  for (const [digest, size] of image.native.blobs) claims.sizes.set(digest, size);
+  const allow = ['127.0.0.0/8'];
+  const upstreams = {
+    'bobs.test': { url: (await registryOfBob(rig, image)).url, allow },
+    'claims.test': { url: claims.url, allow },
+  };
   const bound = `0.0.0.0:${await freePort()}`;
   const one = await cluster.join('one', { upstreams });
   const listeners = [{ listen: bound, upstream: 'docker.io' }];
   const two = await cluster.join('two', { upstreams, proxy: { listen: '0.0.0.0:0', listeners } });
-  return { rig, cluster, registry, relay, one, two, bound, image, open, bobs };
+  return { rig, cluster, registry, relay, one, two, bound, claims, image, open, bobs };
 }
 
 /** Bob may write what he likes into a registry of his own: a manifest that names what is alice's, say. */
@@ -313,6 +323,36 @@ async function bobGetsNothing(t: Test, at: Scene, what: string, { quick = false 
   t.same(got, [], what);
 }
 
+/** A registry that says that it has what is alice's gives bob nothing of it: not what is in the store, nor what a peer has. */
+async function claimsGiveNothing(t: Test, { cluster, registry, claims, one, image }: Scene): Promise<void> {
+  const upstreams = { 'claims.test': { url: claims.url, allow: ['127.0.0.0/8'] } };
+  const late = await cluster.join('late', { upstreams });
+  const alice = { authorization: await registry.authorization(ALICE, image.repository) };
+  const at = (node: Hawker) => `http://${cluster.addressFor(node.address, undefined)}/v2`;
+  claims.tag = image.digest as typeof claims.tag;
+  for (const path of pathsOf(image)) {
+    const secret = Buffer.from(
+      await (await fetch(`${at(one)}/${image.repository}/${path}`, { headers: alice })).arrayBuffer(),
+    );
+    for (const [node, headers] of [
+      [one, {}],
+      [one, { range: 'bytes=0-99' }],
+      [late, {}],
+    ] as const) {
+      const answer = await fetch(`${at(node)}/claims.test/any/app/${path}`, { headers });
+      if (node === one) t.equal(answer.status, 404, `it is in the store: ${path}`);
+      const got: Uint8Array[] = [];
+      // What the registry itself gives is cut off when it is known to be wrong.
+      await answer.body?.pipeTo(new WritableStream({ write: (part) => void got.push(part) })).catch(() => undefined);
+      const bytes = Buffer.concat(got);
+      const same = bytes.filter((byte, index) => byte === secret[index]).length;
+      const isOwn = answer.status === 404 || same < bytes.length / 10;
+      t.ok(isOwn, `${same} of ${bytes.length} bytes of ${path}, status ${answer.status}`);
+    }
+  }
+  t.match(one.log(), /BLOB_NOT_PROVED/, 'which is said');
+}
+
 async function piecesAreForMembers(t: Test, { cluster, one, two, image }: Scene, what: string): Promise<void> {
   const { membership, stranger } = cluster;
   const [own, other] = [await whoIs(cluster, one), await whoIs(cluster, two)];
@@ -396,6 +436,7 @@ e2e(t, 'who can do what, and bob, who knows every digest', PROGRAMS, async (t, r
   t.equal(manifest.status, 200, "bob's own manifest, which names what is alice's");
   await manifest.arrayBuffer();
   await bobGetsNothing(t, at, 'bob, warm');
+  await claimsGiveNothing(t, at);
   await piecesAreForMembers(t, at, 'all is well');
   await sessionsAreForMembers(t, at);
   const { rejected } = await cluster.peers();
