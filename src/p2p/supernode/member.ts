@@ -1,4 +1,5 @@
 import type { ConnectionId, MemberView, PeerState, Registration } from './roster-events.ts';
+import { TestTimes } from './test-times.ts';
 
 /** Who wants to register, and how it is connected. */
 export interface Arrival {
@@ -10,7 +11,8 @@ export interface Arrival {
 /** A peer from its registration until it is forgotten; the roster's own. */
 export class Member implements MemberView {
   registration: Registration;
-  number: number;
+  /** Given by the roster's numbers, which come before anything is told of it. */
+  number = 0;
   connection: ConnectionId | undefined;
   from: string;
   state: PeerState = 'unreachable';
@@ -18,18 +20,12 @@ export class Member implements MemberView {
   since: number;
   lastHeard: number;
   addresses: readonly string[];
-  /** All numbers that it was introduced by, the present one last. */
-  readonly numbers: number[];
-  /** When its present test began; undefined while there is none. */
-  testingSince: number | undefined;
-  testedAt = Number.NEGATIVE_INFINITY;
-  retestAt = Number.POSITIVE_INFINITY;
-  failedTests = 0;
+  /** All numbers that it was introduced by and that are still known, the present one last. */
+  readonly numbers: number[] = [];
+  readonly tests = new TestTimes();
 
-  constructor(number: number, { connection, from, registration }: Arrival, now: number) {
+  constructor({ connection, from, registration }: Arrival, now: number) {
     this.registration = registration;
-    this.number = number;
-    this.numbers = [number];
     this.connection = connection;
     this.from = from;
     this.since = now;

@@ -1,8 +1,10 @@
-import { backoffMs, type Backoff } from '../../base/backoff.ts';
 import { formatTime } from '../../base/units.ts';
 import { MISSED_HEARTBEATS } from '../protocol/limits.ts';
 import type { RefusalCode } from '../protocol/errors.ts';
+import { Departed } from './departed.ts';
+import { Duplicates } from './duplicates.ts';
 import type { PeerId } from './events.ts';
+import { MemberNumbers } from './member-numbers.ts';
 import { Member, type Arrival } from './member.ts';
 import { ReadyMembers } from './ready-members.ts';
 import { Refusals } from './refusals.ts';
@@ -16,34 +18,22 @@ import type {
   RosterNotice,
 } from './roster-events.ts';
 
+export { LEFT_KEPT_MS, MAX_LEFT } from './departed.ts';
+export { PING_MS } from './duplicates.ts';
+export { MAX_NUMBERS } from './member-numbers.ts';
+export { READY_TEST_MS, TEST_BOUND_MS, TROUBLE_TEST_MS } from './test-times.ts';
+
 /** Peers with a session at the same time. */
 export const MAX_SESSIONS = 20_000;
-/** Peers that have left are shown for so long, and so many at most. */
-export const LEFT_KEPT_MS = 3_600_000;
-export const MAX_LEFT = 1000;
 /** A peer of which nothing is heard for so many heartbeats has its connection closed. */
 export const GIVEN_UP_HEARTBEATS = 12;
-/** How long the older one of two peers with the same id has to answer. */
-export const PING_MS = 1000;
-/** Between two tests of one peer on others' complaints. */
-export const TROUBLE_TEST_MS = 5000;
-/** A test that has not ended after so long is forgotten. */
-export const TEST_BOUND_MS = 30_000;
-const RETEST: Backoff = { firstMs: 1000, capMs: 10_000 };
-/** A peer that could be reached is tested again after so long, give or take half of it, and later in a large cluster. */
-export const READY_TEST_MS = 20_000;
-const READY_TEST_MS_PER_PEER = 20;
 export const NO_ADDRESS = 'it advertises no address';
-/** Numbers of one peer, whose addresses have changed so often, that others may still use. */
-export const MAX_NUMBERS = 16;
 const REPLACED = 'a newer session has taken over';
 
-/** A second proxy with an id that is taken: it waits until the first has answered, or has not. */
-interface Challenge extends Arrival {
-  readonly pingedAt: number;
-}
-
 const NOTHING: readonly RosterNotice[] = [];
+
+/** What can be read of a roster. */
+export type RosterView = Pick<Roster, 'members' | 'find' | 'byNumber' | 'refused' | 'isFull' | 'counts' | 'some'>;
 
 /**
  * Who is here. A pure state machine: events and the time (milliseconds on a clock that never jumps) go in, notices come out.
@@ -56,14 +46,13 @@ export class Roster {
   readonly #random: () => number;
   readonly #members = new Map<PeerId, Member>();
   readonly #byConnection = new Map<ConnectionId, Member>();
-  readonly #challenges = new Map<PeerId, Challenge>();
-  /** Those of `members` that have left, the longest ago first. */
-  readonly #left = new Set<Member>();
+  readonly #duplicates = new Duplicates();
+  /** Those of `members` that have left. */
+  readonly #departed = new Departed();
   /** Of those that are here. */
-  readonly #byNumber = new Map<number, Member>();
+  readonly #numbers = new MemberNumbers();
   readonly #refused = new Refusals();
   readonly #ready: ReadyMembers;
-  #lastNumber = 0;
   #out: RosterNotice[] = [];
 
   constructor(options: { heartbeatMs: number; random: () => number }) {
@@ -98,25 +87,21 @@ export class Roster {
   /** The supernode itself did not run for so long: nobody is to be missed for what it could not hear. */
   paused(ms: number): void {
     for (const member of this.#byConnection.values()) member.lastHeard += ms;
-    for (const [peer, challenge] of this.#challenges) {
-      this.#challenges.set(peer, { ...challenge, pingedAt: challenge.pingedAt + ms });
-    }
+    this.#duplicates.paused(ms);
   }
 
   /** What is due by now. Call it a few times a second. */
   tick(now: number): readonly RosterNotice[] {
-    for (const challenge of this.#challenges.values()) {
-      if (now - challenge.pingedAt >= PING_MS) this.#succeed(challenge, now);
-    }
+    for (const peer of this.#duplicates.unanswered(now)) this.#succeed(peer, now);
     const staleBefore = now - MISSED_HEARTBEATS * this.#heartbeatMs;
     const goneBefore = now - GIVEN_UP_HEARTBEATS * this.#heartbeatMs;
     for (const member of this.#byConnection.values()) {
       if (member.lastHeard < staleBefore) this.#missed(member, goneBefore, now);
-      else if (member.retestAt <= now) this.#test(member, now);
+      else if (member.tests.isDue(now)) this.#test(member, now);
     }
-    for (const member of this.#left) {
-      if (this.#left.size <= MAX_LEFT && now - member.since < LEFT_KEPT_MS) break;
-      this.#forget(member);
+    for (const member of this.#departed.expired(now)) {
+      // It may have come back as somebody new.
+      if (this.#members.get(member.registration.peer) === member) this.#members.delete(member.registration.peer);
     }
     return this.#take();
   }
@@ -132,7 +117,7 @@ export class Roster {
 
   /** The peer that is here and has been introduced by that number. */
   byNumber(number: number): MemberView | undefined {
-    return this.#byNumber.get(number);
+    return this.#numbers.find(number);
   }
 
   /** What was refused, the latest last. */
@@ -168,7 +153,7 @@ export class Roster {
     const known = this.#members.get(registration.peer);
     const isHere = known?.connection !== undefined;
     if (isHere && known.registration.instance !== registration.instance) {
-      this.#challenge(known, arrival, now);
+      this.#ask(known, arrival, now);
       return;
     }
     if (!isHere && this.isFull) {
@@ -186,7 +171,7 @@ export class Roster {
       this.#leave(known, 'it registered again', now);
       this.#out.push({ kind: 'close', connection: replaced, code: 'REPLACED', message: REPLACED });
     }
-    if (known) this.#left.delete(known);
+    if (known) this.#departed.delete(known);
     this.#welcome(connection, arrival, now);
   }
 
@@ -202,29 +187,22 @@ export class Roster {
     member.connection = arrival.connection;
     member.from = arrival.from;
     member.lastHeard = now;
-    if (moved) this.#renumber(member);
+    if (moved) {
+      // Others know it by its number with its old addresses.
+      member.addresses = registration.addresses;
+      this.#numbers.give(member);
+    }
     if (member.state === 'ready') this.#ready.add(member);
     this.#out.push({ kind: 'welcome', connection: arrival.connection, member, fresh: false, replaced });
     this.#out.push({ kind: 'close', connection: replaced, code: 'REPLACED', message: REPLACED });
     if (moved) this.#untested(member, now);
   }
 
-  /** Others know it by its number with its old addresses. */
-  #renumber(member: Member): void {
-    this.#lastNumber += 1;
-    member.number = this.#lastNumber;
-    member.addresses = member.registration.addresses;
-    member.numbers.push(member.number);
-    this.#byNumber.set(member.number, member);
-    if (member.numbers.length > MAX_NUMBERS) this.#byNumber.delete(member.numbers.shift()!);
-  }
-
   #welcome(connection: ConnectionId, arrival: Arrival, now: number): void {
-    this.#lastNumber += 1;
-    const member = new Member(this.#lastNumber, arrival, now);
+    const member = new Member(arrival, now);
+    this.#numbers.give(member);
     this.#members.set(arrival.registration.peer, member);
     this.#byConnection.set(connection, member);
-    this.#byNumber.set(member.number, member);
     this.#out.push({ kind: 'welcome', connection, member, fresh: true, replaced: undefined });
     this.#untested(member, now, true);
   }
@@ -234,36 +212,32 @@ export class Roster {
     const hasAny = member.addresses.length > 0;
     const reason = hasAny ? 'its piece port is being tested' : NO_ADDRESS;
     this.#move(member, 'unreachable', reason, now, isNew);
-    member.testingSince = undefined;
-    member.retestAt = Number.POSITIVE_INFINITY;
-    member.failedTests = 0;
+    member.tests.forget();
     this.#test(member, now);
   }
 
-  #challenge(known: Member, arrival: Arrival, now: number): void {
-    const { registration } = arrival;
-    if (this.#challenges.has(registration.peer)) {
+  /** Two with one id: the older one is asked whether it is still there. */
+  #ask(known: Member, arrival: Arrival, now: number): void {
+    if (this.#duplicates.has(arrival.registration.peer)) {
       this.#refuse(arrival, 'DUPLICATE_ID', 'two other proxies with this peer id are here', now);
       return;
     }
-    this.#challenges.set(registration.peer, { ...arrival, pingedAt: now });
+    this.#duplicates.add(arrival, now);
     this.#out.push({ kind: 'ping', connection: known.connection! });
   }
 
   /** The older one of the two is alive. */
   #answered({ registration: { peer, host, instance }, from }: Member, now: number): void {
-    if (this.#challenges.size === 0) return;
-    const challenge = this.#challenges.get(peer);
-    if (!challenge) return;
-    this.#challenges.delete(peer);
+    const duplicate = this.#duplicates.take(peer);
+    if (!duplicate) return;
     const message = `peer id ${peer} is in use by instance ${instance} on ${host} (${from})`;
-    this.#refuse(challenge, 'DUPLICATE_ID', message, now);
+    this.#refuse(duplicate, 'DUPLICATE_ID', message, now);
   }
 
-  /** The older one of the two has not answered. */
-  #succeed(challenge: Challenge, now: number): void {
-    const { peer } = challenge.registration;
-    this.#challenges.delete(peer);
+  /** The older one of the two has not answered, or is gone: who waits for its place, if anybody does, gets it. */
+  #succeed(peer: PeerId, now: number): void {
+    const successor = this.#duplicates.take(peer);
+    if (!successor) return;
     const known = this.#members.get(peer);
     if (known?.connection !== undefined) {
       const { connection } = known;
@@ -271,7 +245,7 @@ export class Roster {
       const message = 'another instance with this peer id registered, and this one did not answer a ping';
       this.#out.push({ kind: 'close', connection, code: 'STALE', message });
     }
-    this.#register(challenge, now);
+    this.#register(successor, now);
   }
 
   #heard(connection: ConnectionId, now: number): void {
@@ -288,19 +262,11 @@ export class Roster {
   #closed(connection: ConnectionId, reason: string, now: number): void {
     const member = this.#byConnection.get(connection);
     if (!member) {
-      for (const [peer, challenge] of this.#challenges) {
-        if (challenge.connection === connection) this.#challenges.delete(peer);
-      }
+      this.#duplicates.closed(connection);
       return;
     }
     this.#leave(member, reason, now);
-    this.#makeWay(member, now);
-  }
-
-  /** Who waits for its place gets it. */
-  #makeWay({ registration }: Member, now: number): void {
-    const challenge = this.#challenges.get(registration.peer);
-    if (challenge) this.#succeed(challenge, now);
+    this.#succeed(member.registration.peer, now);
   }
 
   #missed(member: Member, goneBefore: number, now: number): void {
@@ -311,31 +277,21 @@ export class Roster {
       const connection = member.connection!;
       this.#leave(member, reason, now);
       this.#out.push({ kind: 'close', connection, code: 'STALE', message: reason });
-      this.#makeWay(member, now);
+      this.#succeed(member.registration.peer, now);
     }
   }
 
   #leave(member: Member, reason: string, now: number): void {
     this.#byConnection.delete(member.connection!);
     member.connection = undefined;
-    member.retestAt = Number.POSITIVE_INFINITY;
-    for (const number of member.numbers) this.#byNumber.delete(number);
+    member.tests.stop();
+    this.#numbers.retire(member);
     this.#move(member, 'left', reason, now);
-    this.#left.add(member);
-  }
-
-  #forget(member: Member): void {
-    this.#left.delete(member);
-    // It may have come back as somebody new.
-    if (this.#members.get(member.registration.peer) === member) this.#members.delete(member.registration.peer);
+    this.#departed.add(member);
   }
 
   #test(member: Member, now: number): void {
-    if (member.testingSince !== undefined && now - member.testingSince < TEST_BOUND_MS) return;
-    if (member.addresses.length === 0) return;
-    member.testingSince = now;
-    member.retestAt = now + TEST_BOUND_MS;
-    this.#out.push({ kind: 'test', member });
+    if (member.addresses.length > 0 && member.tests.begin(now)) this.#out.push({ kind: 'test', member });
   }
 
   #tested({ peer, instance, addresses, result }: Extract<RosterEvent, { kind: 'tested' }>, now: number): void {
@@ -343,32 +299,20 @@ export class Roster {
     if (!member || member.connection === undefined || member.registration.instance !== instance) return;
     // Of addresses that it had before: those that it has now are being tested.
     if (member.registration.addresses.join() !== addresses.join()) return;
-    member.testingSince = undefined;
-    member.testedAt = now;
     if (result.address === undefined) {
-      member.retestAt = now + backoffMs(RETEST, member.failedTests, this.#random);
-      member.failedTests += 1;
+      member.tests.failed(now, this.#random);
       if (member.state !== 'stale') this.#move(member, 'unreachable', result.error, now);
       return;
     }
-    member.failedTests = 0;
-    member.retestAt = now + this.#readyTestMs() * (0.5 + this.#random());
+    member.tests.passed(now, this.#byConnection.size, this.#random);
     const { address } = result;
     member.addresses = [address, ...member.registration.addresses.filter((other) => other !== address)];
     if (member.state !== 'stale') this.#move(member, 'ready', '', now);
   }
 
-  /** A port that is closed later is noticed though nobody asks for a piece. */
-  #readyTestMs(): number {
-    return Math.max(READY_TEST_MS, READY_TEST_MS_PER_PEER * this.#byConnection.size);
-  }
-
   #trouble(peer: PeerId, now: number): void {
     const member = this.#members.get(peer);
-    if (member?.state !== 'ready') return;
-    const at = member.testedAt + TROUBLE_TEST_MS;
-    if (at <= now) this.#test(member, now);
-    else member.retestAt = Math.min(member.retestAt, at);
+    if (member?.state === 'ready' && member.tests.trouble(now)) this.#test(member, now);
   }
 
   #move(member: Member, state: PeerState, reason: string, now: number, isNew = false): void {

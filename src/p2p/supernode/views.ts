@@ -1,7 +1,7 @@
 import type { RefusalCode } from '../protocol/errors.ts';
 import type { PeerId } from './events.ts';
 import type { PeerState } from './roster-events.ts';
-import type { Roster } from './roster.ts';
+import type { RosterView } from './roster.ts';
 import type { SecretName } from './rotation.ts';
 
 /** Who is here, who is not and why: what `hawker peers`, doctor and the dashboard read. Times are ISO 8601. */
@@ -55,7 +55,7 @@ export interface RejectedView {
 const GONE: PeerFacts = { blobs: 0, secrets: [] };
 
 /** `wallOffset`: what has to be added to the roster's times for milliseconds since 1970. */
-export function peersView(roster: Roster, factsOf: (peer: PeerId) => PeerFacts, wallOffset: number): PeersView {
+export function peersView(roster: RosterView, factsOf: (peer: PeerId) => PeerFacts, wallOffset: number): PeersView {
   const wall = (time: number) => new Date(Math.round(time + wallOffset)).toISOString();
   const peers = Array.from(roster.members(), (member): PeerView => {
     const { peer, instance, host, zone, version, protocol, clockSkewMs } = member.registration;
