@@ -6,7 +6,7 @@ import { parseTime, TIME_FORMAT } from '../../base/units.ts';
 import { commandIsAbout } from '../../http/command-audit.ts';
 import { MAX_IMAGE_CHARACTERS, MAX_PLATFORM_CHARACTERS, MAX_PLATFORMS, MAX_PREHEAT_MS } from '../protocol/limits.ts';
 import { PreheatBusy, PreheatInvalid, PreheatNoPeers, PreheatTooFewPeers, PreheatUnknown } from './preheat-errors.ts';
-import type { PreheatRequest } from './preheats.ts';
+import type { PreheatRequest } from './preheat-order.ts';
 import type { Supernode } from './supernode.ts';
 
 /** For an order that names none. */

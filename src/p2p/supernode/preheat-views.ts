@@ -1,4 +1,5 @@
-import { stateOf, type Order, type OrderState, type PreheatFailure, type ShareState } from './preheats.ts';
+import { stateOf, type Order, type OrderState } from './preheat-order.ts';
+import type { PreheatFailure, ShareState } from './preheat-share.ts';
 
 /** An order as the API gives it. Times are ISO 8601; what is not known (yet) is null. */
 export interface PreheatView {

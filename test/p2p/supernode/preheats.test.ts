@@ -231,6 +231,17 @@ t.test('bounds: so many at once, so many remembered', async (t) => {
   t.equal(preheats.all()[0]!.id, `later-${MAX_ORDERS * 2 - 1}`);
 });
 
+t.test('an order that is under way is not forgotten, however many come and go meanwhile', async (t) => {
+  const { preheats, order } = rig(1);
+  const slow = order({ timeoutMs: 10_000_000 }, 'slow');
+  for (let i = 1; i < MAX_ORDERS * 2; i += 1) {
+    preheats.tick(i * 2000);
+    order({ timeoutMs: 1000 }, `later-${i}`, i * 2000);
+  }
+  t.equal(preheats.find('slow'), slow);
+  t.equal(preheats.all().length, MAX_ORDERS);
+});
+
 t.test('whatever happens in whatever order, it ends, and nobody is told after its end', async () => {
   const peers = 4;
   const act = fc.record({
