@@ -1,55 +1,41 @@
 import { randomBytes } from 'node:crypto';
 import type { Audit } from '../../base/audit.ts';
 import type { Clock } from '../../base/clock.ts';
-import type { Digest } from '../../base/digest.ts';
 import type { Logger } from '../../base/log.ts';
-import { compatibility } from '../protocol/compatibility.ts';
-import { PAUSED_TODO, REFUSALS, type RefusalCode } from '../protocol/errors.ts';
-import { HELLO_TIMEOUT_MS, MAX_KNOWN_PEERS } from '../protocol/limits.ts';
-import { NONCE_BYTES, type Membership } from '../protocol/membership.ts';
-import type { FromProxy, KnownPeer, Message } from '../protocol/messages.ts';
-import { CLOSE, type SessionSocket } from '../protocol/socket.ts';
-import { PROTOCOL_VERSION } from '../protocol/version.ts';
-import { examineHello, factsOf, registrationOf, secondClaimIn, withSecond, type Hello } from './admission.ts';
-import { Assignments, type Assigning } from './assignments.ts';
-import type { BlamedDecision, Decision, PeerId, SwarmEvent } from './events.ts';
+import type { RefusalCode } from '../protocol/errors.ts';
+import type { Membership } from '../protocol/membership.ts';
+import type { SessionSocket } from '../protocol/socket.ts';
+import { Endings } from './endings.ts';
+import type { Decision, PeerId, SwarmEvent } from './events.ts';
+import { Heartbeats } from './heartbeats.ts';
+import { Introductions } from './introductions.ts';
 import type { SupernodeMetrics } from './metrics.ts';
+import { OperatorNews } from './operator-news.ts';
 import { PortTests } from './port-tests.ts';
+import { candidatesAmong } from './preheat-choice.ts';
 import { Preheats, type Order, type PreheatRequest } from './preheats.ts';
+import { Pulse } from './pulse.ts';
 import type { ReachabilityOptions } from './reachability.ts';
-import type { Claim, ConnectionId, MemberView, PeerState, RosterEvent, RosterNotice } from './roster-events.ts';
-import { Roster } from './roster.ts';
+import { Reception } from './reception.ts';
+import { RosterEffects } from './roster-effects.ts';
+import type { RosterEvent, RosterNotice } from './roster-events.ts';
+import { Roster, type RosterView } from './roster.ts';
 import { Rotation, type RotationView, type SecretName } from './rotation.ts';
-import { Session, type SessionHost } from './session.ts';
+import { Rounds } from './rounds.ts';
+import type { SessionHost } from './session.ts';
 import { Sessions } from './sessions.ts';
-import { summaryOf } from './summary.ts';
-import type { PeerPart, Swarm, SwarmBlob, SwarmStats } from './swarm.ts';
+import { Summaries } from './summary.ts';
+import { SwarmEffects } from './swarm-effects.ts';
+import type { Swarm } from './swarm.ts';
 import { Traffic } from './traffic.ts';
 
-/** How often the roster looks for who was missed. */
-const ROSTER_TICK_MS = 250;
-/** A look that is later than this was held up: by a stopped process or a suspended machine, not by load. */
-const PAUSE_MS = 2000;
 /** The swarm's clock is this late: what its leases have to say is still in the sockets. */
 const SWARM_PAUSE_MS = 500;
-/** How often a session is told anew whom to ask when every supernode is gone. */
-const TELL_PEERS_MS = 60_000;
-/** The longest that a visitor waits for its result: two tests and as many queues. */
-const VISIT_MS = 20_000;
-/** While peers are missing, it is said anew after so long. */
-const SUMMARY_MS = 5 * 60_000;
-/** About a peer that has come into such a state. */
-const TODO: Partial<Record<PeerState, string>> = {
-  unreachable:
-    'open its piece port to the other nodes (a firewall?), or set its peer.advertise to an address that they can reach; it is tried again by itself',
-  stale: 'nothing, if it comes back; else see whether that node, or the network to it, hangs',
-};
 
+/** What can be read of the swarm. */
+export type SwarmView = Pick<Swarm, 'blobs' | 'activeBlobs' | 'blob' | 'partsOf' | 'stats' | 'wholesOf'>;
 /** The swarm, as far as the supernode needs it. */
-export type SwarmPort = Pick<
-  Swarm,
-  'apply' | 'tick' | 'paused' | 'nextTick' | 'blobs' | 'activeBlobs' | 'blob' | 'partsOf' | 'stats' | 'wholesOf'
->;
+export type SwarmPort = SwarmView & Pick<Swarm, 'apply' | 'tick' | 'paused' | 'nextTick'>;
 
 export interface LifeDeps {
   readonly swarm: SwarmPort;
@@ -67,54 +53,101 @@ export interface LifeDeps {
 }
 
 /**
- * One life of the supernode, from its start to its end or to a fault: sessions on one side, the pure roster and swarm on the
- * other. It carries messages in, decisions and notices out. Whatever throws at one of its edges (a message, a timer, a test
- * that ends) is a fault in Hawker.
+ * One life of the supernode, from its start to its end or to a fault. Two pure state machines drive it, the roster (who is
+ * here) and the swarm (who has what, who sends what): here they are told what happens, and the time, and their words are handed
+ * to those who carry them out (`RosterEffects`, `SwarmEffects`), which may tell the other machine in turn. All other parts are
+ * made here and know nothing of each other beyond what they are given. Whatever throws at one of its edges (a message, a timer,
+ * a test that ends) is a fault in Hawker.
  */
-export class Life implements SessionHost {
+export class Life {
   readonly epoch = randomBytes(8).toString('hex');
-  readonly roster: Roster;
-  readonly preheats: Preheats;
-  readonly traffic = new Traffic();
-  readonly #deps: LifeDeps;
+  readonly roster: RosterView;
+  readonly swarm: SwarmView;
+  readonly preheats: Pick<Preheats, 'find' | 'all'>;
+  readonly traffic: Pick<Traffic, 'view' | 'of'>;
   readonly #clock: Clock;
+  readonly #roster: Roster;
+  readonly #preheats: Preheats;
   readonly #swarm: SwarmPort;
-  readonly #ports: PortTests;
+  readonly #fault: (error: unknown) => void;
+  readonly #news: OperatorNews;
   readonly #sessions: Sessions;
+  readonly #endings: Endings;
+  readonly #reception: Reception;
+  readonly #heartbeats: Heartbeats;
   readonly #rotation: Rotation;
-  #flushDue = false;
-  #lastConnection = 0;
-  #timer: { at: number; cancel: () => void } | undefined;
-  #rosterTickAt: number;
-  #summaryAt: number;
+  readonly #ports: PortTests;
+  readonly #summaries: Summaries;
+  readonly #rosterEffects: RosterEffects;
+  readonly #swarmEffects: SwarmEffects;
+  readonly #rounds: Rounds;
+  readonly #pulse: Pulse;
+  /** To whom what sessions hear goes. */
+  readonly #host: SessionHost = {
+    epoch: this.epoch,
+    now: () => this.now(),
+    hello: (session, hello) => this.#reception.hello(session, hello),
+    heard: ({ id }) => this.#tellRoster({ kind: 'heard', connection: id }),
+    beat: (session, beat) => this.#heartbeats.answer(session, beat, this.now()),
+    swarm: (event) => this.#tellSwarm(event),
+    peerOf: (number) => this.roster.byNumber(number)?.registration.peer,
+    dialed: (session, answer) => this.#ports.dialed(session, answer),
+    test: (session, n) => this.#ports.asked(session, n),
+    preheating: ({ peer }, message) => this.#preheats.told(peer, message, this.now()),
+    refuse: (session, code, message) => this.#endings.refuse(session, code, message),
+    closed: (session, goodbye, reason) => this.#endings.closed(session, goodbye, reason),
+    fault: (error) => this.#fault(error),
+  };
   #over = false;
 
   constructor(deps: LifeDeps) {
-    const { heartbeatMs, membership, clock, log, ask, fault } = deps;
-    this.#deps = deps;
+    const { clock, membership, heartbeatMs, version, log, ask, fault } = deps;
     this.#clock = clock;
     this.#swarm = deps.swarm;
-    this.roster = new Roster({ heartbeatMs, random: Math.random });
-    this.#sessions = new Sessions((session) => this.#tooSlow(session));
-    this.preheats = new Preheats((peer, message) => {
-      const session = this.#sessions.of(peer);
-      if (session) this.#sessions.send(session, message);
-      return session !== undefined;
+    this.swarm = deps.swarm;
+    this.#fault = fault;
+    const roster = new Roster({ heartbeatMs, random: Math.random });
+    const sessions = new Sessions((session) => this.#endings.tooSlow(session));
+    const news = new OperatorNews(deps);
+    const preheats = new Preheats((peer, message) => sessions.sendTo(peer, message));
+    const introductions = new Introductions(roster);
+    const traffic = new Traffic();
+    const { epoch } = this;
+    // To tell the roster or the swarm, or to refuse a session, may lead to any of these parts.
+    const swarm = (event: SwarmEvent) => this.#tellSwarm(event);
+    const refuse: SessionHost['refuse'] = (session, code, message) => this.#endings.refuse(session, code, message);
+    const tell = (event: RosterEvent) => this.#tellRoster(event);
+    const shared = { sessions, roster, news, introductions, membership, clock, tell, swarm, refuse };
+    const ports = new PortTests({ ...shared, fault, ...(ask && { ask }) });
+    const reception = new Reception({ ...shared, epoch, version, heartbeatMs, ports });
+    this.roster = roster;
+    this.#roster = roster;
+    this.preheats = preheats;
+    this.#preheats = preheats;
+    this.traffic = traffic;
+    this.#sessions = sessions;
+    this.#news = news;
+    this.#ports = ports;
+    this.#reception = reception;
+    this.#endings = new Endings(shared);
+    this.#heartbeats = new Heartbeats({ ...shared, traffic });
+    this.#rotation = new Rotation({ ...shared, log });
+    this.#rosterEffects = new RosterEffects({ ...shared, reception, ports, preheats });
+    this.#swarmEffects = new SwarmEffects({ ...shared, flushSoon: () => this.#pulse.flushSoon() });
+    this.#summaries = new Summaries(roster, this.now(), (summary) => news.missing(summary));
+    this.#rounds = new Rounds(this.now(), {
+      paused: (ms) => this.#paused(ms),
+      round: (now) => this.#round(now),
     });
-    this.#ports = new PortTests({
-      roster: this.roster,
-      sessions: this.#sessions,
-      tell: (event) => this.#tell(event),
-      membership,
+    this.#pulse = new Pulse({
       clock,
       fault,
-      ...(ask && { ask }),
+      now: () => this.now(),
+      dueAt: () => Math.min(this.#rounds.dueAt, this.#swarm.nextTick),
+      tick: (now) => this.#tick(now),
+      flush: () => sessions.flush(),
     });
-    const hostOf = (peer: PeerId) => this.roster.find(peer)?.registration.host ?? '';
-    this.#rotation = new Rotation({ membership, log, sessions: () => this.#sessions.all(), hostOf });
-    this.#rosterTickAt = this.now() + ROSTER_TICK_MS;
-    this.#summaryAt = this.now() + SUMMARY_MS;
-    this.#schedule();
+    this.#pulse.schedule();
   }
 
   /** Connections that are open, of peers and others. */
@@ -126,70 +159,31 @@ export class Life implements SessionHost {
     return this.#sessions.unregistered.size;
   }
 
-  blobs(): Iterable<SwarmBlob> {
-    return this.#swarm.blobs();
-  }
-
-  /** Those that somebody wants just now. */
-  activeBlobs(limit: number): SwarmBlob[] {
-    return this.#swarm.activeBlobs(limit);
-  }
-
-  blob(digest: Digest): SwarmBlob | undefined {
-    return this.#swarm.blob(digest);
-  }
-
-  /** Blobs of which a peer has a part, or all, or that it wants. */
-  partsOf(peer: PeerId, limit: number): PeerPart[] {
-    return this.#swarm.partsOf(peer, limit);
-  }
-
-  /** Whole blobs that a peer holds. */
-  blobsOf(peer: PeerId): number {
-    return this.#swarm.wholesOf(peer);
-  }
-
-  stats(): SwarmStats {
-    return this.#swarm.stats();
+  /** Whole milliseconds: sums and differences of them are exact, so that what is due at a time is due then. */
+  now(): number {
+    return Math.trunc(this.#clock.monotonic());
   }
 
   /** Has those of the connected peers that it chooses fetch an image. Throws as `Preheats.order`. */
   preheat(request: PreheatRequest): Order {
-    const there = Array.from(this.roster.members())
-      .filter(({ state }) => state === 'ready' || state === 'unreachable')
-      .map(({ registration, state }) => ({ ...registration, isReady: state === 'ready' }));
-    return this.preheats.order(randomBytes(8).toString('hex'), request, there, this.now());
+    const id = randomBytes(8).toString('hex');
+    return this.#preheats.order(id, request, candidatesAmong(this.roster.members()), this.now());
   }
 
   /** As `Preheats.cancel`. */
   cancelPreheat(id: string): Order | undefined {
-    return this.preheats.cancel(id, this.now());
+    return this.#preheats.cancel(id, this.now());
   }
 
   /** Takes a connection from `from`, and speaks first. */
   accept(socket: SessionSocket, from: string): void {
-    this.#lastConnection += 1;
-    const nonce = randomBytes(NONCE_BYTES).toString('base64url');
-    const session = new Session(this, { id: this.#lastConnection, from, socket, nonce, now: this.now() });
-    this.#sessions.add(session);
-    socket.listen(session);
-    const { version, membership } = this.#deps;
-    this.#sessions.send(session, {
-      t: 'challenge',
-      nonce,
-      epoch: this.epoch,
-      protocol: PROTOCOL_VERSION,
-      version,
-      membership: !membership.isOpen,
-      time: this.#clock.now(),
-    });
-    if (this.#over) this.refuse(session, 'SHUTTING_DOWN', 'the supernode is shutting down');
+    const session = this.#reception.accept(socket, from, this.#host);
+    if (this.#over) this.#endings.refuse(session, 'SHUTTING_DOWN', 'the supernode is shutting down');
   }
 
   /** Somebody was refused who never had a session. */
   turnedAway(from: string, code: RefusalCode, message: string): void {
-    this.#tell({ kind: 'refused', from, code, message });
-    this.#deps.audit?.record({ role: 'session', client: from, decision: 'denied', code });
+    this.#endings.turnedAway(from, code, message);
   }
 
   /** Which secrets a peer has; empty where it is not here, or the cluster is open. */
@@ -205,16 +199,6 @@ export class Life implements SessionHost {
 
   /** The membership's secrets are others now: who has proved itself with one that does not count any more is out. */
   secretsChanged(): void {
-    const { membership } = this.#deps;
-    for (const session of this.#sessions.all()) {
-      const [prover] = session.provedBy ?? [];
-      if (!prover) continue;
-      if (membership.accepts(prover)) {
-        session.provedBy = withSecond(prover, session.secondClaim, membership);
-        continue;
-      }
-      this.refuse(session, 'SECRET_RETIRED', 'the join secret that it has proved itself with is not accepted any more');
-    }
     this.#rotation.changed(this.now());
   }
 
@@ -222,351 +206,48 @@ export class Life implements SessionHost {
   end(code: RefusalCode, message: string, closeCode: number): void {
     if (this.#over) return;
     this.#over = true;
-    this.#timer?.cancel();
+    this.#pulse.stop();
     this.#ports.close();
+    this.#endings.stop();
     for (const session of this.#sessions.all()) this.#sessions.end(session, code, message, closeCode);
   }
 
-  fault(error: unknown): void {
-    this.#deps.fault(error);
-  }
-
-  // --- what sessions say ---
-
-  /** Whole milliseconds: sums and differences of them are exact, so that what is due at a time is due then. */
-  now(): number {
-    return Math.trunc(this.#clock.monotonic());
-  }
-
-  hello(session: Session, hello: Hello): void {
-    const { membership } = this.#deps;
-    const { epoch } = this;
-    const found = examineHello(hello, { membership, epoch, nonce: session.nonce });
-    if ('code' in found) {
-      this.refuse(session, found.code, found.message);
-      return;
-    }
-    session.provedBy = found;
-    session.secondClaim = secondClaimIn(hello, epoch, session.nonce);
-    if (hello.visit === true) {
-      this.#visit(session, hello);
-      return;
-    }
-    const registration = registrationOf(hello, this.#clock.now());
-    this.#tell({ kind: 'register', connection: session.id, from: session.from, registration });
-  }
-
-  heard(session: Session): void {
-    this.#notices(this.roster.apply({ kind: 'heard', connection: session.id }, this.now()));
-  }
-
-  beat(session: Session, { n, bytes }: Message<FromProxy, 'beat'>): void {
+  #tellRoster(event: RosterEvent): void {
     const now = this.now();
-    const instance = this.roster.find(session.peer)?.registration.instance;
-    if (bytes && instance !== undefined) this.traffic.told(instance, bytes, now);
-    const isTime = now - session.toldPeersAt >= TELL_PEERS_MS;
-    if (isTime) session.toldPeersAt = now;
-    const peers = isTime ? this.#knownTo(session) : undefined;
-    this.#sessions.send(session, { t: 'beat', n, time: this.#clock.now(), ...(peers && { peers }) });
+    this.#noticed(this.#roster.apply(event, now), now);
   }
 
-  swarm(event: SwarmEvent): void {
-    this.#decisions(this.#swarm.apply(event, this.now()));
+  #noticed(notices: readonly RosterNotice[], now: number): void {
+    this.#rosterEffects.carryOut(notices, now);
+    if (notices.length > 0) this.#pulse.schedule();
   }
 
-  peerOf(number: number): PeerId | undefined {
-    return this.roster.byNumber(number)?.registration.peer;
+  #tellSwarm(event: SwarmEvent): void {
+    this.#decided(this.#swarm.apply(event, this.now()));
   }
 
-  dialed(session: Session, answer: Message<FromProxy, 'dialed'>): void {
-    this.#ports.dialed(session, answer);
+  #decided(decisions: readonly Decision[]): void {
+    this.#swarmEffects.carryOut(decisions);
+    this.#pulse.schedule();
   }
 
-  test(session: Session, n: number): void {
-    this.#ports.asked(session, n);
-  }
-
-  preheating({ peer }: Session, message: Message<FromProxy, 'preheating'>): void {
-    this.preheats.told(peer, message, this.now());
-  }
-
-  refuse(session: Session, code: RefusalCode, message: string): void {
-    if (session.phase === 'over') return;
-    this.#tell({ kind: 'refused', from: session.from, who: this.#whoIs(session), code, message });
-    const isMember = session.phase === 'open';
-    if (!isMember) this.#deps.audit?.record({ role: 'session', client: session.from, decision: 'denied', code });
-    this.#sessions.end(session, code, message, CLOSE.policy);
-    this.closed(session, false, `its session was ended: ${code}, ${message}`);
-  }
-
-  closed(session: Session, goodbye: boolean, reason: string): void {
-    if (this.#over) return;
-    this.#sessions.drop(session);
-    this.#tell({ kind: 'closed', connection: session.id, goodbye, reason });
-  }
-
-  #tooSlow(session: Session): void {
-    const message = 'it does not take what it is sent';
-    this.#tell({ kind: 'refused', from: session.from, who: this.#whoIs(session), code: 'TOO_SLOW', message });
-    this.closed(session, false, 'it did not take what it was sent');
-  }
-
-  /** What it calls itself; before its membership was proved anybody may say anything. */
-  #whoIs({ hello, peer }: Session): Claim | undefined {
-    return hello ?? this.roster.find(peer)?.registration;
-  }
-
-  // --- visitors ---
-
-  /** It could register: it is told so, and whether its piece port can be reached. */
-  #visit(session: Session, hello: Hello): void {
-    if (this.roster.isFull) {
-      this.refuse(session, 'FULL', 'it has as many sessions as it takes');
-      return;
-    }
-    session.phase = 'visiting';
-    this.#sayWelcome(session, hello, []);
-    this.#ports.ofVisitor(session, hello);
-  }
-
-  // --- what the roster and the swarm say ---
-
-  #tell(event: RosterEvent): void {
-    this.#notices(this.roster.apply(event, this.now()));
-  }
-
-  #notices(notices: readonly RosterNotice[]): void {
-    for (const notice of notices) this.#notice(notice);
-    if (notices.length > 0) this.#schedule();
-  }
-
-  #notice(notice: RosterNotice): void {
-    switch (notice.kind) {
-      case 'state':
-        this.#stateChanged(notice.member, notice.was);
-        return;
-      case 'welcome':
-        this.#welcome(notice.connection, notice.member, notice.fresh);
-        return;
-      case 'reject':
-      case 'close': {
-        const session = this.#sessions.get(notice.connection);
-        if (session) this.#sessions.end(session, notice.code, notice.message, CLOSE.again);
-        return;
-      }
-      case 'ping': {
-        const session = this.#sessions.get(notice.connection);
-        if (session) this.#sessions.send(session, { t: 'ping' });
-        return;
-      }
-      case 'test':
-        this.#ports.ofMember(notice.member);
-        return;
-      case 'refused': {
-        const { address, host, code, message, count } = notice.refused;
-        this.#deps.metrics.refused(code);
-        if (count > 1) return;
-        const who = { address, ...(host !== '' && { host }) };
-        this.#deps.log.warn({ code, ...who, todo: REFUSALS[code] }, `a proxy was refused: ${message}`);
-      }
-    }
-  }
-
-  #stateChanged(member: MemberView, was: MemberView['state'] | undefined): void {
-    const { registration, state, reason } = member;
-    const { peer, host, instance } = registration;
-    const isIn = state === 'ready' || state === 'unreachable';
-    const wasIn = was === 'ready' || was === 'unreachable';
-    if (isIn) this.#peerEvent(member);
-    else if (wasIn) this.swarm({ kind: 'gone', peer });
-    // Who was silent for a while and has the same session still.
-    if (isIn && !wasIn) this.preheats.connected(peer, instance, this.now());
-    else if (!isIn && wasIn) this.preheats.gone(peer, `${state}: ${reason}`, this.now());
-    const code = `PEER_${state.toUpperCase()}`;
-    const level = state === 'ready' || state === 'left' || was === undefined ? 'info' : 'warn';
-    this.#deps.log[level](
-      { code, peer, host, addresses: registration.addresses, ...(level === 'warn' && { todo: TODO[state] }) },
-      `a peer ${was === undefined ? 'has registered' : `is ${state}`}: ${reason || 'it can be reached'}`,
-    );
-  }
-
-  #peerEvent({ registration, state }: MemberView): void {
-    const { peer, zone, uploadSlots } = registration;
-    this.swarm({ kind: 'peer', peer, reachable: state === 'ready', zone, uploadSlots });
-  }
-
-  #welcome(connection: ConnectionId, member: MemberView, fresh: boolean): void {
-    const session = this.#sessions.get(connection);
-    if (!session?.hello) return;
-    const { hello } = session;
-    const { instance } = member.registration;
-    session.phase = 'open';
-    session.socket.proved?.();
-    session.peer = hello.peer;
-    session.toldPeersAt = this.now();
-    session.hello = undefined;
-    const before = this.#sessions.of(hello.peer);
-    if (!fresh && before) session.inherit(before);
-    this.#sessions.opened(session);
-    if (!fresh) this.#peerEvent(member);
-    const warning = this.#sayWelcome(session, hello, this.#knownTo(session));
-    this.preheats.connected(hello.peer, instance, this.now());
-    if (warning === undefined) return;
-    const { peer, host, version } = hello;
-    this.#deps.log.info({ code: 'PROTOCOL_VERSION_DIFFERS', peer, host, version }, warning);
-  }
-
-  /** How the versions differ, where they do. */
-  #sayWelcome(session: Session, hello: Hello, peers: KnownPeer[]): string | undefined {
-    const { heartbeatMs } = this.#deps;
-    const versions = compatibility({ proxy: hello.protocol, supernode: PROTOCOL_VERSION });
-    const warning = versions.works ? versions.warning : undefined;
-    this.#sessions.send(session, {
-      t: 'welcome',
-      epoch: this.epoch,
-      heartbeatMs,
-      // With the secret that the proxy has proved itself with: it may not have the other one yet, or not any more.
-      proof: session.provedBy![0].sessionProof('supernode', factsOf(hello, this.epoch, session.nonce)),
-      time: this.#clock.now(),
-      peers,
-      ...(warning !== undefined && { warning }),
-    });
-    return warning;
-  }
-
-  #decisions(decisions: readonly Decision[]): void {
-    for (const decision of decisions) {
-      if (decision.kind === 'trouble') this.#tell({ kind: 'trouble', peer: decision.peer });
-      else if (decision.kind === 'reject') this.#rejected(decision.peer, decision.code);
-      else if (decision.kind === 'blamed') this.#blamed(decision);
-      else this.#assign(decision);
-    }
-    this.#schedule();
-  }
-
-  /** What contradicts others or breaks a limit may be honest; a piece that does not exist is not. */
-  #rejected(peer: PeerId, code: string): void {
-    this.#deps.metrics.rejectedEvent(code);
-    const session = this.#sessions.of(peer);
-    if (session && code === 'NO_SUCH_PIECE')
-      this.refuse(session, 'IMPOSSIBLE', 'it reports a piece that the blob does not have');
-  }
-
-  #blamed({ peer, digest, piece, right }: BlamedDecision): void {
-    const host = this.roster.find(peer)?.registration.host;
-    const todo =
-      'look for bad memory, a bad disk, or something on that node’s way to the registry that changes what it reads';
-    this.#deps.log.warn(
-      { code: 'READS_WRONG_BYTES', peer, host, digest, piece, right, todo },
-      'a peer has read other bytes from the origin than they are: it gives nothing to others for a while',
-    );
-  }
-
-  #assign(decision: Assigning): void {
-    const session = this.#sessions.of(decision.peer);
-    const wish = session?.wishOf(decision.digest);
-    if (!session || wish === undefined) return;
-    session.assignments ??= new Assignments();
-    session.assignments.add(decision, wish, this.#sourceIn(decision));
-    this.#sessions.assigned(session);
-    this.#flushSoon();
-  }
-
-  #sourceIn(decision: Assigning): MemberView | undefined {
-    if (decision.kind === 'fetch') return this.roster.find(decision.from);
-    return decision.kind === 'second-reading' ? this.roster.find(decision.by) : undefined;
-  }
-
-  #knownTo(session: Session): KnownPeer[] {
-    const zone = this.roster.find(session.peer)?.registration.zone ?? '';
-    return this.roster.some(zone, session.peer, MAX_KNOWN_PEERS).map(({ registration, addresses }) => ({
-      id: registration.peer,
-      instance: registration.instance,
-      addresses: [...addresses],
-      zone: registration.zone,
-    }));
-  }
-
-  // --- time ---
-
-  /** One timer for everything. */
-  #schedule(): void {
-    const at = this.#dueAt();
-    if (this.#over || (this.#timer && this.#timer.at <= at)) return;
-    this.#timer?.cancel();
-    this.#timer = undefined;
-    const wait = at - this.now();
-    if (wait <= 0) this.#flushSoon();
-    else this.#timer = { at, cancel: this.#clock.after(wait, () => this.#guard(() => this.#tick())) };
-  }
-
-  #dueAt(): number {
-    return Math.min(this.#rosterTickAt, this.#swarm.nextTick);
-  }
-
-  #tick(): void {
-    this.#timer?.cancel();
-    this.#timer = undefined;
-    const now = this.now();
+  #tick(now: number): void {
     if (now - this.#swarm.nextTick >= SWARM_PAUSE_MS) this.#swarm.paused(now);
-    this.#decisions(this.#swarm.tick(now));
-    if (now >= this.#rosterTickAt) {
-      const lateMs = now - this.#rosterTickAt;
-      this.#rosterTickAt = now + ROSTER_TICK_MS;
-      if (lateMs >= PAUSE_MS) this.#paused(lateMs);
-      this.#notices(this.roster.tick(now));
-      this.preheats.tick(now);
-      this.#endLate(now);
-      this.#rotation.look(now);
-      this.#summarize(now);
-    }
-    this.#schedule();
+    this.#decided(this.#swarm.tick(now));
+    this.#rounds.tick(now);
+  }
+
+  #round(now: number): void {
+    this.#noticed(this.#roster.tick(now), now);
+    this.#preheats.tick(now);
+    this.#reception.endLate(now);
+    this.#rotation.look(now);
+    this.#summaries.look(now);
   }
 
   /** What peers have said meanwhile is still in their sockets. */
   #paused(ms: number): void {
-    this.roster.paused(ms);
-    this.#deps.log.warn({ code: 'SUPERNODE_PAUSED', ms, todo: PAUSED_TODO }, `this process did not run for ${ms} ms`);
-  }
-
-  #endLate(now: number): void {
-    for (const session of this.#sessions.unregistered) {
-      const age = now - session.openedAt;
-      if (age < HELLO_TIMEOUT_MS) break;
-      if (session.phase === 'new') this.refuse(session, 'HELLO_TIMEOUT', `no hello within ${HELLO_TIMEOUT_MS} ms`);
-      else if (session.phase === 'visiting' && age >= VISIT_MS) {
-        this.#sessions.end(session, 'TOO_SLOW', 'the test of its piece port took too long', CLOSE.again);
-      }
-    }
-  }
-
-  #summarize(now: number): void {
-    if (now < this.#summaryAt) return;
-    const summary = summaryOf(this.roster, this.#summaryAt - SUMMARY_MS);
-    this.#summaryAt = now + SUMMARY_MS;
-    if (summary) this.#deps.log.warn({ code: 'PEERS_MISSING', ...summary.counts, todo: summary.todo }, summary.message);
-  }
-
-  /** After all messages of this turn of the event loop. */
-  #flushSoon(): void {
-    if (this.#flushDue) return;
-    this.#flushDue = true;
-    setImmediate(() => this.#guard(() => this.#flush()));
-  }
-
-  #flush(): void {
-    this.#flushDue = false;
-    if (this.#dueAt() <= this.now()) this.#tick();
-    this.#sessions.flush();
-  }
-
-  /** An edge: what throws behind it is a fault. */
-  #guard(task: () => void): void {
-    if (this.#over) return;
-    try {
-      task();
-    } catch (error) {
-      this.fault(error);
-    }
+    this.#roster.paused(ms);
+    this.#news.paused(ms);
   }
 }

@@ -10,15 +10,15 @@ import type { Sessions } from './sessions.ts';
 const MAX_ERROR_CHARACTERS = 2000;
 
 export interface PortTestsDeps extends Omit<ReachabilityOptions, 'helpers'> {
-  readonly roster: Roster;
-  readonly sessions: Sessions;
+  readonly roster: Pick<Roster, 'find' | 'some'>;
+  readonly sessions: Pick<Sessions, 'of' | 'send' | 'drop'>;
   readonly tell: (event: RosterEvent) => void;
 }
 
 /** Tests of piece ports: of peers whenever the roster wants one, of proxies that ask for theirs, of visitors. */
 export class PortTests {
-  readonly #roster: Roster;
-  readonly #sessions: Sessions;
+  readonly #roster: PortTestsDeps['roster'];
+  readonly #sessions: PortTestsDeps['sessions'];
   readonly #tell: (event: RosterEvent) => void;
   readonly #reachability: Reachability;
 

@@ -1,9 +1,11 @@
 import type { Logger } from '../../base/log.ts';
+import type { RefusalCode } from '../protocol/errors.ts';
 import type { Membership } from '../protocol/membership.ts';
 import type { SecondRole } from '../protocol/secret-file.ts';
-import type { ProvedBy } from './admission.ts';
-import type { PeerId } from './events.ts';
+import { withSecond, type ProvedBy } from './admission.ts';
+import type { Roster } from './roster.ts';
 import type { Session } from './session.ts';
+import type { Sessions } from './sessions.ts';
 
 /** A join secret, by its line in this supernode's own file. */
 export type SecretName = 'current' | SecondRole;
@@ -28,11 +30,15 @@ const MAX_NAMED = 10;
 export interface RotationDeps {
   readonly membership: Membership;
   readonly log: Logger;
-  readonly sessions: () => Iterable<Session>;
-  readonly hostOf: (peer: PeerId) => string;
+  readonly sessions: Pick<Sessions, 'all'>;
+  readonly roster: Pick<Roster, 'find'>;
+  readonly refuse: (session: Session, code: RefusalCode, message: string) => void;
 }
 
-/** Counts who has which secret, so that an operator knows when the next step of a rotation is safe. */
+/**
+ * Who has which secret: counted, so that an operator knows when the next step of a rotation is safe; and whoever has proved
+ * itself with one that does not count any more is out.
+ */
 export class Rotation {
   readonly #deps: RotationDeps;
   #lookAt = Number.NEGATIVE_INFINITY;
@@ -59,20 +65,21 @@ export class Rotation {
     let ready = 0;
     let waiting = 0;
     const waitingFor: string[] = [];
-    for (const session of this.#deps.sessions()) {
+    for (const session of this.#deps.sessions.all()) {
       if (session.phase !== 'open') continue;
       if (isReady(role, this.secretsOf(session))) {
         ready += 1;
         continue;
       }
       waiting += 1;
-      if (waitingFor.length < MAX_NAMED) waitingFor.push(this.#deps.hostOf(session.peer));
+      if (waitingFor.length < MAX_NAMED) waitingFor.push(this.#hostOf(session));
     }
     return { second: role, ready, waiting, waitingFor };
   }
 
-  /** The secrets are others now: says how the peers stand. */
+  /** The membership's secrets are others now: looks at all sessions anew, and says how the peers stand. */
   changed(now: number): void {
+    for (const session of this.#deps.sessions.all()) this.#examineAnew(session);
     this.#said = undefined;
     this.#sayAt = Number.NEGATIVE_INFINITY;
     this.#lookAt = Number.NEGATIVE_INFINITY;
@@ -92,6 +99,19 @@ export class Rotation {
       { code: 'SECRET_ROTATION', second, ready, waiting, ...(waiting > 0 && { waitingFor }) },
       waiting === 0 ? `${SAFE[second]} (${ready} sessions)` : `${waiting} of ${ready + waiting} ${MISSING[second]}`,
     );
+  }
+
+  #hostOf({ peer }: Session): string {
+    return this.#deps.roster.find(peer)?.registration.host ?? '';
+  }
+
+  #examineAnew(session: Session): void {
+    const { membership, refuse } = this.#deps;
+    const [prover] = session.provedBy ?? [];
+    if (!prover) return;
+    // Its second secret may be known here by now, or not any more.
+    if (membership.accepts(prover)) session.provedBy = withSecond(prover, session.secondClaim, membership);
+    else refuse(session, 'SECRET_RETIRED', 'the join secret that it has proved itself with is not accepted any more');
   }
 }
 

@@ -68,6 +68,13 @@ export class Sessions {
     this.#tooSlow(session);
   }
 
+  /** False: the peer has no open session. */
+  sendTo(peer: PeerId, message: FromSupernode): boolean {
+    const session = this.#byPeer.get(peer);
+    if (session) this.send(session, message);
+    return session !== undefined;
+  }
+
   /** It has assignments: they go out with the next flush, or now if no more fit into a message. */
   assigned(session: Session): void {
     if (session.assignments?.isFull) this.#flush(session);

@@ -15,8 +15,8 @@ import { Life, type SwarmPort } from './life.ts';
 import { MAX_PEERS } from './limits.ts';
 import { SupernodeMetrics } from './metrics.ts';
 import { PreheatUnknown } from './preheat-errors.ts';
+import type { PreheatRequest } from './preheat-order.ts';
 import { preheatView, type PreheatSummary, type PreheatView } from './preheat-views.ts';
-import type { PreheatRequest } from './preheats.ts';
 import type { ReachabilityOptions } from './reachability.ts';
 import { Swarm, type PeerPart, type SwarmBlob, type SwarmOptions } from './swarm.ts';
 import type { TrafficView } from './traffic.ts';
@@ -99,27 +99,27 @@ export class Supernode {
   /** As `/api/v1/peers` gives it. */
   peers(): PeersView {
     const life = this.#life;
-    const factsOf = (peer: PeerId) => ({ blobs: life.blobsOf(peer), secrets: life.secretsOf(peer) });
+    const factsOf = (peer: PeerId) => ({ blobs: life.swarm.wholesOf(peer), secrets: life.secretsOf(peer) });
     return peersView(life.roster, factsOf, this.#wallOffset);
   }
 
   /** The blobs of `/api/v1/blobs`. */
   blobs(): Iterable<SwarmBlob> {
-    return this.#life.blobs();
+    return this.#life.swarm.blobs();
   }
 
   /** At most so many of the blobs that are being downloaded. */
   activeBlobs(limit: number): SwarmBlob[] {
-    return this.#life.activeBlobs(limit);
+    return this.#life.swarm.activeBlobs(limit);
   }
 
   blob(digest: Digest): SwarmBlob | undefined {
-    return this.#life.blob(digest);
+    return this.#life.swarm.blob(digest);
   }
 
   /** At most so many of the blobs that a peer has, or a part of, or wants. */
   partsOf(peer: PeerId, limit: number): PeerPart[] {
-    return this.#life.partsOf(peer, limit);
+    return this.#life.swarm.partsOf(peer, limit);
   }
 
   /** What the peers have told of their bytes. */
@@ -169,7 +169,7 @@ export class Supernode {
       since: new Date(this.#startedAt).toISOString(),
       sessions: this.#life.sessions,
       peers: this.#life.roster.counts(),
-      swarm: this.#life.stats(),
+      swarm: this.#life.swarm.stats(),
       rotation: this.#life.rotation() ?? null,
     };
   }
