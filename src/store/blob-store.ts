@@ -9,6 +9,8 @@ export interface BlobStore {
   sizeOf(digest: Digest): number | undefined;
   /** Opens a verified blob; until closed it is not evicted. Undefined: not here (or found damaged, and dropped). */
   open(digest: Digest): Promise<StoredBlob | undefined>;
+  /** Whether an earlier try may have left a part of a blob that `receive` would find; no I/O. */
+  mayHavePart(digest: Digest): boolean;
   /**
    * Opens the incoming file of a blob, with the good pieces of an earlier try if there was one. One incoming blob a digest
    * at a time. Throws STORE_NO_ROOM where the quota or the disk cannot hold it (an error of the disk itself is its cause):

@@ -216,6 +216,10 @@ export class DiskStore implements BlobStore {
     return entry && this.#blobs.open(entry);
   }
 
+  mayHavePart(digest: Digest): boolean {
+    return this.#incoming.has(digest) || this.#quota.hasIdle(digest);
+  }
+
   async receive(digest: Digest, shape: BlobShape): Promise<IncomingBlob> {
     const before = this.#incoming.get(digest)?.file;
     if (before?.isClosing === true) await before.close();
@@ -283,11 +287,12 @@ export class DiskStore implements BlobStore {
   }
 
   async #receive(digest: Digest, shape: BlobShape): Promise<IncomingFile> {
+    const isResumed = this.#quota.hasIdle(digest);
     const hold = await this.#hold(digest, shape);
     try {
       await this.#removals.settled(this.#layout.incomingData(digest));
       await this.#removals.settled(this.#layout.incomingJournal(digest));
-      const opened = await this.#openIncoming(digest, shape);
+      const opened = await this.#openIncoming(digest, shape, isResumed);
       this.#quota.measured(hold, opened.allocatedBytes);
       return new IncomingFile(digest, shape, opened, this.#hostOf(digest, hold));
     } catch (error) {
@@ -300,8 +305,8 @@ export class DiskStore implements BlobStore {
   }
 
   /** Where no file can be made (a file system has only so many), it is tried once more without the oldest blobs. */
-  async #openIncoming(digest: Digest, shape: BlobShape): Promise<OpenedIncoming> {
-    const open = () => openIncoming(this.#files, this.#layout, digest, shape, this.#log);
+  async #openIncoming(digest: Digest, shape: BlobShape, isResumed: boolean): Promise<OpenedIncoming> {
+    const open = () => openIncoming(this.#files, this.#layout, digest, { ...shape, isResumed }, this.#log);
     try {
       return await open();
     } catch (error) {

@@ -83,6 +83,10 @@ class LateStore implements NodeStore {
     return this.#store?.open(digest);
   }
 
+  mayHavePart(digest: Digest): boolean {
+    return this.#store?.mayHavePart(digest) ?? false;
+  }
+
   async receive(digest: Digest, shape: BlobShape): Promise<IncomingBlob> {
     if (this.#store) return this.#store.receive(digest, shape);
     throw new StoreNoRoom({ digest, needBytes: shape.size, why: this.#why });

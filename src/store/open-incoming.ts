@@ -34,14 +34,14 @@ export interface OpenedIncoming {
 }
 
 /**
- * Opens the files of an incoming blob. Where an earlier try is there with a journal for the same size and piece size, its
- * recorded pieces are read back, and those with the right CRC-32 are kept; else it starts over.
+ * Opens the files of an incoming blob. Where an earlier try is there (`isResumed`: it is looked for) with a journal for the same size
+ * and piece size, its recorded pieces are read back, and those with the right CRC-32 are kept; else it starts over.
  */
 export async function openIncoming(
   files: FilePort,
   layout: Layout,
   digest: Digest,
-  shape: BlobShape,
+  shape: BlobShape & { readonly isResumed: boolean },
   log: Logger,
 ): Promise<OpenedIncoming> {
   const data = layout.incomingData(digest);
@@ -56,7 +56,8 @@ export async function openIncoming(
       { code: 'STORE_JOURNAL_FAILED', digest, error: describeError(error), todo: LOOK_AT_DISK },
       'the journal of an incoming blob cannot be written; if the process ends, its further pieces are fetched anew',
     );
-  return (await resume(files, data, journal, header, onError)) ?? startOver(files, data, journal, header, onError);
+  const resumed = shape.isResumed ? await resume(files, data, journal, header, onError) : undefined;
+  return resumed ?? startOver(files, data, journal, header, onError);
 }
 
 type OnJournalError = (error: unknown) => void;

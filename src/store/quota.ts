@@ -209,6 +209,10 @@ export class Quota {
     this.#changed();
   }
 
+  hasIdle(digest: Digest): boolean {
+    return this.#idle.has(digest);
+  }
+
   /** Takes an incoming blob out of the idle ones, for it is opened again: what it takes, or undefined. */
   takeIdle(digest: Digest): number | undefined {
     const bytes = this.#idle.get(digest);

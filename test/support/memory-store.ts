@@ -72,6 +72,10 @@ export class MemoryStore implements BlobStore {
     return new MemoryStoredBlob(blob, this);
   }
 
+  mayHavePart(digest: Digest): boolean {
+    return this.#incoming.has(digest) || this.#idle.has(digest);
+  }
+
   async receive(digest: Digest, shape: BlobShape): Promise<IncomingBlob> {
     if (this.#incoming.has(digest)) throw new StoreIncomingBusy({ digest });
     const idle = this.#idle.get(digest);

@@ -231,6 +231,30 @@ export function storeConformance(
     t.equal(await keptAfter({ size: 5000, pieceSize: 1000 }), 0);
   });
 
+  t.test(`${name}: it knows whether a part of a blob may be there`, async (t) => {
+    const store = await makeStore(t, 64 * MiB);
+    const { digest, bytes } = sampleBlob(3000);
+    const shape = { size: 3000, pieceSize: 1000 };
+    t.notOk(store.mayHavePart(digest), 'it has never come');
+    const first = await store.receive(digest, shape);
+    t.ok(store.mayHavePart(digest), 'it comes in');
+    await first.write(bytes.subarray(0, 1000), 0);
+    first.record(0, crc32(bytes.subarray(0, 1000)));
+    await first.close();
+    t.ok(store.mayHavePart(digest), 'a part is kept');
+    const second = await store.receive(digest, shape);
+    t.equal(second.kept.size, 1);
+    await second.write(bytes.subarray(1000), 1000);
+    await second.publish(digest, 3000);
+    await second.close();
+    t.notOk(store.mayHavePart(digest), 'it is published');
+    t.ok(await store.remove(digest));
+    const third = await store.receive(digest, shape);
+    t.equal(third.kept.size, 0);
+    await third.discard();
+    t.notOk(store.mayHavePart(digest), 'it was discarded');
+  });
+
   t.test(`${name}: a blob of unknown size grows until it is published`, async (t) => {
     const store = await makeStore(t, 4 * MiB);
     const { digest, bytes } = sampleBlob(2 * MiB + 5);

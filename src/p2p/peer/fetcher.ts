@@ -308,6 +308,14 @@ export class Fetcher {
   }
 
   async #carryOut(lease: number, { writer, abort }: Run, end: number): Promise<void> {
+    try {
+      // Nothing is read that cannot be kept: it would be read again, to be streamed through (I3).
+      await this.#target.bytes.whenOpen();
+    } catch (error) {
+      this.#runs.delete(lease);
+      if (!this.#closed) this.#target.storeFailed(error);
+      return;
+    }
     const failure = await this.#readFromOrigins(writer, end, abort.signal);
     await writer.finish().catch(() => undefined);
     this.#runs.delete(lease);

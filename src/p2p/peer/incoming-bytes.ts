@@ -33,6 +33,8 @@ export class IncomingBytes {
   readonly #noted = new Set<number>();
   /** Pieces that are here whole, with their CRC-32. */
   readonly #whole = new Map<number, number>();
+  /** Whether an earlier try may have left something: what, is known once `opened` has resolved. */
+  readonly mayHaveKept: boolean;
   #file: IncomingBlob | undefined;
   #opening: Promise<void> | undefined;
   #pieces: Pieces | undefined;
@@ -47,6 +49,7 @@ export class IncomingBytes {
     this.#digest = digest;
     this.#store = store;
     this.#hashThread = hashThread;
+    this.mayHaveKept = store.mayHavePart(digest);
     this.#hash = this.#freshHash();
   }
 
@@ -89,6 +92,11 @@ export class IncomingBytes {
   opened(): Promise<void> {
     this.#opening ??= this.#open();
     return this.#opening;
+  }
+
+  /** Resolves once the file is open, where that has begun. Rejects as `opened`. */
+  async whenOpen(): Promise<void> {
+    await this.#opening;
   }
 
   /** Whether something of an earlier try is among the bytes. Resolves once that is known. */

@@ -13,6 +13,9 @@ import { IDLE_MS } from '../../../src/p2p/peer/download.ts';
 import { Downloads, MAX_DOWNLOADS, type OpenBlob } from '../../../src/p2p/peer/downloads.ts';
 import { HELD_BACK_BYTES } from '../../../src/p2p/peer/release.ts';
 import { SoloCoordinator } from '../../../src/p2p/peer/solo-coordinator.ts';
+import type { Coordinator } from '../../../src/p2p/protocol/coordinator.ts';
+import type { IncomingBlob } from '../../../src/store/blob-store.ts';
+import { StoreNoRoom } from '../../../src/store/errors.ts';
 import { PrivateBlobs } from '../../../src/store/private-blobs.ts';
 import { OriginNotFound } from '../../../src/registry/errors.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
@@ -51,6 +54,20 @@ function blobOf(size: number, name?: string): { digest: Digest; source: Scripted
 
 function request(blob: { digest: Digest; source: ScriptedSource; bytes: Buffer }, known = true) {
   return { digest: blob.digest, origin: blob.source, size: known ? blob.bytes.length : undefined };
+}
+
+/** A store that takes its time to open an incoming file. */
+class SlowlyOpening extends MemoryStore {
+  go: () => void = () => undefined;
+  fail: (error: Error) => void = () => undefined;
+
+  override async receive(...[digest, shape]: Parameters<MemoryStore['receive']>): Promise<IncomingBlob> {
+    await new Promise<void>((resolve, reject) => {
+      this.go = resolve;
+      this.fail = reject;
+    });
+    return super.receive(digest, shape);
+  }
 }
 
 /** Reads from `start` as a response does, until the end, or until what is released reaches `until`. */
@@ -476,6 +493,35 @@ t.test('a blob that the store cannot take is streamed through, and verified all 
     lying.source.mishaps.push({ flip: 7 }, { flip: 7 });
     const opening = downloads.open(request(lying), undefined, never).then((body) => readFrom(body, 0));
     await t.rejects(opening, { code: 'BLOB_DIGEST_MISMATCH' });
+  }
+});
+
+t.test('a source is found while the file is opened, and read only once it is: nothing twice', async (t) => {
+  for (const fails of [false, true]) {
+    const store = new SlowlyOpening();
+    const clock = new ManualClock();
+    const solo = new SoloCoordinator({ clock, random: () => 0.5 });
+    let wants = 0;
+    const coordinator: Coordinator = {
+      want: (...wish) => {
+        wants += 1;
+        return solo.want(...wish);
+      },
+    };
+    const around = { pool: new BufferPool(), clock, log: silentLogger, metrics: new Metrics() };
+    const downloads = new Downloads({ store, coordinator, solo, ...around });
+    const blob = blobOf(3 * MiB);
+    const opening = downloads.open(request(blob), undefined, never);
+    await until(t, 'asked', () => wants === 1);
+    for (let turn = 0; turn < 10; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    t.same(blob.source.reads, [], 'not read yet');
+    if (fails) store.fail(new StoreNoRoom({ digest: blob.digest, needBytes: 1, why: 'there is no room' }));
+    else store.go();
+    const body = await opening;
+    t.ok((await readFrom(body, 0)).equals(blob.bytes));
+    t.equal(blob.source.reads.length, 1, fails ? 'streamed through, from one read' : 'one read');
+    body.close();
+    await downloads.close();
   }
 });
 
