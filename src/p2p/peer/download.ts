@@ -271,7 +271,9 @@ export class Download implements FetchTarget, ReadersHost, CorrectionsHost {
   }
 
   async store(bytes: Buffer, position: number, source: 'origin' | 'peers', pieceCrc32?: number): Promise<WholePiece[]> {
-    const whole = await this.bytes.write(bytes, position, source, pieceCrc32);
+    const writing = this.bytes.write(bytes, position, source, pieceCrc32);
+    this.readers.wake();
+    const whole = await writing;
     this.#advance();
     return whole;
   }

@@ -8,6 +8,7 @@ import type { LentBytes } from '../../http/body-source.ts';
 import type { BufferPool } from '../../http/buffer-pool.ts';
 import type { BlobStore, IncomingBlob } from '../../store/blob-store.ts';
 import type { PieceRun } from '../protocol/coordinator.ts';
+import { BytesUnderWay } from './bytes-under-way.ts';
 import { HashThreadDied } from './errors.ts';
 import { HASH_THREAD_LEAST_BYTES, type HashThread } from './hash-thread.ts';
 import { HotBytes } from './hot-bytes.ts';
@@ -42,10 +43,12 @@ export class IncomingBytes {
   #size: number | undefined;
   #losses = 0;
   readonly #hot: HotBytes;
+  readonly #underWay: BytesUnderWay;
 
   /** `pool`: of the buffers that are written. `hashThread` undefined: all is hashed in this thread. */
   constructor(digest: Digest, store: BlobStore, pool: BufferPool, hashThread?: HashThread) {
     this.#hot = new HotBytes(pool);
+    this.#underWay = new BytesUnderWay(pool);
     this.#digest = digest;
     this.#store = store;
     this.#hashThread = hashThread;
@@ -124,13 +127,18 @@ export class IncomingBytes {
     return true;
   }
 
-  /** How far the bytes from `position` on are here without a gap. */
+  /** How far the bytes from `position` on are here without a gap, in the file or on their way to it. */
   endFrom(position: number): number {
-    return this.#available.endFrom(position);
+    for (let end = position; ;) {
+      const next = this.#available.endFrom(this.#underWay.endFrom(end));
+      if (next === end) return end;
+      end = next;
+    }
   }
 
+  /** Whether these bytes are all here, in the file or on their way to it. */
   covers(start: number, end: number): boolean {
-    return this.#available.covers(start, end);
+    return this.#available.covers(start, end) || this.endFrom(start) >= end;
   }
 
   /** The first byte of piece `index`; of the blob while its size is not known. */
@@ -158,33 +166,39 @@ export class IncomingBytes {
 
   /**
    * Writes bytes; gives the pieces that have become whole with them. With `pieceCrc32` they are of one piece, which has that
-   * CRC-32. Rejects as `IncomingBlob.write`.
+   * CRC-32. Rejects as `IncomingBlob.write`. Once the file is open, readers may have them from the moment of the call.
    */
   async write(bytes: Buffer, position: number, source: 'origin' | 'peers', pieceCrc32?: number): Promise<WholePiece[]> {
-    await this.opened();
+    if (!this.#file) await this.opened();
     // Two reads may bring the same bytes; the second must not write into what may be verified by now.
     if (this.#available.covers(position, position + bytes.length)) return [];
     if (pieceCrc32 !== undefined) this.#crcOf.set(this.#pieces!.at(position), pieceCrc32);
     const summing = this.#summed(bytes, position, pieceCrc32 === undefined);
+    if (source === 'peers') this.#fromPeers.add(position, position + bytes.length);
+    const part = this.#underWay.begin(bytes, position);
     try {
       await this.#file!.write(bytes, position);
+    } catch (error) {
+      this.#underWay.failed(part);
+      throw error;
     } finally {
       // Where they are hashed in the other thread they are not to be changed before.
       if (summing) await summing;
     }
     this.#hot.keep(bytes, position);
     this.#available.add(position, position + bytes.length);
-    if (source === 'peers') this.#fromPeers.add(position, position + bytes.length);
+    this.#underWay.written(part);
     return this.#wholeBetween(position, position + bytes.length);
   }
 
   async read(buffer: Uint8Array, position: number): Promise<number> {
-    return this.#hot.read(buffer, position) || this.#file!.read(buffer, position);
+    const inMemory = this.#hot.read(buffer, position) || this.#underWay.read(buffer, position);
+    return inMemory || this.#file!.read(buffer, position);
   }
 
   /** As `BodySource.lend`. */
   lend(position: number, length: number): LentBytes | undefined {
-    return this.#hot.lend(position, length);
+    return this.#hot.lend(position, length) ?? this.#underWay.lend(position, length);
   }
 
   /** Hashes what came early, up to the first gap. Rejects when it cannot be read back. */
@@ -322,6 +336,7 @@ export class IncomingBytes {
   /** Closes the file, once it is open: an incoming file that is just being opened must not stay behind. */
   async close(what: 'keep' | 'discard'): Promise<void> {
     this.#hot.close();
+    this.#underWay.close();
     this.#hash.close();
     await this.#opening?.catch(() => undefined);
     await (what === 'keep' ? this.#file?.close() : this.#file?.discard());

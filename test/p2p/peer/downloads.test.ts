@@ -6,7 +6,7 @@ import { digestOf, type Digest } from '../../../src/base/digest.ts';
 import { NO_PRESSURE, type PressureLevel, type PressureView } from '../../../src/base/pressure.ts';
 import { silentLogger } from '../../../src/base/log.ts';
 import { Metrics } from '../../../src/base/metrics.ts';
-import { MiB } from '../../../src/base/units.ts';
+import { KiB, MiB } from '../../../src/base/units.ts';
 import { BufferPool } from '../../../src/http/buffer-pool.ts';
 import { READ_AHEAD_BYTES } from '../../../src/p2p/peer/demand.ts';
 import { IDLE_MS } from '../../../src/p2p/peer/download.ts';
@@ -27,9 +27,9 @@ const never = new AbortController().signal;
 
 function rig(
   options: { quotaBytes?: number; pressure?: PressureView; privateBlobs?: PrivateBlobs; sharesPrivate?: boolean } = {},
+  store = new MemoryStore(options),
 ) {
   const clock = new ManualClock();
-  const store = new MemoryStore(options);
   const metrics = new Metrics();
   const coordinator = new SoloCoordinator({ clock, random: () => 0.5 });
   const pool = new BufferPool();
@@ -67,6 +67,26 @@ class SlowlyOpening extends MemoryStore {
       this.fail = reject;
     });
     return super.receive(digest, shape);
+  }
+}
+
+/** A store that writes nothing until it is told to. */
+class SlowlyWriting extends MemoryStore {
+  writtenTo = 0;
+  go: () => void = () => undefined;
+  readonly #gate = new Promise<void>((resolve) => {
+    this.go = resolve;
+  });
+
+  override async receive(...[digest, shape]: Parameters<MemoryStore['receive']>): Promise<IncomingBlob> {
+    const incoming = await super.receive(digest, shape);
+    const write = incoming.write.bind(incoming);
+    incoming.write = async (buffer, position) => {
+      await this.#gate;
+      await write(buffer, position);
+      this.writtenTo = position + buffer.length;
+    };
+    return incoming;
   }
 }
 
@@ -522,6 +542,32 @@ t.test('a source is found while the file is opened, and read only once it is: no
     t.equal(blob.source.reads.length, 1, fails ? 'streamed through, from one read' : 'one read');
     body.close();
     await downloads.close();
+  }
+});
+
+t.test('what has come goes out while it is being written, and is verified whatever becomes of the write', async (t) => {
+  for (const { fails, flip } of [{ fails: false }, { fails: true }, { fails: true, flip: 7 }]) {
+    const store = new SlowlyWriting();
+    const { downloads } = rig({}, store);
+    const blob = blobOf(3 * MiB);
+    blob.source.holdAt = 2 * MiB;
+    if (flip !== undefined) blob.source.mishaps.push({ flip });
+    const body = await downloads.open(request(blob), undefined, never);
+    const some = await readFrom(body, 0, 256 * KiB);
+    const had = Buffer.from(blob.bytes.subarray(0, 256 * KiB));
+    if (flip !== undefined) had[flip]! ^= 1;
+    t.ok(some.equals(had));
+    t.same(store.writtenTo, 0, 'nothing is written yet');
+    if (fails) store.failWritesFrom = 0;
+    blob.source.release();
+    store.go();
+    const rest = readFrom(body, 256 * KiB);
+    if (flip !== undefined) await t.rejects(rest, { code: 'BLOB_DIGEST_MISMATCH' }, 'I1: what it has had counts');
+    else t.ok((await rest).equals(blob.bytes.subarray(256 * KiB)));
+    t.equal(blob.source.reads.length, fails ? 2 : 1);
+    body.close();
+    await downloads.close();
+    t.equal(store.sizeOf(blob.digest) !== undefined, !fails);
   }
 });
 
