@@ -3,7 +3,8 @@
  *
  * Who owns what: the download owns the incoming file, the set of bytes that are in it and the hash over its prefix. Its
  * fetcher owns the reads from sources and writes through `RunTarget`. Its readers (one a client's response) only read; the
- * slowest of them holds nobody back. Bytes go: source → run writer (1 MiB) → hash and CRC → file → each reader's own ring.
+ * slowest of them holds nobody back. Bytes go: source → run writer (1 MiB) → hash and CRC → file, and from the run writer's own
+ * memory, while they are being written, to each reader that waits for them (else from the file, through its own ring).
  *
  * Bytes that are all here and do not have the digest are disputed first (dispute.ts): nothing of them goes out meanwhile.
  *
