@@ -64,6 +64,7 @@ export class Refs {
   /** Work on the disk goes one after the other. */
   #work: Promise<void> = Promise.resolve();
   #cancelTimer: (() => void) | undefined;
+  #isClosed = false;
   #saidUnwritable = false;
 
   private constructor(options: RefsOptions, dir: string) {
@@ -159,14 +160,16 @@ export class Refs {
     return this.#work;
   }
 
-  /** Writes what has changed; nothing is to be changed afterwards. */
+  /** Writes what has changed. What is changed afterwards, by a request that was cut off, is not written any more. */
   close(): Promise<void> {
-    return this.flush();
+    const written = this.flush();
+    this.#isClosed = true;
+    return written;
   }
 
   async #change(key: RepoKey, change: (repo: RepoRefs) => boolean): Promise<void> {
     const repo = await this.#repo(key);
-    if (!change(repo)) return;
+    if (!change(repo) || this.#isClosed) return;
     this.#dirty.set(this.#fileOf(key), repo);
     this.#cancelTimer ??= this.#clock.after(WRITE_DELAY_MS, () => void this.flush());
   }

@@ -80,6 +80,7 @@ export class Rig {
   readonly logins: Logins | undefined;
   readonly #upstreams: Upstreams;
   readonly #downloads: Downloads;
+  readonly #shownBlobs: ShownBlobs;
   /** Ports of the shared listener, and of one that is bound to the registry; */
   port = 0;
   boundPort = 0;
@@ -102,6 +103,7 @@ export class Rig {
     const pool = new BufferPool();
     const { store } = this;
     const { shownBlobs } = options;
+    this.#shownBlobs = shownBlobs;
     const solo = new SoloCoordinator({ clock, log });
     this.#downloads = new Downloads({ store, coordinator: solo, solo, shownBlobs, pool, clock, log, metrics });
     const listen = { host: options.listenHost ?? '127.0.0.1', port: 0 };
@@ -173,6 +175,7 @@ export class Rig {
     await this.#downloads.close();
     await this.#upstreams.close();
     await this.refs.close();
+    await this.#shownBlobs.settled();
   }
 
   /** Begins a request, on a connection of its own; resolves with the head of its response. */

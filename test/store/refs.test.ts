@@ -87,6 +87,19 @@ t.test('links and tags are known, repository by repository, and after a restart'
   t.same(last.codes(), []);
 });
 
+t.test(
+  'what is said after it was closed is not written: the folder may be gone, or another process have it',
+  async (t) => {
+    const dir = await temporaryDirectory(t);
+    const { refs, clock } = await openRefs(t, dir);
+    await refs.close();
+    await refs.link(KEY, [linkOf('late')]);
+    t.equal(clock.waiting, 0);
+    await refs.flush();
+    t.strictSame(await filesOf(dir), []);
+  },
+);
+
 t.test('a forgotten repository is gone, from the disk too', async (t) => {
   const dir = await temporaryDirectory(t);
   const { refs } = await openRefs(t, dir);
