@@ -8,6 +8,8 @@ import fc from 'fast-check';
 import { randomFrom } from '../../scripts/support/random.ts';
 
 const given = process.env['HAWKER_SEED'];
+// The program, where a test starts it, takes it for a setting that it does not know.
+delete process.env['HAWKER_SEED'];
 if (given !== undefined && given !== '') {
   const hash = createHash('sha256')
     .update(`${given}/${basename(process.argv[1] ?? '')}`)

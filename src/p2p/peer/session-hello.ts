@@ -31,33 +31,47 @@ export interface HelloOptions {
   readonly isVisit: boolean;
 }
 
-/** One registration: what is said, with the proof that this proxy is a member, and what the answer must prove. */
+/**
+ * One registration: what is said, with the proof that this proxy is a member, and what the answer must prove. It keeps no proof: a
+ * session lasts for days, and its proof is good for a moment.
+ */
 export class SessionHello {
-  readonly message: Message<FromProxy, 'hello'>;
-  readonly #membership: Membership;
+  readonly #options: HelloOptions;
   readonly #facts: SessionFacts;
 
-  constructor({ challenge: { epoch, nonce }, self, membership, time, isVisit }: HelloOptions) {
-    const { peer, instance, version, host, zone, uploadSlots } = self;
-    const addresses = [...self.addresses];
+  constructor(options: HelloOptions) {
+    const { challenge, self } = options;
+    const { peer, instance } = self;
     const peerNonce = randomBytes(NONCE_BYTES).toString('base64url');
-    const facts = { supernodeNonce: nonce, peerNonce, epoch, peer, instance, addresses };
+    this.#options = options;
+    this.#facts = {
+      supernodeNonce: challenge.nonce,
+      peerNonce,
+      epoch: challenge.epoch,
+      peer,
+      instance,
+      addresses: [...self.addresses],
+    };
+  }
+
+  message(): Message<FromProxy, 'hello'> {
+    const { self, membership, time, isVisit } = this.#options;
+    const { version, host, zone, uploadSlots } = self;
+    const { peer, instance, addresses, peerNonce } = this.#facts;
     const { second } = membership;
-    this.#membership = membership;
-    this.#facts = facts;
-    this.message = {
+    return {
       t: 'hello',
       protocol: PROTOCOL_VERSION,
       version,
       peer,
       instance,
       host,
-      addresses,
+      addresses: [...addresses],
       zone,
       ...(uploadSlots !== undefined && { uploadSlots }),
       nonce: peerNonce,
-      proof: membership.sessionProof('peer', facts),
-      ...(second && { secondProof: second.keys.sessionProof('peer', facts) }),
+      proof: membership.sessionProof('peer', this.#facts),
+      ...(second && { secondProof: second.keys.sessionProof('peer', this.#facts) }),
       time,
       ...(isVisit && { visit: true }),
     };
@@ -65,7 +79,7 @@ export class SessionHello {
 
   /** With which secret the supernode that sends `proof` has proved itself, to this registration; undefined: with none. */
   proverOf(proof: string): MemberKeys | undefined {
-    return this.#membership.proverOf(proof, 'supernode', this.#facts);
+    return this.#options.membership.proverOf(proof, 'supernode', this.#facts);
   }
 }
 

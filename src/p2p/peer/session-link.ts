@@ -215,7 +215,7 @@ export class SessionLink implements SocketListener {
     this.#phase = 'welcome';
     this.#cancel = this.#await('welcome');
     this.#helloAt = this.#clock.monotonic();
-    this.send(this.#hello.message);
+    this.send(this.#hello.message());
   }
 
   #welcomed(welcome: Welcome): void {

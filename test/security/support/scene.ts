@@ -43,7 +43,7 @@ export class Scene {
   supernodeUrl = '';
   readonly #t: Test;
   readonly #run: Omit<RunOptions, 'dir'>;
-  #piecePort = '';
+  #piecePort: string | undefined;
 
   private constructor(t: Test, run: Omit<RunOptions, 'dir'>) {
     this.#t = t;

@@ -6,12 +6,18 @@ export class Wiretap {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #chunks: Buffer[] = [];
-  #target: () => string;
+  readonly #target: () => string | undefined;
+  #isClosed = false;
 
-  private constructor(target: () => string) {
+  private constructor(target: () => string | undefined) {
     this.#target = target;
     this.#server = createServer((near) => {
-      const [host, port] = this.#target().split(':') as [string, string];
+      const target = this.#isClosed ? undefined : this.#target();
+      if (target === undefined) {
+        near.destroy();
+        return;
+      }
+      const [host, port] = target.split(':') as [string, string];
       const far = connect(Number(port), host);
       for (const [from, to] of [
         [near, far],
@@ -29,8 +35,8 @@ export class Wiretap {
     });
   }
 
-  /** `target` is asked for at each connection. */
-  static async start(target: () => string): Promise<Wiretap> {
+  /** `target` is asked for at each connection; undefined: nobody is there yet. */
+  static async start(target: () => string | undefined): Promise<Wiretap> {
     const tap = new Wiretap(target);
     tap.#server.listen(0, '127.0.0.1');
     await once(tap.#server, 'listening');
@@ -47,9 +53,11 @@ export class Wiretap {
   }
 
   async close(): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy();
+    this.#isClosed = true;
+    const closed = once(this.#server, 'close');
     this.#server.close();
-    await once(this.#server, 'close');
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
   }
 }
 
