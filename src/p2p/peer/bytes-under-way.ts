@@ -1,10 +1,10 @@
 import type { LentBytes } from '../../http/body-source.ts';
 import type { BufferPool } from '../../http/buffer-pool.ts';
+import { lend, partAt, type InMemory } from './hot-bytes.ts';
 
 /** Bytes of one blob that are in memory, and not in its file yet. */
-interface Part {
+interface Part extends InMemory {
   bytes: Uint8Array;
-  readonly position: number;
 }
 
 /**
@@ -47,11 +47,7 @@ export class BytesUnderWay {
 
   /** As `HotBytes.lend`. */
   lend(position: number, length: number): LentBytes | undefined {
-    const found = this.#at(position);
-    const shared = found && this.#pool.share(found.bytes);
-    if (!shared) return undefined;
-    const from = position - found.position;
-    return { bytes: found.bytes.subarray(from, from + length), release: () => this.#pool.give(shared) };
+    return lend(this.#pool, this.#at(position), position, length);
   }
 
   /** Fills `buffer` from `position` on, with what one write has of it; how many bytes, 0 where nothing is. */
@@ -71,6 +67,6 @@ export class BytesUnderWay {
   }
 
   #at(position: number): Part | undefined {
-    return this.#parts.find((part) => position >= part.position && position < part.position + part.bytes.length);
+    return partAt(this.#parts, position);
   }
 }

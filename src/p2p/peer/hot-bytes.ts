@@ -4,9 +4,13 @@ import type { BufferPool } from '../../http/buffer-pool.ts';
 /** Written buffers of one blob that are kept for those who read close behind. */
 const MOST = 8;
 
-interface Hot {
+/** Bytes of a blob that are in memory, in one of the pool's buffers. */
+export interface InMemory {
   readonly bytes: Uint8Array;
   readonly position: number;
+}
+
+interface Hot extends InMemory {
   readonly shared: Buffer;
 }
 
@@ -34,11 +38,7 @@ export class HotBytes {
 
   /** The bytes from `position` on, at most `length`, as they are in memory; undefined where they are not, or the pool runs low. */
   lend(position: number, length: number): LentBytes | undefined {
-    const found = this.#at(position);
-    const shared = found && this.#pool.share(found.bytes);
-    if (!shared) return undefined;
-    const from = position - found.position;
-    return { bytes: found.bytes.subarray(from, from + length), release: () => this.#pool.give(shared) };
+    return lend(this.#pool, this.#at(position), position, length);
   }
 
   /** Fills `buffer` from `position` on, as far as that is here without a gap; how many bytes, 0 where nothing is. */
@@ -66,6 +66,24 @@ export class HotBytes {
   }
 
   #at(position: number): Hot | undefined {
-    return this.#kept.find((hot) => position >= hot.position && position < hot.position + hot.bytes.length);
+    return partAt(this.#kept, position);
   }
+}
+
+/** The part that has the byte at `position`. */
+export function partAt<T extends InMemory>(parts: readonly T[], position: number): T | undefined {
+  return parts.find((part) => position >= part.position && position < part.position + part.bytes.length);
+}
+
+/** The bytes of `found` from `position` on, at most `length`; undefined where there are none, or the pool runs low. */
+export function lend(
+  pool: BufferPool,
+  found: InMemory | undefined,
+  position: number,
+  length: number,
+): LentBytes | undefined {
+  const shared = found && pool.share(found.bytes);
+  if (!shared) return undefined;
+  const from = position - found.position;
+  return { bytes: found.bytes.subarray(from, from + length), release: () => pool.give(shared) };
 }
