@@ -2,6 +2,7 @@ import { isIP, isIPv4 } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { codeAndTodo } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import { plainAddress } from '../base/networks.ts';
 import { formatAddress, isLoopback, isUnspecified, type Address } from '../config/formats.ts';
 import { OwnAddressUnknown } from './errors.ts';
 
@@ -63,12 +64,12 @@ export function ownHosts(
   around: { localAddress: string | undefined; interfaces: Interfaces },
 ): { hosts: readonly string[] } | { why: string } {
   const families = isIPv4(listening) ? [4] : [4, 6];
-  const local = unmapped(around.localAddress ?? '');
+  const local = plainAddress(around.localAddress ?? '');
   if (families.includes(isIP(local)) && isForOthers(local)) return { hosts: [local] };
   const named = new Map<string, string>();
   for (const [name, all] of Object.entries(around.interfaces)) {
     for (const { address: shown, internal } of all ?? []) {
-      const address = unmapped(shown);
+      const address = plainAddress(shown);
       if (!internal && isForOthers(address) && !isLinkLocal(address)) named.set(address, name);
     }
   }
@@ -80,11 +81,6 @@ export function ownHosts(
   if (own.length === 0) return { why: `it has no ${kind} but those of loopback and of single links` };
   const shown = own.slice(0, MAX_NAMED).map((host) => `${host} (${named.get(host)})`);
   return { why: `it has more than one ${kind}: ${shown.join(', ')}${own.length > MAX_NAMED ? ' and more' : ''}` };
-}
-
-/** Of an IPv4 address as IPv6 sockets show it (RFC 4291, 2.5.5.2), the IPv4 address. */
-function unmapped(address: string): string {
-  return address.replace(/^::ffff:(?=[\d.]+$)/i, '');
 }
 
 /** Another machine can connect to it. An address with a scope means something on this machine alone. */

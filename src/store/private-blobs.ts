@@ -1,13 +1,9 @@
-import { closeSync, constants, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseBlobId, type Digest } from '../base/digest.ts';
 import { codeOf } from '../base/errors.ts';
 import { LAYOUT_VERSION } from './layout.ts';
-
-const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDONLY, O_WRONLY } = constants;
-const READ = O_RDONLY | O_NOFOLLOW;
-const APPEND = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW;
-const FILE_MODE = 0o600;
+import { APPEND, FILE_MODE, readLines } from './note-file.ts';
 
 /**
  * Which blobs were read with a credential: where the cluster has no secret these stay on this node, and are neither announced nor
@@ -69,13 +65,9 @@ export class PrivateBlobs {
 
 function read(path: string): Digest[] {
   try {
-    const file = openSync(path, READ);
-    try {
-      const lines = readFileSync(file, 'utf8').split('\n');
-      return lines.map(parseBlobId).filter((digest) => digest !== undefined);
-    } finally {
-      closeSync(file);
-    }
+    return readLines(path)
+      .map(parseBlobId)
+      .filter((digest) => digest !== undefined);
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return [];
     throw error;

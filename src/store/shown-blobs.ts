@@ -1,14 +1,10 @@
-import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { open, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseBlobId, type Digest } from '../base/digest.ts';
 import { formatShown, parseShown, type Shown } from '../base/shown.ts';
 import { LAYOUT_VERSION } from './layout.ts';
+import { APPEND, FILE_MODE, readLines } from './note-file.ts';
 
-const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDONLY, O_WRONLY } = constants;
-const READ = O_RDONLY | O_NOFOLLOW;
-const APPEND = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW;
-const FILE_MODE = 0o600;
 /** The oldest are forgotten: their registries have to show anew that they have them. */
 export const MAX_SHOWN_BLOBS = 100_000;
 
@@ -123,14 +119,7 @@ export class ShownBlobs {
 
 function read(path: string): string[] {
   try {
-    const file = openSync(path, READ);
-    try {
-      return readFileSync(file, 'utf8')
-        .split('\n')
-        .filter((line) => line !== '');
-    } finally {
-      closeSync(file);
-    }
+    return readLines(path).filter((line) => line !== '');
   } catch {
     return [];
   }
