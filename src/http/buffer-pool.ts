@@ -26,12 +26,14 @@ export class BufferPool {
     return Math.max(0, this.#free.length + this.#most - this.#made);
   }
 
-  /**
-   * A buffer, or undefined when none is left. One that only adds speed (`extra`) is given while more than half of the pool is
-   * free, so that slow readers cannot sit on buffers that others need to start.
-   */
+  /** Half of the pool or more is out: nobody gets a buffer that only adds speed, so that slow readers cannot sit on what others need to start. */
+  get isLow(): boolean {
+    return this.available * 2 <= this.#most;
+  }
+
+  /** A buffer, or undefined when none is left. One that only adds speed (`extra`) is not given while the pool is low. */
   take(extra: boolean): Buffer | undefined {
-    if (extra && this.available * 2 <= this.#most) return undefined;
+    if (extra && this.isLow) return undefined;
     const free = this.#free.pop();
     if (free) return free;
     if (this.#made >= this.#most) return undefined;
@@ -42,10 +44,10 @@ export class BufferPool {
 
   /**
    * Whoever shares a buffer that is out, named by a view of it, keeps it from being used again until it gives it back, too:
-   * the buffer to give, or undefined where it is not of this pool, or half of the pool is out already (sharing only adds speed).
+   * the buffer to give, or undefined where it is not of this pool, or the pool is low (sharing only adds speed).
    */
   share(view: Uint8Array): Buffer | undefined {
-    if (view.buffer.byteLength !== POOLED_BUFFER_BYTES || this.available * 2 <= this.#most) return undefined;
+    if (view.buffer.byteLength !== POOLED_BUFFER_BYTES || this.isLow) return undefined;
     this.#shared.set(view.buffer, (this.#shared.get(view.buffer) ?? 1) + 1);
     return Buffer.from(view.buffer);
   }

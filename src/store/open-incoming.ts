@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib';
+import { crc32 } from '../base/crc32.ts';
 import { isOutOfDescriptors } from '../base/descriptors.ts';
 import type { Digest } from '../base/digest.ts';
 import { describeError } from '../base/errors.ts';

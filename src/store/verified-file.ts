@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib';
+import { crc32 } from '../base/crc32.ts';
 import { digestHex, digestKind, parseBlobId, type Digest, type DigestKind } from '../base/digest.ts';
 
 /**

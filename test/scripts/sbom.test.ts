@@ -30,10 +30,11 @@ const read = (name: string): unknown => JSON.parse(readFileSync(`${ROOT}/${name}
 t.test('the bill of materials lists exactly what runs, each package with its hash', async (t) => {
   const bom = JSON.parse(billOfMaterials(ROOT)) as Bom;
   t.match(bom, { bomFormat: 'CycloneDX', specVersion: /^1\.\d$/ });
-  const { name, version, dependencies } = read('package.json') as {
+  const { name, version, dependencies, optionalDependencies } = read('package.json') as {
     name: string;
     version: string;
     dependencies: Record<string, string>;
+    optionalDependencies: Record<string, string>;
   };
   t.match(bom.metadata.component, { name, version });
 
@@ -55,7 +56,7 @@ t.test('the bill of materials lists exactly what runs, each package with its has
   const own = bom.dependencies.find(({ ref }) => ref === bom.metadata.component['bom-ref']);
   t.same(
     own?.dependsOn.toSorted(),
-    Object.entries(dependencies)
+    Object.entries({ ...dependencies, ...optionalDependencies })
       .map((each) => each.join('@'))
       .toSorted(),
   );

@@ -228,14 +228,11 @@ export class Fetcher {
       }
       await this.#target.beforePeers(bytes, start);
       if (this.#closed) return;
-      let at = start;
-      for (const part of bytes.parts()) {
-        await this.#target.store(part, at, 'peers', actual);
-        at += part.length;
-      }
-      // Of a blob whose size nobody knew, only a part was asked for where its pieces are larger.
-      if (this.#target.bytes.missingOf({ first: piece, count: 1 })) failed('busy');
-      else this.report({ kind: 'piece', piece, crc32: actual, source: 'peers', from: from.peer, ms });
+      await this.#storeParts(bytes.parts(), start, actual, () => {
+        // Of a blob whose size nobody knew, only a part was asked for where its pieces are larger.
+        if (this.#target.bytes.missingOf({ first: piece, count: 1 })) failed('busy');
+        else this.report({ kind: 'piece', piece, crc32: actual, source: 'peers', from: from.peer, ms });
+      });
     } catch (error) {
       if (this.#closed) return;
       const reason = peerFailureOf(error);
@@ -246,6 +243,21 @@ export class Fetcher {
     } finally {
       bytes.release();
     }
+  }
+
+  /** Stores what a peer gave, all parts at the same time. `stored` is called with the last, in its own turn: see `#runTarget`. */
+  async #storeParts(parts: readonly Buffer[], start: number, pieceCrc32: number, stored: () => void): Promise<void> {
+    let left = parts.length;
+    let at = start;
+    const storing = parts.map(async (part) => {
+      const position = at;
+      at += part.length;
+      await this.#target.store(part, position, 'peers', pieceCrc32);
+      left -= 1;
+      if (left === 0) stored();
+    });
+    // Where one has failed the others are waited for too: their memory is given back behind this.
+    for (const one of await Promise.allSettled(storing)) if (one.status === 'rejected') throw one.reason;
   }
 
   /** What a read from the origin writes to: each piece is reported, with the time it took. */

@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib';
+import { crc32 } from '../../base/crc32.ts';
 import type { Shown } from '../../base/shown.ts';
 import { MiB } from '../../base/units.ts';
 import { POOLED_BUFFER_BYTES, type BufferPool } from '../../http/buffer-pool.ts';
@@ -16,6 +16,7 @@ export class PeerPiece implements ByteSink {
   readonly #buffers: Buffer[] = [];
   readonly #pooled: Buffer[] = [];
   #fill = 0;
+  #crc32 = 0;
   /** What the peer knows of it. */
   shown: Shown | undefined;
 
@@ -36,7 +37,7 @@ export class PeerPiece implements ByteSink {
 
   /** CRC-32 of what has come. */
   get crc32(): number {
-    return this.parts().reduce((crc, part) => crc32(part, crc), 0);
+    return this.#crc32;
   }
 
   head({ total, shown }: BlobHead): void {
@@ -55,6 +56,8 @@ export class PeerPiece implements ByteSink {
       const count = Math.min(chunk.length - taken, to.length);
       const isThere = chunk.buffer === to.buffer && chunk.byteOffset === to.byteOffset;
       if (!isThere) to.set(chunk.subarray(taken, taken + count));
+      // Now, while they are in the core's cache.
+      this.#crc32 = crc32(to.subarray(0, count), this.#crc32);
       taken += count;
       this.#fill += count;
     }

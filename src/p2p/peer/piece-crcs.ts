@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib';
+import { crc32 } from '../../base/crc32.ts';
 import type { Pieces } from '../../base/pieces.ts';
 
 /** A piece that has become whole, with the CRC-32 of its bytes. */

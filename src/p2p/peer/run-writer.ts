@@ -4,8 +4,13 @@ import type { BlobHead, ByteSink } from '../../http/byte-sink.ts';
 
 /** A run that is shorter, or finds the pool empty, gathers its bytes in a buffer of its own, of at most this size. */
 const SMALL_BUFFER_BYTES = 64 * KiB;
-/** Writes of one run that may be under way. */
-const WRITES_IN_FLIGHT = 2;
+/**
+ * Writes of one run that may be under way. With few of them the source is held back again and again until one ends (measured on cold
+ * pulls of 512 MiB: 568 MiB/s and 2.1 CPU-s a GiB with 2, 620 with 4, 633 and 1.9 with 8, no more with 16).
+ */
+const WRITES_IN_FLIGHT = 8;
+/** The same while the pool is low: to go on without its buffers would take many small writes. */
+const WRITES_IN_FLIGHT_WHEN_LOW = 2;
 /** While a client waits, what has come is written from this size on, ... */
 const EAGER_WRITE_BYTES = 256 * KiB;
 /** ... or after so many milliseconds in which the buffer did not fill. */
@@ -148,7 +153,7 @@ export class RunWriter implements ByteSink {
 
   #mayGoOn(): boolean {
     if (this.#failure !== undefined || this.#position >= this.#stopAt) return true;
-    if (this.#inFlight >= WRITES_IN_FLIGHT) return false;
+    if (this.#inFlight >= (this.#pool.isLow ? WRITES_IN_FLIGHT_WHEN_LOW : WRITES_IN_FLIGHT)) return false;
     return !this.#held || this.#position < this.#target.mayReadTo(this.#position);
   }
 

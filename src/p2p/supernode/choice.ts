@@ -33,7 +33,7 @@ export function windowEnd(run: Awaited, from: number, windowed: boolean): number
 
 /**
  * Which piece a wish gets next, and from whom. Pieces: the first two that its client waits for, then the one that the fewest
- * have or are getting, ties at random. Sources, among those with a free slot: the same zone first, then the least loaded.
+ * have or are getting, ties at random, or in order while nobody else wishes for the blob. Sources, among those with a free slot: the same zone first, then the least loaded.
  */
 export class Chooser {
   readonly #context: Context;
@@ -185,6 +185,8 @@ export class Chooser {
 
   #rarest(blob: Blob): number | undefined {
     const { random, rules } = this.#context;
+    // Who shares with nobody gets them in order: what comes early has to be read back, to be hashed.
+    const isAlone = blob.wishes.size === 1;
     let best: number | undefined;
     let fewest = Number.POSITIVE_INFINITY;
     let ties = 0;
@@ -195,7 +197,7 @@ export class Chooser {
         if (copies > fewest || !this.#mayFlow(blob, piece)) continue;
         ties = copies < fewest ? 1 : ties + 1;
         fewest = copies;
-        if (ties === 1 || random() * ties < 1) best = piece;
+        if (ties === 1 || (!isAlone && random() * ties < 1)) best = piece;
       }
     }
     return best;

@@ -15,6 +15,7 @@ import type { PieceSource } from '../../../src/p2p/peer/piece-source.ts';
 import { SoloCoordinator } from '../../../src/p2p/peer/solo-coordinator.ts';
 import type { Assignment, Coordinator, Report } from '../../../src/p2p/protocol/coordinator.ts';
 import { OriginNotFound } from '../../../src/registry/errors.ts';
+import { StoreWriteFailed } from '../../../src/store/errors.ts';
 import { settle } from '../../support/coordinator-conformance.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
@@ -31,8 +32,9 @@ const gone = () => new OriginNotFound({ upstream: 'origin.test', step: 'reading 
 function startFetcher(
   origin: PieceSource,
   peer: PieceSource,
-  target: Partial<Pick<FetchTarget, 'begin' | 'store'>> = {},
+  target: Partial<Pick<FetchTarget, 'begin' | 'store' | 'storeFailed'>> = {},
   clock: Clock = systemClock,
+  pool = new BufferPool(),
 ) {
   const bytes = new IncomingBytes(digest, new MemoryStore(), new BufferPool());
   const reports: Report[] = [];
@@ -70,12 +72,40 @@ function startFetcher(
     },
     origins: new Origins(digest, origin, log),
     peers: () => peer,
-    pool: new BufferPool(),
+    pool,
     clock,
     log,
     metrics: new Metrics(),
   });
   return { fetcher, reports, bytes, assign: (assignment: Assignment) => assign(assignment) };
+}
+
+/** A piece of 2 MiB on its way from a peer to a store of which each write ends when the test lets it. */
+function startSlowStore() {
+  const peer = new ScriptedSource(randomBytes(2 * MiB));
+  peer.total = 300 * MiB;
+  const writes: { readonly at: number; readonly end: (failure: Error | undefined) => void }[] = [];
+  const failures: unknown[] = [];
+  const pool = new BufferPool();
+  const rig = startFetcher(
+    peer,
+    peer,
+    {
+      store: async (part, at, source, crc32) => {
+        const failure = await new Promise<Error | undefined>((resolve) => {
+          writes.push({ at, end: resolve });
+        });
+        if (failure) throw failure;
+        return rig.bytes.write(part, at, source, crc32);
+      },
+      storeFailed: (error) => void failures.push(error),
+    },
+    systemClock,
+    pool,
+  );
+  rig.bytes.sizeIs(peer.total);
+  rig.assign({ kind: 'fetch', piece: 0, from: targetOf('peer-a'), crc32: undefined });
+  return { rig, writes, pool, failures };
 }
 
 t.test('once every origin has said no for good, each further lease ends with that no', async (t) => {
@@ -120,8 +150,8 @@ t.test(
     );
     rig.bytes.sizeIs(bytes.length);
     rig.assign({ kind: 'lease', lease: 1, run: { first: 0, count: 6 } });
-    // As many writes as there can be: one that began later would be talked of for longer.
-    await until(() => writing === 2);
+    // All that there are: one that began later would be talked of for longer.
+    await until(() => writing === 6);
     const said = () => rig.reports.filter(({ kind }) => kind === 'progress').length;
     const atFirst = said();
     // A supernode takes the origin for silent after two of these.
@@ -160,6 +190,37 @@ t.test('of a blob whose size only the peer knows, a part of a large piece is not
   t.match(peer.reads, [{ start: 0, end: MiB }]);
   t.match(reports, [{ kind: 'failed', piece: 0, from: 'peer-a', reason: 'busy' }]);
   await fetcher.close();
+});
+
+t.test('the parts of a large piece are written at the same time; it is reported once all are', async (t) => {
+  const { rig, writes } = startSlowStore();
+  await until(() => writes.length === 2);
+  t.same(
+    writes.map(({ at }) => at),
+    [0, MiB],
+  );
+  writes[1]!.end(undefined);
+  await settle();
+  t.same(rig.reports, [], 'one is missing');
+  writes[0]!.end(undefined);
+  await rig.fetcher.idle();
+  t.match(rig.reports, [{ kind: 'piece', piece: 0, source: 'peers', from: 'peer-a' }]);
+  await rig.fetcher.close();
+});
+
+t.test('where a part of a piece cannot be written, the memory of the others is theirs until they are', async (t) => {
+  const { rig, writes, pool, failures } = startSlowStore();
+  await until(() => writes.length === 2);
+  const free = pool.available;
+  writes[0]!.end(new StoreWriteFailed({ digest, why: 'EIO' }));
+  await settle();
+  t.equal(pool.available, free);
+  writes[1]!.end(undefined);
+  await rig.fetcher.idle();
+  t.equal(pool.available, free + 2);
+  t.equal(failures.length, 1);
+  t.same(rig.reports, []);
+  await rig.fetcher.close();
 });
 
 /** Downloads of a proxy that is alone among neighbours, each of which gives `given`. */

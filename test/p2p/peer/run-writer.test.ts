@@ -96,6 +96,26 @@ t.test('whatever comes, in place or not, is stored as it came, and every buffer 
   );
 });
 
+t.test('a source goes on while eight writes are under way, and two while the pool is low', async (t) => {
+  const megabytes = 12;
+  const underWay = async (poolBytes: number): Promise<number> => {
+    const target = new Target();
+    const writer = new RunWriter(target, new BufferPool(poolBytes), 0, megabytes * MiB);
+    let goOn = true;
+    while (goOn) {
+      const room = writer.room()!;
+      goOn = writer.write(room);
+    }
+    const { length } = target.stores;
+    writer.stopBefore(0);
+    await finish(writer, target);
+    return length;
+  };
+  t.equal(await underWay(64 * MiB), 8);
+  t.equal(await underWay(4 * MiB), 2);
+  t.equal(await underWay(0), 2);
+});
+
 t.test('after an early write the room goes on behind it, in the same buffer', async (t) => {
   const pool = new BufferPool(POOL_BYTES);
   const target = new Target();

@@ -150,6 +150,23 @@ t.test('rarest: what fewest hold, or are getting, comes first', async (t) => {
   );
 });
 
+t.test('rarest: ties are in order while nobody else wishes for the blob, else at random', async (t) => {
+  const pieces = (others: readonly string[]) => {
+    const driver = new Driver({ rules: { headOfLine: false } });
+    driver.peers('h', 'a', ...others);
+    driver.have('h', 100);
+    for (const other of others) driver.want(other, { mib: 100, awaited: [] });
+    const got: number[] = [];
+    for (let said = fetches(driver.want('a', { mib: 100 })); got.length < 20;) {
+      got.push(...said.map(({ piece }) => piece));
+      said = said.flatMap(({ piece }) => fetches(driver.got('a', piece, 'h'), 'a'));
+    }
+    return got;
+  };
+  t.same(pieces([]), range(20));
+  t.notSame(pieces(['b']), range(20));
+});
+
 t.test('source: the same zone first, then the least loaded', async (t) => {
   const driver = new Driver();
   for (const [peer, zone] of [
