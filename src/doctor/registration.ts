@@ -1,5 +1,6 @@
 import { networkInterfaces } from 'node:os';
 import type { Clock } from '../base/clock.ts';
+import { plainAddress } from '../base/networks.ts';
 import { formatTime } from '../base/units.ts';
 import { REFUSALS, type RefusalCode } from '../p2p/protocol/errors.ts';
 import type { Finding } from './check.ts';
@@ -93,6 +94,5 @@ function isOther({ instance }: Roster['peers'][number], self: Self): boolean {
 /** By the address that it came from, or by the peer id that the refusal names. */
 function isOfThisNode({ address, message, peer: claimed }: Rejected, peer: string | undefined): boolean {
   const own = Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address));
-  const ip = address.replace(/^::ffff:/, '');
-  return own.includes(ip) || (peer !== undefined && (claimed === peer || message.includes(peer)));
+  return own.includes(plainAddress(address)) || (peer !== undefined && (claimed === peer || message.includes(peer)));
 }

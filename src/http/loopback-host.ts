@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { plainAddress } from '../base/networks.ts';
 
 /** For people. */
 export const LOOPBACK_HOSTS = 'a loopback address: 127.0.0.1, [::1] or localhost';
@@ -14,6 +15,6 @@ export function isLoopbackHost(host: string | undefined): boolean {
 /** Whether an address of a connection is this machine's loopback. */
 export function isLoopbackAddress(address: string | undefined): boolean {
   if (address === undefined) return false;
-  const plain = address.replace(/^::ffff:/i, '');
+  const plain = plainAddress(address);
   return plain === '::1' || (isIP(plain) === 4 && plain.startsWith('127.'));
 }
