@@ -130,7 +130,7 @@ function zshScript(name: string, commands: readonly Shown[], own: readonly Flag[
   const cases = commands.map((command) => {
     const specs = [
       ...command.flags.flatMap(zshFlag),
-      ...(command.values === undefined ? [] : [`1:${command.name}:${zshAction(command.values)}`]),
+      ...(command.values === undefined ? [] : [`1:${command.name}:${zshArgument(command.name, command.values)}`]),
     ];
     return `        ${command.name}) _arguments -s ${specs.map((spec) => quoted(spec)).join(' ')} ;;`;
   });
@@ -171,6 +171,14 @@ function zshAction(values: Values): string {
   if (values === 'file') return '_files';
   if (values === 'directory') return '_files -/';
   return `(${values.join(' ')})`;
+}
+
+/**
+ * What _arguments says of a word that nobody can guess keeps it from putting any other in, a flag too: of a word that begins as
+ * one does nothing is said.
+ */
+function zshArgument(name: string, values: Values): string {
+  return values === 'free' ? `{[[ $PREFIX != -* ]] && _message -e arguments ${name}}` : zshAction(values);
 }
 
 function fishScript(name: string, commands: readonly Shown[], own: readonly Flag[]): string {

@@ -42,6 +42,12 @@ const CASES: readonly [line: string, offered: readonly string[], not: readonly s
   ['hawker demo --log-level wa', ['warn'], ['debug', '--log-level']],
   ['hawker completion ', ['bash', 'zsh', 'fish'], ['up']],
   ['hawker preheat x --ca', ['--cancel'], ['--all']],
+  ['hawker preheat --ca', ['--cancel'], ['--all']],
+  ['hawker pull --all', ['--all-platforms'], ['--json']],
+  ['hawker pull x --all', ['--all-platforms'], ['--json']],
+  ['hawker pull x --platform linux/arm64 --js', ['--json'], ['--all-platforms']],
+  ['hawker pull --platform linux/arm64 --js', ['--json'], ['--all-platforms']],
+  ['hawker rm x y --js', ['--json'], ['--config']],
   ['hawker get --header', ['--header', '--header-file'], ['--output']],
   ['hawker help pee', ['peers'], ['up']],
 ];
