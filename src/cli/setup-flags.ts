@@ -7,7 +7,8 @@ import { USUAL_FILE } from './config-flags.ts';
 export interface SetupFlags {
   readonly registry?: readonly string[];
   readonly mirror?: NamedAddress;
-  readonly mirrorCa?: string;
+  /** False: those of an earlier setup are to go. */
+  readonly mirrorCa?: string | false;
   readonly root: string;
   readonly yes?: true;
   readonly dryRun?: true;
@@ -40,6 +41,7 @@ export function addSetupFlags(command: Command): void {
       ).argParser(mirrorAddress),
     )
     .option('--mirror-ca <file>', 'of a mirror over TLS: a PEM file, certificates that the runtime is to trust there')
+    .option('--no-mirror-ca', 'no longer trust there what an earlier setup has brought by --mirror-ca')
     .option('--root <dir>', 'the root of the system whose files are changed: an image, a chroot', '/')
     .option('--yes', 'write without asking')
     .option('--dry-run', 'only show what would be written')

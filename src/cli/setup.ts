@@ -55,15 +55,18 @@ export async function runSetup(
     mirrorCa: await mirrorCaIn(flags.mirrorCa, port),
   };
   if (around.mirrorCa !== undefined && around.config.proxy.tls.cert === undefined) {
-    throw new UsageWrong({ why: '--mirror-ca is for a mirror over TLS (--mirror https://…)', command: 'hawker setup' });
+    throw new UsageWrong({
+      why: '--mirror-ca and --no-mirror-ca are for a mirror over TLS (--mirror https://…)',
+      command: 'hawker setup',
+    });
   }
   const run = new SetupRun(name, flags, around, port);
   await run.toEnd(flags.undo === true ? () => run.undo() : () => run.setUp());
   return DONE;
 }
 
-async function mirrorCaIn(file: string | undefined, port: ProcessPort): Promise<string | undefined> {
-  if (file === undefined) return undefined;
+async function mirrorCaIn(file: string | false | undefined, port: ProcessPort): Promise<string | false | undefined> {
+  if (file === undefined || file === false) return file;
   const unusable = (why: string) =>
     new MirrorAddress({
       why: `${file} ${why}`,
@@ -129,7 +132,10 @@ class SetupRun {
     const backups = await apply(this.#around, this.#name, changes);
     this.#outcome.applied = true;
     this.#outcome.backups = backups;
-    this.#say(`Wrote ${changes.map(({ path }) => path).join(', ')}.\n`);
+    const gone = changes.filter(({ after }) => after === undefined);
+    const written = changes.filter((change) => !gone.includes(change));
+    if (written.length > 0) this.#say(`Wrote ${pathsOf(written)}.\n`);
+    if (gone.length > 0) this.#say(`Removed ${pathsOf(gone)}.\n`);
     if (backups.length > 0) this.#say(`As it was: ${backups.join(', ')}.\n`);
     this.#say(`\`hawker setup ${this.#name} --undo\` puts everything back.\n`);
     const state = await this.#activate(changes);
@@ -236,6 +242,10 @@ class SetupRun {
   #say(text: string): void {
     if (!this.#flags.json) this.#port.print(text);
   }
+}
+
+function pathsOf(changes: readonly Change[]): string {
+  return changes.map(({ path }) => path).join(', ');
 }
 
 /** For people: each line as it is, but for what would steer the terminal. */

@@ -39,7 +39,10 @@ export async function apply(around: SetupAround, runtime: RuntimeName, changes: 
     }
     const at = new Date(clock.now()).toISOString();
     await writeRecord(around, runtime, joined(earlier ?? emptyRecord(runtime), { at, directories, files: now }));
-    for (const { path, before, after } of changes) await writeFileWithin(root, path, { text: after!, like: before });
+    for (const { path, before, after } of changes) {
+      if (after === undefined) await removeFileWithin(root, path);
+      else await writeFileWithin(root, path, { text: after, like: before });
+    }
     return now.flatMap(({ backup }) => backup ?? []);
   } catch (error) {
     await takeBack(around, runtime, { earlier, directories, files: now }).catch(() => {});
@@ -52,7 +55,7 @@ async function stepOf(root: string, earlier: SetupRecord | undefined, change: Ch
   const { path, before, after } = change;
   const isKnown = earlier?.files.some((file) => file.path === path) ?? false;
   const backup = before && !isKnown ? await keepWithin(root, path) : null;
-  return { path, backup, steps: [{ before: hashOf(before?.text), after: hashOf(after)!, diff: diffOf(change) }] };
+  return { path, backup, steps: [{ before: hashOf(before?.text), after: hashOf(after), diff: diffOf(change) }] };
 }
 
 function joined(

@@ -7,8 +7,8 @@ import { socketRefusal } from '../doctor/unix-api.ts';
 import { criPlugin, newConfig, section, setConfigPath, versionOf } from './config-path-edit.ts';
 import { FileForm, FileInvalid, OldMirrors } from './errors.ts';
 import { isThere, readFileWithin, resolveWithin } from './files.ts';
-import { planHosts } from './hosts-files.ts';
-import { caEdits, caNotes, caPath, isCaFile } from './mirror-ca.ts';
+import { inOrder, planHosts } from './hosts-files.ts';
+import { caEdits, caNotes, caOf, caPath, isCaFile } from './mirror-ca.ts';
 import { EVERY_REGISTRY, facesOf, patternsOf, registriesOf } from './registries.ts';
 import type { Activation, Edit, Plan, Pull, Runtime, SetupAround } from './runtime.ts';
 
@@ -31,11 +31,11 @@ async function plan(around: SetupAround): Promise<Plan> {
   const { dirs, edit, cri } = await lookAtConfig(around);
   const [face] = faces.faces;
   const ca = await caEdits(around, face!, caPath(DIR));
-  const mirrorCa = face!.tls && around.mirrorCa !== undefined ? caPath(DIR) : undefined;
+  const mirrorCa = caOf(around, face!, caPath(DIR));
   const hosts = await planHosts(around, { dirs, registries, faces, client: 'containerd', mirrorCa });
   const patterns = registries.includes(EVERY_REGISTRY) || around.registries ? [] : patternsOf(around.config);
   return {
-    edits: [...(edit ? [edit] : []), ...ca, ...hosts],
+    edits: [...(edit ? [edit] : []), ...(await inOrder(around.root, { ca, hosts, dirs }))],
     notes: [
       ...caNotes(around, face!),
       ...(cri

@@ -9,9 +9,9 @@ import { callSocket } from '../doctor/unix-api.ts';
 import { DOCKER_HUB, parseReference } from '../registry/reference.ts';
 import { FileInvalid, MirrorAddress, RegistryRefused, SetupConflict } from './errors.ts';
 import { readFileWithin } from './files.ts';
-import { planHosts } from './hosts-files.ts';
+import { inOrder, planHosts } from './hosts-files.ts';
 import { putFirst } from './json-members.ts';
-import { caEdits, caNotes, certsPath } from './mirror-ca.ts';
+import { caEdits, caNotes, caOf, certsPath } from './mirror-ca.ts';
 import { beyondLoopback, boundFace, facesOf, registriesOf } from './registries.ts';
 import type { Activation, Edit, Plan, Pull, Runtime, SetupAround } from './runtime.ts';
 import { signalDaemon } from './signal.ts';
@@ -65,7 +65,7 @@ async function plan(around: SetupAround): Promise<Plan> {
   const ca = await caEdits(around, face, certsPath(HOSTS_DIR, face));
   const [first] = faces.faces;
   const hostsCa = readsHosts && first !== face ? await caEdits(around, first!, certsPath(HOSTS_DIR, first!)) : [];
-  const mirrorCa = first!.tls && around.mirrorCa !== undefined ? certsPath(HOSTS_DIR, first!) : undefined;
+  const mirrorCa = caOf(around, first!, certsPath(HOSTS_DIR, first!));
   const edit = await planDaemonFile(around, { faces, url: urlOf(face), insecure });
   const hosts = readsHosts
     ? await planHosts(around, {
@@ -78,7 +78,8 @@ async function plan(around: SetupAround): Promise<Plan> {
       })
     : [];
   if (edit) await refuseFlag(around);
-  const edits = [...(edit ? [edit] : []), ...ca, ...hostsCa, ...hosts];
+  const ordered = await inOrder(around.root, { ca: [...ca, ...hostsCa], hosts, dirs: [HOSTS_DIR] });
+  const edits = [...(edit ? [edit] : []), ...ordered];
   return {
     edits,
     notes: [

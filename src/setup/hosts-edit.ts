@@ -70,7 +70,7 @@ function isRight(before: string, after: string, { url, ca }: HostMirror): boolea
 }
 
 /** Tables of the parser have no prototype; dates and large numbers come out as texts that differ where they do. */
-function plain(value: unknown): unknown {
+export function plain(value: unknown): unknown {
   return JSON.parse(
     JSON.stringify(value, (_, one: unknown) => (typeof one === 'bigint' ? String(one) : one)),
   ) as unknown;

@@ -47,6 +47,33 @@ export function putAuthority(text: string, host: string, file: string): string |
   return document.toString({ lineWidth: 0 });
 }
 
+/** The file with the authorities of a host taken out again; undefined where it is not named there. Throws `NoPlace`. */
+export function dropAuthority(text: string, host: string, file: string): string | undefined {
+  const document = parseDocument(text);
+  const path = ['configs', host, 'tls', 'ca_file'];
+  if (document.getIn(path) !== file) return undefined;
+  // With whatever stood there for its sake alone.
+  let length = path.length;
+  while (length > 1) {
+    const outer: unknown = document.getIn(path.slice(0, length - 1));
+    if (!isMap(outer) || outer.items.length > 1) break;
+    length -= 1;
+  }
+  const holder: unknown = length === 1 ? document.contents : document.getIn(path.slice(0, length - 1));
+  const key = isMap(holder)
+    ? holder.items.find((item) => isScalar(item.key) && item.key.value === path[length - 1])?.key
+    : undefined;
+  const [from, to] = [rangeOf(key)?.[0], rangeOf(document.getIn(path, true))?.[1]];
+  document.deleteIn(path.slice(0, length));
+  const expected: unknown = document.toJS();
+  if (from !== undefined && to !== undefined) {
+    const end = text.indexOf('\n', to);
+    const byLines = text.slice(0, lineStart(text, from)) + (end === -1 ? '' : text.slice(end + 1));
+    if (isDeepStrictEqual(valueOf(byLines) ?? {}, expected)) return byLines;
+  }
+  return document.toString({ lineWidth: 0 });
+}
+
 function putEndpoint(text: string, wish: EndpointWish): string {
   const document = parseDocument(text);
   const at = placeOf(document, wish.registry);

@@ -3,7 +3,7 @@ import { hostPort, parseMirror, schemeOf, urlOf, type MirrorFaces } from '../doc
 import { pullByCri } from './crictl.ts';
 import { FileForm, FileInvalid } from './errors.ts';
 import { readFileWithin } from './files.ts';
-import { NoPlace, putAuthority, putEndpoints } from './k3s-edit.ts';
+import { dropAuthority, NoPlace, putAuthority, putEndpoints } from './k3s-edit.ts';
 import { caEdits, caNotes, caPath } from './mirror-ca.ts';
 import { EVERY_REGISTRY, facesOf, patternsOf, registriesOf } from './registries.ts';
 import type { Activation, Edit, Plan, Runtime, SetupAround } from './runtime.ts';
@@ -23,9 +23,12 @@ async function plan(around: SetupAround): Promise<Plan> {
   const faces = facesOf(around);
   const registries = registriesOf(around);
   const edit = await planFile(around, faces, registries);
+  const ca = await caEdits(around, faces.faces[0]!, caPath(DIR));
+  const after = edit ? edit.text : (await readFileWithin(around.root, FILE))?.text;
+  const isNamed = (path: string) => after?.includes(path) === true;
   const patterns = registries.includes(EVERY_REGISTRY) || around.registries ? [] : patternsOf(around.config);
   return {
-    edits: [...(edit ? [edit] : []), ...(await caEdits(around, faces.faces[0]!, caPath(DIR)))],
+    edits: [...(edit ? [edit] : []), ...ca.filter(({ text, path }) => text !== undefined || !isNamed(path))],
     notes: [
       ...caNotes(around, faces.faces[0]!),
       'every node of the cluster has such a file of its own',
@@ -70,8 +73,9 @@ async function planFile(
     const wishes = registries.map((registry) => ({ registry, url, isOurs }));
     const named = putEndpoints(before ?? '', wishes);
     // Of the mirror itself: k3s looks up what it needs for an endpoint by its host.
-    const isTrusted = face!.tls && mirrorCa !== undefined;
-    const text = isTrusted ? (putAuthority(named ?? before ?? '', hostPort(face!), caPath(DIR)) ?? named) : named;
+    const set = mirrorCa === false ? dropAuthority : putAuthority;
+    const isSet = face!.tls && mirrorCa !== undefined;
+    const text = isSet ? (set(named ?? before ?? '', hostPort(face!), caPath(DIR)) ?? named) : named;
     return text === undefined ? undefined : { path: FILE, text };
   } catch (error) {
     if (!(error instanceof NoPlace)) throw error;

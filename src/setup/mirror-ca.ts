@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { hostPort, type MirrorFace } from '../doctor/mirror-faces.ts';
 import { readFileWithin } from './files.ts';
+import type { MirrorCa } from './hosts-files.ts';
 import type { Edit, SetupAround } from './runtime.ts';
 
 /** Beside certificates of the operator's own, which stay: runtimes read every `.crt` of such a directory. */
@@ -16,11 +17,17 @@ export function caPath(dir: string): string {
   return join(dir, NAME);
 }
 
-/** The mirror's authorities in a file of a runtime's; nothing where there are none to write, or they are there. */
+/** The mirror's authorities in a file of a runtime's, or no such file; nothing where it is so, or nothing is said of them. */
 export async function caEdits({ root, mirrorCa }: SetupAround, face: MirrorFace, path: string): Promise<Edit[]> {
   if (mirrorCa === undefined || !face.tls) return [];
+  const text = mirrorCa === false ? undefined : mirrorCa;
   const before = await readFileWithin(root, path);
-  return before?.text === mirrorCa ? [] : [{ path, text: mirrorCa }];
+  return before?.text === text ? [] : [{ path, text }];
+}
+
+/** What a hosts.toml is to say of that file. */
+export function caOf({ mirrorCa }: SetupAround, face: MirrorFace, path: string): MirrorCa | undefined {
+  return mirrorCa === undefined || !face.tls ? undefined : { path, trusted: mirrorCa !== false };
 }
 
 /** What to know where a mirror speaks TLS, and nobody says whom to trust. */

@@ -13,7 +13,7 @@ const FORMAT = 1;
 const Step = Type.Object({
   /** SHA-256 of the text before and after; null: there was no file. */
   before: Type.Union([Type.String(), Type.Null()]),
-  after: Type.String(),
+  after: Type.Union([Type.String(), Type.Null()]),
   diff: Type.String(),
 });
 

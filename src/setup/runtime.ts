@@ -9,15 +9,19 @@ export interface SetupAround extends Around {
   readonly account: Account;
   /** The registries that were named, as they are in image names, or `*`; undefined: those of the allow-list. */
   readonly registries: readonly string[] | undefined;
-  /** Certificates (PEM) to trust at a mirror that speaks TLS; undefined: those that the runtime trusts anyway. */
-  readonly mirrorCa?: string | undefined;
+  /**
+   * Certificates (PEM) to trust at a mirror that speaks TLS; false: those that an earlier setup has brought are to go; undefined:
+   * nothing is said of them.
+   */
+  readonly mirrorCa?: string | false | undefined;
 }
 
 /** One file as it is to be. */
 export interface Edit {
   /** On the node. */
   readonly path: string;
-  readonly text: string;
+  /** Undefined: it is to be gone. */
+  readonly text: string | undefined;
 }
 
 /** How a runtime takes up what was written. */

@@ -3,14 +3,8 @@ import { readToml } from '../doctor/toml.ts';
 import type { Change } from './change.ts';
 import { takeBack } from './diff.ts';
 import { UndoConflict } from './errors.ts';
-import {
-  moveFileWithin,
-  readFileWithin,
-  removeEmptyDirectories,
-  removeFileWithin,
-  writeFileWithin,
-  type NodeFile,
-} from './files.ts';
+import { moveFileWithin, readFileWithin, removeEmptyDirectories, removeFileWithin, writeFileWithin } from './files.ts';
+import { isCaFile } from './mirror-ca.ts';
 import { hashOf, readRecord, recordPath, writeRecord, type FileRecord, type SetupRecord } from './record.ts';
 import { RUNTIME_NAMES, type RuntimeName, type SetupAround } from './runtime.ts';
 
@@ -44,22 +38,26 @@ async function undoneFile(root: string, file: FileRecord): Promise<UndoneFile> {
   const kept = backup === null ? undefined : await readFileWithin(root, backup);
   const first = steps[0]!.before;
   const about = { path, before: current, backup };
+  const last = steps.at(-1)!;
   // Somebody has taken it away since: that stays so.
-  if (!current) return { ...about, after: undefined, exact: false };
-  const hash = hashOf(current.text);
-  if (hash === first) return { ...about, after: current.text, exact: false };
-  const isUntouched =
-    hash === steps.at(-1)!.after && steps.every((step, i) => i === 0 || step.before === steps[i - 1]!.after);
+  if (!current && last.after !== null) return { ...about, after: undefined, exact: false };
+  const hash = hashOf(current?.text);
+  if (hash === first) return { ...about, after: current?.text, exact: false };
+  const isUntouched = hash === last.after && steps.every((step, i) => i === 0 || step.before === steps[i - 1]!.after);
   if (isUntouched && first === null) return { ...about, after: undefined, exact: false };
   if (isUntouched && kept && hashOf(kept.text) === first) return { ...about, after: kept.text, exact: true };
-  const after = withoutSteps(current, file);
+  if (current && last.after === null) {
+    if (first !== null) throw conflict(path, last.diff, 'somebody has made another file of that name');
+    return { ...about, after: current.text, exact: false };
+  }
+  const after = withoutSteps(current?.text ?? '', file);
   // What was made by Hawker, and is empty without its lines, goes.
   return { ...about, after: first === null && after.trim() === '' ? undefined : after, exact: false };
 }
 
 /** The text without what the steps put into it, the last first. A step that never came to the disk has nothing to be taken out. */
-function withoutSteps(current: NodeFile, { path, steps }: FileRecord): string {
-  let { text } = current;
+function withoutSteps(current: string, { path, steps }: FileRecord): string {
+  let text = current;
   for (const step of steps.toReversed()) {
     if (hashOf(text) === step.before) continue;
     const without = takeBack(text, step.diff);
@@ -82,6 +80,7 @@ export type UndoConflictWithDiff = InstanceType<typeof UndoConflict> & { readonl
 
 /** Why a text is none of its kind, by the name of its file; undefined: it is right. */
 function syntaxFault(path: string, text: string): string | undefined {
+  if (isCaFile(path)) return undefined;
   if (path.endsWith('.json')) {
     try {
       if (text.trim() !== '') JSON.parse(text);

@@ -3,7 +3,7 @@
  * is killed, and is as before when that is undone. Docker Hub is the test's own registry behind TLS, which the daemons find by an
  * HTTPS proxy: what setup writes is what it writes on any node.
  */
-import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { rigAt, type SetupRig } from '../setup/rig.ts';
@@ -222,6 +222,13 @@ X-Kept = ["yes"]
     const bind = `mkdir -p /etc/containerd; mount --bind ${node.root}/etc/containerd /etc/containerd; exec "$@"`;
     const by = ['unshare', '--mount', 'sh', '-c', bind, 'sh'];
     const secure = ['containerd', '--root', node.root, '--yes', ...registries, '--mirror', `https://${address}`];
+    // A hosts.toml of the user’s own, with another authority, and a setup that named none: the next one adds its own.
+    const hosts = '/etc/containerd/certs.d/docker.io/hosts.toml';
+    await node.write('/etc/containerd/own-ca.pem', await readFile(TestCa.root(t).cert, 'utf8'));
+    await node.write(hosts, `[host."https://${address}"]\n  ca = "/etc/containerd/own-ca.pem" # ours\n`);
+    const handmade = await node.tree();
+    const earlier = await node.run([...secure, '--no-verify'], by);
+    t.equal(earlier.code, 0, earlier.stderr);
     secure.push('--mirror-ca', ca.cert);
     const written = await node.run([...secure, '--no-verify'], by);
     t.equal(written.code, 0, written.stderr);
@@ -236,9 +243,10 @@ X-Kept = ["yes"]
     });
     t.ok((await node.requests()) >= asked + 3, 'the mirror was asked by TLS');
     t.equal(node.hub.connections(), hub, 'Docker Hub was not');
+    t.match(await node.read(hosts), '  ca = ["/etc/containerd/own-ca.pem", "/etc/containerd/hawker-ca.crt"] # ours\n');
     const last = await node.run(['containerd', '--root', node.root, '--undo', '--yes']);
     t.equal(last.code, 0, last.stderr);
-    t.same(only(await node.tree(), /^etc/), only(before, /^etc/), 'all files are as before, again');
+    t.same(only(await node.tree(), /^etc/), only(handmade, /^etc/), 'all files are as before, again');
   },
 );
 

@@ -2,7 +2,7 @@ import { deepStrictEqual as deepEqual, strictEqual as equal } from 'node:assert'
 import fc from 'fast-check';
 import t from 'tap';
 import { parse, stringify } from 'yaml';
-import { putAuthority, putEndpoints } from '../../src/setup/k3s-edit.ts';
+import { dropAuthority, putAuthority, putEndpoints } from '../../src/setup/k3s-edit.ts';
 
 const URL = 'http://127.0.0.1:65001';
 const wish = (registry: string) => ({ registry, url: URL, isOurs: (endpoint: string) => endpoint === URL });
@@ -111,4 +111,22 @@ t.test('authorities of a host', async (t) => {
   });
   t.throws(() => put('configs:\n  m:1:\n    tls:\n      ca_file: /other\n'), /names another ca_file/);
   t.throws(() => put('configs: [a]\n'), /configs is no map/);
+});
+
+t.test('authorities of a host, taken out again with what stood there for them alone', async (t) => {
+  const drop = (text: string) => dropAuthority(text, 'm:1', '/ca.crt');
+  const ours = 'configs:\n  "m:1":\n    tls:\n      ca_file: "/ca.crt"\n';
+  const cases: [what: string, before: string, after: string | undefined][] = [
+    ['alone', ours, ''],
+    ['behind others', `mirrors: {} # a\n${ours}# b\n`, 'mirrors: {} # a\n# b\n'],
+    ['beside another host', `${ours}  o:1: {} # c\n`, 'configs:\n  o:1: {} # c\n'],
+    ['beside a login', `${ours}    auth: {} # c\n`, 'configs:\n  "m:1":\n    auth: {} # c\n'],
+    ['beside a key', `${ours}      key_file: k`, 'configs:\n  "m:1":\n    tls:\n      key_file: k'],
+    ['another file', ours.replace('/ca', '/other'), undefined],
+    ['nothing', '', undefined],
+  ];
+  for (const [what, before, after] of cases) t.equal(drop(before), after, what);
+  const inline = drop('configs: { "m:1": { tls: { ca_file: /ca.crt, key_file: k } } } # c\n')!;
+  t.same(parse(inline), { configs: { 'm:1': { tls: { key_file: 'k' } } } });
+  t.match(inline, '# c');
 });

@@ -385,10 +385,129 @@ t.test('a mirror over TLS: each runtime is told, and whom it is to trust', async
   t.match(await refused('none.pem'), { status: 1, err: /SETUP_MIRROR_ADDRESS: .*no certificate/ });
   t.match(await refused('key.pem'), { status: 1, err: /SETUP_MIRROR_ADDRESS: .*private key/ });
   t.match(await refused('nowhere.pem'), { status: 1, err: /SETUP_MIRROR_ADDRESS: .*ENOENT/ });
-  t.match(await rig.setup(['docker', ...ca]), { status: 2, err: /USAGE: --mirror-ca is for a mirror over TLS/ });
+  t.match(await rig.setup(['docker', ...ca]), { status: 2, err: /USAGE: --mirror-ca .* for a mirror over TLS/ });
   await rig.write('/hawker.yaml', 'proxy: { tls: { cert: /c.pem, key: /k.pem } }');
   const own = await rig.setup(['docker', '--config', join(rig.root, 'hawker.yaml'), '--dry-run']);
   t.match(own.out, '"registry-mirrors": ["https://127.0.0.1:65001"]', 'this node’s own mirror, where it speaks TLS');
+});
+
+t.test('authorities of the mirror that come, change and go with a later setup', async (t) => {
+  const [ONE, TWO] = ['AAAA', 'BBBB'].map(
+    (text) => `-----BEGIN CERTIFICATE-----\n${text}\n-----END CERTIFICATE-----\n`,
+  );
+  const MIRROR = 'https://10.0.0.9:7000';
+  const mirror = ['--mirror', MIRROR, '--yes', '--no-verify', '--registry', 'docker.io'];
+  const files: Readonly<Record<RuntimeName, string>> = {
+    docker: '/etc/docker/certs.d/10.0.0.9:7000/hawker-ca.crt',
+    containerd: '/etc/containerd/hawker-ca.crt',
+    podman: '/etc/containers/certs.d/10.0.0.9:7000/hawker-ca.crt',
+    crio: '/etc/containers/certs.d/10.0.0.9:7000/hawker-ca.crt',
+    k3s: '/etc/rancher/k3s/hawker-ca.crt',
+  };
+  for (const name of RUNTIME_NAMES) {
+    const rig = await setupRig(t);
+    await rig.write('/one.pem', ONE!);
+    await rig.write('/two.pem', TWO!);
+    await mkdir(join(rig.root, 'etc'));
+    const untouched = await rig.tree();
+    const withCa = (file: string) => rig.setup([name, ...mirror, '--mirror-ca', join(rig.root, file)]);
+    const withoutCa = () => rig.setup([name, ...mirror, '--no-mirror-ca']);
+    const etc = async () => {
+      const tree = Object.entries(await rig.tree()).filter(
+        ([path]) => !path.startsWith('etc/hawker') && !path.endsWith('.d'),
+      );
+      return Object.fromEntries(tree.filter(([, what]) => !what.endsWith(' directory')));
+    };
+    t.match(await rig.setup([name, ...mirror]), { status: 0, err: '' }, name);
+    const before = await etc();
+    t.match((await withoutCa()).out, /^Nothing to do/);
+    const came = await withCa('one.pem');
+    t.match(came, { status: 0, err: '' });
+    if (name === 'containerd') {
+      t.match(came.out, '+  ca = "/etc/containerd/hawker-ca.crt"', 'it is shown first');
+      t.match(
+        came.out,
+        /\+{3} \/etc\/containerd\/hawker-ca\.crt[^]*\+{3} .*hosts\.toml/,
+        'none is named before it is there',
+      );
+    }
+    t.equal(await rig.read(files[name]), ONE);
+    const after = await etc();
+    t.match((await withCa('one.pem')).out, /^Nothing to do/);
+    t.match((await rig.setup([name, ...mirror])).out, /^Nothing to do/, 'nothing is said of them: they stay');
+    t.match(await withCa('two.pem'), { status: 0, out: /-AAAA\n\+BBBB\n/ }, 'another');
+    t.equal(await rig.read(files[name]), TWO);
+    t.match(await withCa('one.pem'), { status: 0 });
+    t.same(await etc(), after);
+    const went = await withoutCa();
+    if (name === 'containerd')
+      t.match(went.out, /\+{3} .*hosts\.toml[^]*-{3} .*hawker-ca\.crt/, 'nor after it has gone');
+    t.match(went, { status: 0, out: new RegExp(`Removed ${files[name]}\\.`), err: '' });
+    t.same(await etc(), before, 'as if they had never been there');
+    t.match((await withoutCa()).out, /^Nothing to do/);
+    t.match(await rig.setup([name, '--undo', '--yes']), { status: 0, err: '' });
+    t.same(await rig.tree(), untouched, `${name}: undone`);
+    await withCa('one.pem');
+    await rig.setup([name, '--undo', '--forget']);
+    const kept = await etc();
+    await withoutCa();
+    t.notOk(files[name].slice(1) in (await etc()));
+    t.match(await rig.setup([name, '--undo', '--yes']), { status: 0, err: '' });
+    t.same(await etc(), kept, `${name}: what was taken away comes back`);
+  }
+});
+
+t.test('authorities of the mirror in a hosts.toml of the user’s own', async (t) => {
+  const rig = await setupRig(t);
+  const CA = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
+  const FILE = '/etc/containerd/hawker-ca.crt';
+  const own = (ca: string) => `# mine
+server = "https://10.0.0.9:7000/v2/docker.io"
+
+[host.'https://10.0.0.9:7000']
+  ${ca} # ours
+  skip_verify = false
+  [host.'https://10.0.0.9:7000'.header]
+    x-team = "a"
+
+[host."https://corp.example"]
+  ca = "/corp.pem"
+`;
+  await rig.write('/ca.pem', CA);
+  await rig.write(HUB_HOSTS, own('ca = "/own.pem"'));
+  const mirror = ['--mirror', 'https://10.0.0.9:7000', '--yes', '--no-verify', ...HUB];
+  const withCa = ['containerd', ...mirror, '--mirror-ca', join(rig.root, 'ca.pem')];
+  t.match(await rig.setup(withCa), { status: 0, err: '', out: `As it was: ${HUB_HOSTS}.before-hawker` });
+  t.equal(
+    await rig.read(HUB_HOSTS),
+    own(`ca = ["/own.pem", "${FILE}"]`).replace('docker.io"\n', `docker.io"\nca = "${FILE}"\n`),
+  );
+  const other = '/etc/containerd/certs.d/quay.io/hosts.toml';
+  await rig.write(other, `[host."https://10.0.0.9:7000"]\nca = "${FILE}"\n`);
+  const gone = await rig.setup(['containerd', ...mirror, '--no-mirror-ca']);
+  t.match(gone, { status: 0, err: '' });
+  t.notMatch(gone.out, 'Removed', 'a hosts.toml that is not looked at here goes on to name it');
+  t.equal(await rig.read(FILE), CA);
+  t.equal(await rig.read(HUB_HOSTS), own('ca = ["/own.pem"]'));
+  t.match(await rig.setup(['containerd', '--undo', '--yes']), { status: 0, err: '' });
+  t.equal(await rig.read(HUB_HOSTS), own('ca = "/own.pem"'), 'the very text');
+
+  await rig.write(HUB_HOSTS, 'host = {"https://10.0.0.9:7000" = {}}\n');
+  t.match(await rig.setup(withCa), { status: 1, err: /SETUP_FILE_FORM: .*\[host\."https:.*by hand: ca = "/ });
+  await rig.write(HUB_HOSTS, `host = {"https://10.0.0.9:7000" = {ca = "${FILE}"}}\n`);
+  t.match((await rig.setup(withCa)).status, 0, 'it is named there');
+  t.match(await rig.setup(['containerd', ...mirror, '--no-mirror-ca']), {
+    status: 1,
+    err: /SETUP_CONFLICT: .*Take \/etc\/containerd\/hawker-ca\.crt out/,
+  });
+  t.equal(await rig.read(FILE), CA);
+  // Somebody has put another in its place since.
+  await rig.write(HUB_HOSTS, own('ca = "/own.pem"'));
+  await rm(join(rig.root, other));
+  await rig.setup(['containerd', ...mirror, '--no-mirror-ca']);
+  await rig.write(FILE, 'theirs');
+  t.match(await rig.setup(['containerd', '--undo', '--yes']), { status: 0, err: '' });
+  t.equal(await rig.read(FILE), 'theirs');
 });
 
 t.test('links lead where the system itself would go, and stay links', async (t) => {
