@@ -508,6 +508,13 @@ server = "https://10.0.0.9:7000/v2/docker.io"
   await rig.write(FILE, 'theirs');
   t.match(await rig.setup(['containerd', '--undo', '--yes']), { status: 0, err: '' });
   t.equal(await rig.read(FILE), 'theirs');
+  await rig.setup(['containerd', ...mirror, '--no-mirror-ca']);
+  await rig.write(FILE, 'theirs again\n');
+  t.match(await rig.setup(['containerd', '--undo', '--yes']), {
+    status: 1,
+    err: /SETUP_UNDO_CONFLICT: .*another file/,
+  });
+  t.equal(await rig.read(FILE), 'theirs again\n', 'the two are not mixed');
 });
 
 t.test('links lead where the system itself would go, and stay links', async (t) => {
