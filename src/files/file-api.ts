@@ -106,10 +106,18 @@ export class FileApi {
       'X-Hawker-Shared': found.kind === 'shared' ? 'yes' : 'no',
     };
     if (found.kind === 'straight') {
+      const { version } = found;
+      const specs = version && rangeFor(request, etagOf(version.id));
+      const part = version && sliceOf(specs, version.size).part;
+      const fixed = version && { ETag: etagOf(version.id), 'Accept-Ranges': 'bytes' };
       await sendStraight(response, found.source, {
+        range: part,
         begin: (size) => {
-          const length = size === undefined ? {} : { 'Content-Length': size };
-          response.writeHead(200, { ...headers, ...length, 'X-Hawker-Source': 'origin' });
+          const whole = size === undefined ? {} : { 'Content-Length': size };
+          const length = part
+            ? { 'Content-Length': part.end - part.start, 'Content-Range': contentRange(part, version.size) }
+            : whole;
+          response.writeHead(part ? 206 : 200, { ...headers, ...fixed, ...length, 'X-Hawker-Source': 'origin' });
         },
         sent: (bytes) => this.#sent(transfer, 'origin', bytes),
         signal,
@@ -117,8 +125,7 @@ export class FileApi {
       return;
     }
     const etag = etagOf(found.id);
-    const { range, 'if-range': ifRange = etag } = request.headers;
-    const specs = ifRange === etag ? parseRange(range) : undefined;
+    const specs = rangeFor(request, etag);
     const guess = found.size === undefined ? undefined : sliceOf(specs, found.size);
     const blob = await this.#files.open(asked, found, guess?.part, signal);
     const close = (): void => blob.close();
@@ -161,6 +168,12 @@ function isFromPage({ headers }: IncomingMessage): boolean {
 
 function etagOf(id: Digest): string {
   return `"${digestHex(id).slice(0, ETAG_CHARACTERS)}"`;
+}
+
+/** The range that is asked for, unless it is of another version. */
+function rangeFor({ headers }: IncomingMessage, etag: string): ReturnType<typeof parseRange> {
+  const { range, 'if-range': ifRange = etag } = headers;
+  return ifRange === etag ? parseRange(range) : undefined;
 }
 
 /** What is sent, and, unless that is the whole, which part it is. Of several ranges, or one that cannot be, the whole is sent. */

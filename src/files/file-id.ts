@@ -2,11 +2,13 @@ import { fileIdOf, type Digest } from '../base/digest.ts';
 
 /**
  * Which bytes a file has: those of a digest, or those that its server gives under a strong ETag, so many of them. All three are of a
- * file behind a login: who has another answer from its server, as a page that asks for the login, has another id.
+ * file behind a login: who has another answer from its server, as a page that asks for the login, has another id. `alone`: it is for
+ * its asker only, who goes on by this id where it broke off; neither store nor swarm has it.
  */
 export type FileVersion =
   | { readonly sha256: Digest }
   | { readonly etag: string; readonly size: number }
+  | { readonly alone: true; readonly etag: string; readonly size: number }
   | { readonly login: true; readonly sha256: Digest; readonly etag: string; readonly size: number };
 
 /**
@@ -43,6 +45,7 @@ export function fileId(url: URL, version: FileVersion): Digest {
 
 function partsOf(version: FileVersion): (string | number)[] {
   if ('login' in version) return ['login', version.sha256, version.etag, version.size];
+  if ('alone' in version) return ['alone', version.etag, version.size];
   return 'sha256' in version ? ['sha256', version.sha256] : ['etag', version.etag, version.size];
 }
 

@@ -24,7 +24,13 @@ export type FoundFile =
   /** Through store and swarm, where it has this id. */
   | { readonly kind: 'shared'; readonly id: Digest; readonly size: number | undefined }
   /** Straight from its server: nothing says of two answers that they are of the same file, or it is for its asker alone. */
-  | { readonly kind: 'straight'; readonly size: number | undefined };
+  | { readonly kind: 'straight'; readonly size: number | undefined; readonly version: FixedVersion | undefined };
+
+/** What can be gone on with where it broke off: its server answers with just these bytes, or it is not read. */
+export interface FixedVersion {
+  readonly id: Digest;
+  readonly size: number;
+}
 
 /**
  * Reads a URL and a digest as they were given. Throws FILE_URL_INVALID and FILE_DIGEST_INVALID; neither repeats what was given, which
@@ -72,7 +78,11 @@ export class Files {
       return { kind: 'shared', id, size, source: this.#servers.file(url, undefined, undefined) };
     }
     const source = this.#servers.file(url, etag, headers);
-    if (etag === undefined || size === undefined || (headers && !sha256)) return { kind: 'straight', size, source };
+    if (etag === undefined || size === undefined) return { kind: 'straight', size, version: undefined, source };
+    if (headers && !sha256) {
+      const version = { id: fileId(url, { alone: true, etag, size }), size };
+      return { kind: 'straight', size, version, source };
+    }
     const id = fileId(url, sha256 ? { login: true, sha256, etag, size } : { etag, size });
     return { kind: 'shared', id, size, source };
   }

@@ -1,27 +1,32 @@
 import type { ServerResponse } from 'node:http';
-import type { BlobHead, ByteSink } from '../http/byte-sink.ts';
+import type { BlobHead, ByteRange, ByteSink } from '../http/byte-sink.ts';
 import { BlobIncomplete } from '../p2p/peer/errors.ts';
 import type { PieceSource } from '../p2p/peer/piece-source.ts';
 
 /**
- * Sends a file as its server gives it, in one read: `begin` is called with its size in bytes (undefined: not known) before the first
- * byte, `sent` with the count of each chunk. Rejects with what ended the read early; then the response must not end as if it were whole.
+ * Sends a file, or a part of it, as its server gives it, in one read: `begin` is called with the file's size in bytes (undefined: not
+ * known) before the first byte, `sent` with the count of each chunk. Rejects with what ended the read early; then the response must not end as if it were whole.
  */
 export async function sendStraight(
   response: ServerResponse,
   source: PieceSource,
   {
+    range = { start: 0 },
     begin,
     sent,
     signal,
-  }: { begin: (size: number | undefined) => void; sent: (bytes: number) => void; signal: AbortSignal },
+  }: {
+    range?: ByteRange | undefined;
+    begin: (size: number | undefined) => void;
+    sent: (bytes: number) => void;
+    signal: AbortSignal;
+  },
 ): Promise<void> {
   const sink = new ResponseSink(response, begin, sent, signal);
-  await source.read({ start: 0 }, sink, signal);
-  const { size, received } = sink;
-  if (size !== undefined && received < size) {
-    throw new BlobIncomplete({ digest: 'the file', source: source.name, at: received, end: size });
-  }
+  await source.read(range, sink, signal);
+  const { start, end = sink.size } = range;
+  const at = start + sink.received;
+  if (end !== undefined && at < end) throw new BlobIncomplete({ digest: 'the file', source: source.name, at, end });
 }
 
 class ResponseSink implements ByteSink {

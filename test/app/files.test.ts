@@ -263,6 +263,43 @@ t.test('what is signed into a URL stays on this node, where the cluster has no s
   t.same(blobs, [], 'nobody else was told');
 });
 
+t.test(
+  'a file behind a login goes on where it broke off, for whom its server gives it, and in this version only',
+  async (t) => {
+    const { server, proxies, supernode } = await cluster(t, 1, MiB);
+    const url = `${server.url}/private/x`;
+    server.authorization = 'Bearer alice-s-own-token';
+    const login = { [FILE_HEADERS]: encodeFileHeaders({ authorization: server.authorization }) };
+    const part = async (headers: Record<string, string>) => {
+      const answer = await ask(proxies[0]!, url, { headers });
+      return { answer, status: answer.status, bytes: await bytesOf(answer) };
+    };
+    const whole = await part(login);
+    t.equal(whole.status, 200);
+    const etag = whole.answer.headers.get('etag')!;
+    t.match(etag, /^"[0-9a-f]{32}"$/);
+    server.authorization = undefined;
+    t.not((await part({})).answer.headers.get('etag'), etag, 'it is no id of what everybody gets');
+    server.authorization = 'Bearer alice-s-own-token';
+    const rest = { range: 'bytes=1048000-', 'if-range': etag };
+    for (const hasRanges of [true, false]) {
+      server.hasRanges = hasRanges;
+      const { answer, status, bytes } = await part({ ...login, ...rest });
+      t.same([status, answer.headers.get('content-range')], [206, `bytes 1048000-${MiB - 1}/${MiB}`]);
+      t.equal(answer.headers.get('x-hawker-shared'), 'no');
+      t.ok(bytes.equals(server.bytes.subarray(1_048_000)));
+    }
+    t.equal((await part(rest)).status, 401, 'to know the ETag is no right');
+    t.equal((await part({ ...login, ...rest, 'if-range': '"other"' })).status, 200);
+    server.change('"v2"');
+    const changed = await part({ ...login, ...rest });
+    t.equal(changed.status, 200, 'of another version the whole');
+    t.ok(changed.bytes.equals(server.bytes));
+    const { blobs } = await json<{ blobs: { size: number }[] }>(`${supernode}/api/v1/blobs`);
+    t.ok(blobs.length <= 1, 'but for what everybody got nobody was told of it');
+  },
+);
+
 t.test('a file behind a login: with its digest for those whose own login opens it, else for nobody else', async (t) => {
   const server = await FileServer.start(t, 2 * MiB);
   const lines: string[] = [];

@@ -224,6 +224,19 @@ t.test('stopped, and started again, it goes on where it was', async (t) => {
   right(t, at, 'x');
 });
 
+t.test('what breaks off behind a login goes on where it was, too', async (t) => {
+  const at = await scene(t, 6 * MiB);
+  const { server, get } = at;
+  server.authorization = 'Bearer x';
+  server.cutAfter = 4 * MiB;
+  server.stepMs = 1;
+  t.match(await get(`${server.url}/x`, '-o', 'x', '--header', 'Authorization: Bearer x'), { status: 0, err: '' });
+  right(t, at, 'x');
+  t.ok(server.bytesOut < 8 * MiB, `${server.bytesOut} bytes were sent, and not all of them anew`);
+  const { method, headers } = server.requests.at(-1)!;
+  t.match([method, headers.range, headers.authorization], ['GET', /^bytes=[1-9]\d*-/, 'Bearer x']);
+});
+
 t.test('the proxy goes away while the file comes, and is back: it goes on', async (t) => {
   const at = await scene(t, 6 * MiB);
   const { server, config, dir, proxy } = at;

@@ -27,6 +27,7 @@ t.test('other URLs, ETags, sizes and digests are other files', async (t) => {
     idOf('https://a.example/x?file=1'),
     idOf('https://a.example/x?file=2'),
     idOf('https://a.example/x', { etag: '"b"', size: 1 }),
+    idOf('https://a.example/x', { alone: true, etag: '"a"', size: 1 }),
     idOf('https://a.example/x', { login: true, sha256, etag: '"a"', size: 1 }),
     idOf('https://a.example/x', { login: true, sha256, etag: '"b"', size: 1 }),
     idOf('https://a.example/x', { login: true, sha256, etag: '"a"', size: 2 }),
