@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
@@ -79,12 +79,25 @@ export class Program {
     const file = await until('the heap is written', SNAPSHOT_BOUND_MS, () => {
       const name = readdirSync(this.#dir).find((one) => isHere(one) && !before.has(one));
       if (name === undefined) return undefined;
-      const text = readFileSync(join(this.#dir, name));
+      const path = join(this.#dir, name);
       // Its last member, and the end of the document.
-      return /\]\s*\}\s*$/.test(text.toString('latin1', Math.max(0, text.length - 50))) ? { name, text } : undefined;
+      return /\]\s*\}\s*$/.test(endOf(path)) ? path : undefined;
     });
-    rmSync(join(this.#dir, file.name));
-    return file.text;
+    const text = readFileSync(file);
+    rmSync(file);
+    return text;
+  }
+}
+
+/** The last few bytes of a file that may be large, and may grow. */
+function endOf(path: string): string {
+  const file = openSync(path, 'r');
+  try {
+    const end = Buffer.alloc(50);
+    const length = readSync(file, end, 0, end.length, Math.max(0, fstatSync(file).size - end.length));
+    return end.toString('latin1', 0, length);
+  } finally {
+    closeSync(file);
   }
 }
 
