@@ -5,6 +5,8 @@ import { runTap, type Tally, type TapResult, type TapRun } from './run-tap.ts';
 export interface Lanes {
   /** So many files at the same time. */
   readonly count: number;
+  /** Names, without folder and ending, of those that are started first, in this order: the longest, so that none is left at the end. */
+  readonly first?: readonly string[];
   /** Names, without folder and ending, of those that are run when all others have ended. */
   readonly alone: readonly string[];
   /** The command that one file's run is wrapped in; `leave` is called when it has ended. */
@@ -12,10 +14,10 @@ export interface Lanes {
 }
 
 /**
- * A `runTap` that runs each file by itself in surroundings of its own, some at a time, in the order of the list. What a file
- * reports is shown when it has ended, so that the reports of two do not mix.
+ * A `runTap` that runs each file by itself in surroundings of its own, some at a time, in the order of the list but for those
+ * that are named. What a file reports is shown when it has ended, so that the reports of two do not mix.
  */
-export function inLanes({ count, alone, enter }: Lanes, runOne: typeof runTap = runTap) {
+export function inLanes({ count, first = [], alone, enter }: Lanes, runOne: typeof runTap = runTap) {
   return async ({ print = (line) => void process.stdout.write(`${line}\n`), ...run }: TapRun): Promise<TapResult> => {
     const results: TapResult[] = [];
     const runFile = async (file: string): Promise<void> => {
@@ -36,7 +38,8 @@ export function inLanes({ count, alone, enter }: Lanes, runOne: typeof runTap = 
       }
     };
     const isAlone = (file: string) => alone.includes(nameOf(file));
-    const queue = run.files.filter((file) => !isAlone(file));
+    const placeOf = (file: string) => (first.includes(nameOf(file)) ? first.indexOf(nameOf(file)) : first.length);
+    const queue = run.files.filter((file) => !isAlone(file)).toSorted((a, b) => placeOf(a) - placeOf(b));
     const lane = async (): Promise<void> => {
       for (let file = queue.shift(); file !== undefined; file = queue.shift()) await runFile(file);
     };

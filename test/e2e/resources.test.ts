@@ -1,11 +1,10 @@
 /**
- * Resources run out: file descriptors, memory, the disk. The node neither ends nor spins, no client gets a wrong byte, it says what is
+ * Resources run out: file descriptors, memory (the disk: disk.test.ts). The node neither ends nor spins, no client gets a wrong byte, it says what is
  * short, and with the shortage over all is as before.
  */
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
@@ -15,34 +14,12 @@ import { Origin } from './support/origin.ts';
 import { must, run } from './support/programs.ts';
 import { Relay } from './support/relay.ts';
 import { e2e, type Rig } from './support/rig.ts';
+import { levelOf, publishBlobs, REPOSITORY, UP } from './support/shortage.ts';
 import { until } from './support/wait.ts';
 
 const MiB = 1024 * 1024;
 const PULL_BOUND_MS = 60_000;
-const KEEP_BOUND_MS = 5000;
 const STEP_BOUND_MS = 30_000;
-const REPOSITORY = 'library/many';
-
-interface Status {
-  readonly pressure: { level: string; reasons: { what: string; message: string }[]; since: string };
-}
-
-async function statusOf(hawker: Hawker): Promise<Status> {
-  return (await (await fetch(`http://${hawker.api}/api/v1/status`)).json()) as Status;
-}
-
-const levelOf = async (hawker: Hawker) => (await statusOf(hawker)).pressure.level;
-
-async function publishBlobs(rig: Rig, origin: Origin, count: number, bytes: number): Promise<string[]> {
-  const digests: string[] = [];
-  for (let index = 0; index < count; index += 1) {
-    const file = join(rig.dir, 'blob');
-    await writeFile(file, randomBytes(bytes));
-    digests.push(await origin.pushBlob(REPOSITORY, file));
-    await rm(file);
-  }
-  return digests;
-}
 
 /** One curl a blob, all at once; those that came with the right bytes. What a client finds closed it asks again for. */
 async function pullAll(rig: Rig, hawker: Hawker, digests: readonly string[], retries = 0): Promise<string[]> {
@@ -69,8 +46,6 @@ function secondsOf(pid: number): number {
     .split(' ');
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
-
-const UP: Role = { command: 'up', config: { supernode: { listen: '127.0.0.1:0' } } };
 
 const limited = (files: number): Role => ({
   ...UP,
@@ -207,120 +182,4 @@ e2e(t, 'a memory limit below its usual peak, 30 clients', ['docker-registry', 'c
     'it said that memory is short',
   );
   t.same(await pullAll(rig, hawker, digests.slice(0, 1)), digests.slice(0, 1), 'it goes on serving');
-});
-
-/** The store of the node named `hawker`, on a file system of its own. */
-async function mountStore(rig: Rig, options: string): Promise<string> {
-  const dir = await rig.folder('hawker-store');
-  await must('mount', ['-t', 'tmpfs', '-o', `mode=0700,${options}`, 'tmpfs', dir]);
-  return dir;
-}
-
-/** Pulls a blob; where its bytes came from, with the right bytes. */
-async function sourceOf(rig: Rig, hawker: Hawker, digest: string): Promise<string> {
-  const file = join(rig.dir, `one-${digest.slice(-12)}`);
-  const url = `${hawker.url}/v2/${REPOSITORY}/blobs/${digest}`;
-  const args = ['--silent', '--show-error', '--fail', '--write-out', '%header{x-hawker-source}', '--output', file, url];
-  const source = await must('curl', args, { boundMs: PULL_BOUND_MS });
-  const actual = await hashFile(file);
-  await rm(file);
-  return actual === digest ? source : `wrong bytes from ${source}`;
-}
-
-/** Whether a blob that was pulled is given from the store, once it has been synced and moved to its place there. */
-async function isKept(rig: Rig, hawker: Hawker, digest: string): Promise<boolean> {
-  await sourceOf(rig, hawker, digest);
-  const isStored = async () => (await sourceOf(rig, hawker, digest)) === 'store';
-  return until('it is stored', KEEP_BOUND_MS, isStored).then(
-    () => true,
-    () => false,
-  );
-}
-
-e2e(t, 'a full disk', ['docker-registry', 'curl', 'mount'], async (t, rig) => {
-  const origin = await Origin.start(rig);
-  const [large = '', ...small] = [
-    ...(await publishBlobs(rig, origin, 1, 48 * MiB)),
-    ...(await publishBlobs(rig, origin, 6, 8 * MiB)),
-  ];
-  // 64 MiB of it are to stay free.
-  const dir = await mountStore(rig, 'size=96m');
-  const hawker = await Hawker.start(rig, 'hawker', origin.url, UP);
-
-  for (const digest of small) t.ok(await isKept(rig, hawker, digest), 'what fits is kept, older blobs make way');
-  t.equal(await sourceOf(rig, hawker, large), 'origin', 'what does not fit is streamed through');
-  t.equal(hawker.logged('STORE_NO_ROOM').length, 1, 'which is said once');
-  t.equal(await levelOf(hawker), 'none', 'others still fit');
-
-  // Another program takes what is left.
-  const other = join(dir, 'other');
-  await run('dd', ['if=/dev/zero', `of=${other}`, 'bs=1M', 'count=95', 'status=none']);
-  await until('it is said', STEP_BOUND_MS, async () => (await levelOf(hawker)) === 'pass-through');
-  for (const digest of [large, ...small])
-    t.match(await sourceOf(rig, hawker, digest), /origin|store/, 'a full disk is no error');
-  t.equal(hawker.logged('RESOURCES_SHORT').length, 1, 'one line');
-  t.match((await statusOf(hawker)).pressure.reasons, [{ what: 'disk' }]);
-  t.equal(hawker.logged('STORE_NO_ROOM').length, 1, 'and none a blob');
-
-  await hawker.kill9();
-  await hawker.start();
-  t.match(await sourceOf(rig, hawker, large), /origin/, 'it starts on a full disk too');
-
-  await rm(other);
-  await until('it has recovered', STEP_BOUND_MS, async () => (await levelOf(hawker)) === 'none');
-  t.ok(await isKept(rig, hawker, small[0]!), 'blobs are kept again');
-  t.same(hawker.logged('UNCAUGHT'), [], 'no fault of its own');
-});
-
-e2e(t, 'a disk without a free inode', ['docker-registry', 'curl', 'mount'], async (t, rig) => {
-  const origin = await Origin.start(rig);
-  const digests = await publishBlobs(rig, origin, 20, 2 * MiB);
-  await mountStore(rig, 'size=512m,nr_inodes=48');
-  const hawker = await Hawker.start(rig, 'hawker', origin.url, UP);
-  for (const digest of digests) t.match(await sourceOf(rig, hawker, digest), /origin|store/);
-  t.ok(hawker.running, 'it runs');
-  t.same(hawker.logged('UNCAUGHT'), [], 'no fault of its own');
-  await until(
-    'nothing is short, for older blobs made way',
-    STEP_BOUND_MS,
-    async () => (await levelOf(hawker)) === 'none',
-  );
-  t.ok(await isKept(rig, hawker, digests.at(-1)!), 'the newest is kept');
-});
-
-e2e(t, 'a disk that becomes read-only', ['docker-registry', 'curl', 'mount'], async (t, rig) => {
-  const origin = await Origin.start(rig);
-  const [first = '', second = '', third = ''] = await publishBlobs(rig, origin, 3, 4 * MiB);
-  const dir = await mountStore(rig, 'size=512m');
-  const hawker = await Hawker.start(rig, 'hawker', origin.url, UP);
-  t.ok(await isKept(rig, hawker, first));
-  await until(
-    'nothing is written',
-    STEP_BOUND_MS,
-    async () => (await run('mount', ['-o', 'remount,ro', dir])).code === 0,
-  );
-
-  t.equal(await sourceOf(rig, hawker, first), 'store', 'what is there is served from there');
-  t.notOk(await isKept(rig, hawker, second), 'what is not is streamed through');
-  await until('it is said', STEP_BOUND_MS, async () => (await levelOf(hawker)) === 'pass-through');
-  t.match(hawker.logged('RESOURCES_SHORT'), [{ resource: 'disk', msg: /EROFS/ }]);
-  await until('writing fails no more', STEP_BOUND_MS, async () => {
-    await must('mount', ['-o', 'remount,rw', dir]);
-    return (await levelOf(hawker)) === 'none';
-  });
-  t.ok(await isKept(rig, hawker, second), 'blobs are kept again');
-
-  await hawker.kill9();
-  await must('mount', ['-o', 'remount,ro', dir]);
-  await hawker.start();
-  t.equal(hawker.logged('STORE_LATE').length, 1, 'it starts without its store');
-  t.equal(await sourceOf(rig, hawker, third), 'origin');
-  await until('it is seen', STEP_BOUND_MS, async () => (await levelOf(hawker)) === 'pass-through');
-  t.match((await statusOf(hawker)).pressure, { reasons: [{ what: 'disk' }] });
-  await must('mount', ['-o', 'remount,rw', dir]);
-  await until('the store is open', STEP_BOUND_MS, async () => hawker.logged('STORE_OPENED').length > 0);
-  await until('it has recovered', STEP_BOUND_MS, async () => (await levelOf(hawker)) === 'none');
-  t.equal(await sourceOf(rig, hawker, first), 'store', 'what was in the store is there again');
-  t.ok(await isKept(rig, hawker, third), 'blobs are kept again');
-  t.same(hawker.logged('UNCAUGHT'), [], 'no fault of its own');
 });

@@ -9,12 +9,13 @@ const RUN: TapRun = {
 };
 
 /** Lanes whose files end when they are told to. */
-function rig(count: number, alone: readonly string[] = []) {
+function rig(count: number, alone: readonly string[] = [], first: readonly string[] = []) {
   const open = new Map<string, (failed: number) => void>();
   const log: string[] = [];
   const run = inLanes(
     {
       count,
+      first,
       alone,
       enter: (file) => {
         log.push(`enter ${file}`);
@@ -68,4 +69,15 @@ t.test('those that want the machine for themselves come last, one by one', async
   t.same([...open.keys()], ['x/c.test.js']);
   await end('c');
   t.match(await result, { tally: { failed: 0 }, failedFiles: [] });
+});
+
+t.test('those that take long come first, in the order in which they are named', async (t) => {
+  const { open, end, result } = rig(2, ['a'], ['d', 'not there', 'c', 'a']);
+  t.same([...open.keys()], ['x/d.test.js', 'x/c.test.js']);
+  await end('d');
+  await end('c');
+  t.same([...open.keys()], ['x/b.test.js']);
+  await end('b');
+  await end('a');
+  t.match(await result, { tally: { failed: 0 } });
 });
