@@ -39,8 +39,8 @@ export interface Asking {
   readonly headers?: Readonly<Record<string, string>>;
   /** Undefined: in the clear. */
   readonly tls?: Speaking | undefined;
-  /** What has no end is left when nothing has come for so long. */
-  readonly silenceS?: number;
+  /** No more than the status is wanted: the answer may have no end. */
+  readonly onlyStatus?: boolean;
 }
 
 /** Somebody who wants to join. */
@@ -178,21 +178,27 @@ export class OpenCluster {
   async ask(
     listener: string,
     path: string,
-    { from, method = 'GET', headers = {}, tls, silenceS }: Asking = {},
+    { from, method = 'GET', headers = {}, tls, onlyStatus = false }: Asking = {},
   ): Promise<Reply> {
     const url = `${tls ? 'https' : 'http'}://${this.addressFor(listener, from)}${path}`;
     const lines = Object.entries(headers).flatMap(([name, value]) => ['--header', `${name}: ${value}`]);
     const how = method === 'HEAD' ? ['--head'] : ['--request', method];
-    const quiet = ['--silent', '--max-time', String(ASK_BOUND_S), '--write-out', '\n%{http_code}'];
-    const patience = silenceS === undefined ? [] : ['--speed-limit', '1', '--speed-time', String(silenceS)];
+    const shown = onlyStatus ? ['--no-buffer', '--include'] : ['--write-out', '\n%{http_code}'];
+    const quiet = ['--silent', '--max-time', String(ASK_BOUND_S), ...shown];
     const files = [
       ...(tls ? ['--cacert', tls.ca] : []),
       ...(tls?.cert !== undefined ? ['--cert', tls.cert] : []),
       ...(tls?.key !== undefined ? ['--key', tls.key] : []),
     ];
-    const curl = [...quiet, ...how, ...patience, ...files, ...lines, url];
+    const curl = [...quiet, ...how, ...files, ...lines, url];
     const [command, args] = from ? ['nsenter', [...onHost(from), 'curl', ...curl]] : ['curl', curl];
-    const { stdout } = await run(command, args, { env: this.#rig.environment() });
+    const env = this.#rig.environment();
+    if (onlyStatus) {
+      // curl ends when it has something to say to nobody: what comes behind the first line.
+      const { stdout } = await run('sh', ['-c', '"$@" | head -n 1', 'sh', command, ...args], { env });
+      return { status: Number(/^HTTP\/\S+ (\d+)/.exec(stdout)?.[1] ?? 0), body: '' };
+    }
+    const { stdout } = await run(command, args, { env });
     const end = stdout.lastIndexOf('\n');
     return { status: Number(stdout.slice(end + 1)), body: stdout.slice(0, end) };
   }

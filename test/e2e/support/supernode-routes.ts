@@ -5,8 +5,6 @@ import type { Asking, OpenCluster } from './open-cluster.ts';
 import { basicOf } from './private-origin.ts';
 import { outcome, type Rights } from './rights-table.ts';
 
-/** A stream has no end: curl is told to leave it when nothing has come for so long. */
-const SILENCE_S = 8;
 const BOUND_MS = 20_000;
 const ANOTHER_SITE = 'a page of another site';
 
@@ -59,7 +57,7 @@ export async function supernodeRights(
   const own = routes(await firstPeer((path) => cluster.ask(host, path)), held.near);
   const columns = [
     ...Object.values(beyond).map((asking) => async (name: string) => {
-      const { status } = await cluster.ask(cluster.supernode, open[name]!, { ...asking, silenceS: SILENCE_S });
+      const { status } = await cluster.ask(cluster.supernode, open[name]!, { ...asking, onlyStatus: true });
       return outcome(status);
     }),
     ...Object.entries(loopback).map(([who, headers]) => async (name: string) => {
