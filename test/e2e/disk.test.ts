@@ -118,6 +118,7 @@ e2e(t, 'a disk that becomes read-only', ['docker-registry', 'curl', 'mount'], as
     await must('mount', ['-o', 'remount,rw', dir]);
     return (await levelOf(hawker)) === 'none';
   });
+  t.equal(await sourceOf(rig, hawker, second), 'origin', 'what came meanwhile is not in the store');
   t.ok(await isKept(rig, hawker, second), 'blobs are kept again');
 
   await hawker.kill9();

@@ -1,11 +1,8 @@
 import type { LentBytes } from '../../http/body-source.ts';
 import type { BufferPool } from '../../http/buffer-pool.ts';
 
-/**
- * Written buffers of one blob that are kept for those who read close behind: as many as the pieces of peers may be ahead of the first
- * one that is missing. The pool bounds what all blobs keep.
- */
-const MOST = 16;
+/** Written buffers of one blob that are kept for those who read close behind: with what is being written, less than makes the pool low. */
+const MOST = 8;
 
 /** Bytes of a blob that are in memory, in one of the pool's buffers. */
 export interface InMemory {
