@@ -1,10 +1,8 @@
 /** `hawker get` on four nodes at once, against nginx: one copy from the server (I3). It wants a machine that has nothing else to do. */
 import { join } from 'node:path';
 import t from 'tap';
-import { get, gotOf, isRight, makeFile, NO_REGISTRY } from './support/get.ts';
+import { get, gotOf, isRight, NO_REGISTRY, startPacedFile } from './support/get.ts';
 import type { Hawker } from './support/hawker.ts';
-import { FileHost } from './support/nginx.ts';
-import { Relay } from './support/relay.ts';
 import { e2e } from './support/rig.ts';
 import { Swarm } from './support/swarm.ts';
 
@@ -15,12 +13,8 @@ const RATE = 128 * MiB;
 const MOST_COPIES = 1.02;
 
 e2e(t, 'a file of 1 GiB, on four nodes at once: its server sends it once', ['nginx'], async (t, rig) => {
-  const host = await FileHost.start(rig, 'files');
   const size = 1024 * MiB;
-  const digest = await makeFile(join(host.root, 'big'), size);
-  const relay = await Relay.start(host.url);
-  rig.onClose(() => relay.close());
-  relay.paceTo(RATE);
+  const { relay, digest } = await startPacedFile(rig, { name: 'big', size, rate: RATE });
   const swarm = await Swarm.start(rig, NO_REGISTRY);
   const proxies: Hawker[] = [];
   for (const name of ['a', 'b', 'c', 'd']) {
@@ -37,7 +31,7 @@ e2e(t, 'a file of 1 GiB, on four nodes at once: its server sends it once', ['ngi
       return gotOf(finished);
     }),
   );
-  const bytes = relay.gets('/big').reduce((sum, one) => sum + one.bytes, 0);
+  const bytes = relay.bytesOf('/big');
   t.comment(`${((performance.now() - startedAt) / 1000).toFixed(1)} s, ${(bytes / size).toFixed(3)} copies`);
   t.ok(bytes / size <= MOST_COPIES, `its server has sent ${(bytes / size).toFixed(3)} copies`);
   t.ok(all.every(({ shared }) => shared));

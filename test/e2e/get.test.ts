@@ -8,11 +8,10 @@ import { readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { hashFile } from './support/clients/client.ts';
-import { get, getArgs, gotOf, isRight, makeFile, NO_REGISTRY, sizeIn } from './support/get.ts';
+import { get, getArgs, gotOf, isRight, makeFile, NO_REGISTRY, sizeIn, startPacedFile } from './support/get.ts';
 import { Hawker } from './support/hawker.ts';
 import { FileHost } from './support/nginx.ts';
 import { must } from './support/programs.ts';
-import { Relay } from './support/relay.ts';
 import { e2e } from './support/rig.ts';
 import { Swarm } from './support/swarm.ts';
 import { until } from './support/wait.ts';
@@ -23,12 +22,8 @@ const STEP_BOUND_MS = 60_000;
 const RATE = 32 * MiB;
 
 e2e(t, 'killed in the middle: the command, and the proxy', ['nginx'], async (t, rig) => {
-  const host = await FileHost.start(rig, 'files');
   const size = 256 * MiB;
-  const digest = await makeFile(join(host.root, 'x'), size);
-  const relay = await Relay.start(host.url);
-  rig.onClose(() => relay.close());
-  relay.paceTo(RATE);
+  const { relay, digest } = await startPacedFile(rig, { name: 'x', size, rate: RATE });
   const config = { files: { allow: [`${relay.url}/**`] } };
   const proxy = await Hawker.start(rig, 'node', NO_REGISTRY, {
     command: 'up',
@@ -51,7 +46,7 @@ e2e(t, 'killed in the middle: the command, and the proxy', ['nginx'], async (t, 
   await isRight(t, 'the file', file, digest);
   const got = gotOf(finished);
   t.ok(got.kept > size / 5, `it went on at byte ${got.kept}`);
-  const bytes = relay.gets('/x').reduce((sum, one) => sum + one.bytes, 0);
+  const bytes = relay.bytesOf('/x');
   t.comment(`${(bytes / size).toFixed(3)} copies`);
   t.ok(bytes <= size + 24 * MiB, `what was there was not fetched again: ${bytes} of ${size} bytes`);
 });
@@ -111,13 +106,9 @@ e2e(t, 'servers as they are, and what goes wrong', ['nginx', 'mount'], async (t,
 
 e2e(t, 'a file that changes while four nodes read it: no mix of two versions', ['nginx'], async (t, rig) => {
   const size = 96 * MiB;
-  const host = await FileHost.start(rig, 'files');
-  const before = await makeFile(join(host.root, 'x'), size);
+  const { host, relay, digest: before } = await startPacedFile(rig, { name: 'x', size, rate: RATE });
   const next = await rig.folder('next');
   const after = await makeFile(join(next, 'x'), size);
-  const relay = await Relay.start(host.url);
-  rig.onClose(() => relay.close());
-  relay.paceTo(RATE);
   const swarm = await Swarm.start(rig, NO_REGISTRY);
   const proxies: Hawker[] = [];
   for (const name of ['a', 'b', 'c', 'd']) {

@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import { hashFile } from './clients/client.ts';
 import { type Hawker, MAIN } from './hawker.ts';
+import { FileHost } from './nginx.ts';
 import { type Finished, run } from './programs.ts';
+import { Relay } from './relay.ts';
 import type { Rig } from './rig.ts';
 
 const MiB = 1024 * 1024;
@@ -23,6 +25,19 @@ export async function makeFile(path: string, size: number): Promise<string> {
   }
   await Promise.all([noise.close(), file.close()]);
   return hashFile(path);
+}
+
+/** A file of so many random bytes at a server of files, behind a relay that lets `rate` bytes a second through. */
+export async function startPacedFile(
+  rig: Rig,
+  { name, size, rate }: { name: string; size: number; rate: number },
+): Promise<{ readonly host: FileHost; readonly relay: Relay; readonly digest: string }> {
+  const host = await FileHost.start(rig, 'files');
+  const digest = await makeFile(join(host.root, name), size);
+  const relay = await Relay.start(host.url);
+  rig.onClose(() => relay.close());
+  relay.paceTo(rate);
+  return { host, relay, digest };
 }
 
 export function getArgs(proxy: Hawker, url: string, file: string, more: readonly string[] = []): string[] {
